@@ -1,0 +1,96 @@
+# Two commands for everybody, `make demo` and `make test`; the others are for who changes the code.
+# Needed: Python 3.11 or later, and make. A missing uv is put into .tools/, what the code needs into backend/.venv.
+
+VENV := backend/.venv
+READY := $(VENV)/.ready
+IN_BACKEND := cd backend &&
+PYTHON := .venv/bin/python
+
+NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+PYTHONS := python3 python3.14 python3.13 python3.12 python3.11
+BASE_PYTHON := $(shell for python in $(PYTHONS); do \
+	$$python -c '$(NEW_ENOUGH)' 2>/dev/null && echo $$python && break; done)
+
+OWN_UV := $(CURDIR)/.tools/uv/bin/uv
+UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo '$(OWN_UV)')
+
+# Neither uv nor the environment is trusted when it does not run: half made, the checkout moved, its Python removed.
+$(shell [ '$(UV)' = uv ] || '$(OWN_UV)' --version >/dev/null 2>&1 || rm -f '$(OWN_UV)')
+$(shell [ "$$(cat $(READY) 2>/dev/null)" = '$(CURDIR)' ] && $(VENV)/bin/python -c '$(NEW_ENOUGH)' 2>/dev/null \
+	|| rm -f $(READY))
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check lint types layers watch run lock clean
+
+help:
+	@echo 'make demo     the whole thing on this machine: NATS, gateway, simulated market; Ctrl-C stops it'
+	@echo 'make test     all tests'
+	@echo
+	@echo 'make watch    the running gateway as a table in this terminal'
+	@echo 'make run      the gateway alone, against NATS_URL (else nats://127.0.0.1:4222)'
+	@echo 'make check    style, format, types and layers'
+	@echo 'make lock     write the requirements files anew from backend/pyproject.toml'
+	@echo 'make clean    remove what make has installed and what the tools have cached'
+	@echo
+	@echo 'GATEWAY_PORT=8001 make demo    another port than 8000; the same for run and watch'
+
+demo: $(READY)
+	@$(IN_BACKEND) exec $(PYTHON) -m src.demo
+
+test: $(READY)
+	@$(IN_BACKEND) exec $(PYTHON) -m pytest
+
+watch: $(READY)
+	@$(IN_BACKEND) exec $(PYTHON) -m src.demo.watch
+
+run: export NATS_URL ?= nats://127.0.0.1:4222
+run: $(READY)
+	@$(IN_BACKEND) exec $(PYTHON) -m src.gateway.main
+
+check: lint types layers
+
+lint: $(READY)
+	@$(IN_BACKEND) $(PYTHON) -m ruff check && $(PYTHON) -m ruff format --check
+
+types: $(READY)
+	@$(IN_BACKEND) $(PYTHON) -m mypy
+
+layers: $(READY)
+	@$(IN_BACKEND) .venv/bin/lint-imports --no-logo
+
+# Versions are chosen in pyproject.toml alone; these files add the hashes.
+COMPILE := pip compile --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --quiet
+lock: $(READY)
+	@$(IN_BACKEND) '$(UV)' $(COMPILE) pyproject.toml --output-file requirements.txt
+	@$(IN_BACKEND) '$(UV)' $(COMPILE) pyproject.toml --group dev --output-file requirements-dev.txt
+	@$(IN_BACKEND) '$(UV)' $(COMPILE) --group uv --output-file requirements-uv.txt
+
+clean:
+	rm -rf .tools $(VENV) backend/uv.lock backend/.mypy_cache backend/.ruff_cache backend/.pytest_cache
+	rm -rf backend/.import_linter_cache backend/.hypothesis
+
+# The last step is for `uv run`: with a lock it starts at once, also without a network.
+$(READY): backend/requirements-dev.txt backend/pyproject.toml $(filter-out uv,$(UV)) | python
+	@[ -f $@ ] || { rm -rf $(VENV) && '$(UV)' venv --quiet --no-project --python $(BASE_PYTHON) $(VENV); }
+	@rm -f $@
+	@echo 'installing the Python packages into $(VENV)'
+	@$(IN_BACKEND) '$(UV)' pip sync --quiet --python $(PYTHON) --require-hashes requirements-dev.txt
+	@$(IN_BACKEND) '$(UV)' lock --quiet --python $(PYTHON)
+	@echo '$(CURDIR)' > $@
+
+# Debian's python3 comes without venv or without pip; one of the two is enough.
+INSTALL_UV := -m pip install --quiet --disable-pip-version-check --require-hashes -r backend/requirements-uv.txt
+$(OWN_UV): backend/requirements-uv.txt | python
+	@echo 'installing uv into .tools/'
+	@rm -rf .tools/uv
+	@{ $(BASE_PYTHON) -m venv .tools/uv >/dev/null 2>&1 && .tools/uv/bin/python $(INSTALL_UV); } \
+		|| { rm -rf .tools/uv && $(BASE_PYTHON) $(INSTALL_UV) --target .tools/uv; } \
+		|| { rm -rf .tools/uv; echo 'uv could not be installed. Is there a network, and one of venv and pip for' \
+		'$(BASE_PYTHON)? (On Debian: apt install python3-venv.) Or install uv yourself, then call make again.' >&2; \
+		exit 1; }
+	@touch $@
+
+.PHONY: python
+python:
+	@[ -n '$(BASE_PYTHON)' ] || { echo 'Python 3.11 or later is needed, and none of these is: $(PYTHONS).' \
+		'Install it (on Debian: apt install python3 python3-venv), then call make again.' >&2; exit 1; }
