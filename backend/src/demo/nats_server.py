@@ -21,7 +21,7 @@ HOST = "127.0.0.1"
 # server's port must not be given that very port as its own, which would keep the server from coming back.
 PORTS = range(20_000, 32_000)
 START_LIMIT_S = 15.0
-STOP_LIMIT_S = 5.0
+STOP_LIMIT_S = 2.5
 LAST_LOG_LINES = 15
 
 
@@ -127,6 +127,10 @@ class NatsServer:
         log_file = self._own_folder() / "nats.log"
         return log_file.read_text(errors="replace") if log_file.exists() else ""
 
+    def last_log_lines(self) -> str:
+        """The end of its log."""
+        return "\n".join(self.log().splitlines()[-LAST_LOG_LINES:])
+
     def close(self) -> None:
         """Stop, and remove what is temporary: configuration, log, and the store unless it was given."""
         self.stop()
@@ -163,18 +167,13 @@ jetstream {{ store_dir: {json.dumps(str(self.store))} }}
         deadline = time.monotonic() + START_LIMIT_S
         while not _greets(self.port):
             if not self.running:
-                raise NatsServerError(
-                    f"nats-server ended instead of listening on {self.url}:\n{self._last_log_lines()}"
-                )
+                raise NatsServerError(f"nats-server ended instead of listening on {self.url}:\n{self.last_log_lines()}")
             if time.monotonic() > deadline:
                 self.kill()
                 raise NatsServerError(
-                    f"nats-server did not answer on {self.url} after {START_LIMIT_S:g} s:\n{self._last_log_lines()}"
+                    f"nats-server did not answer on {self.url} after {START_LIMIT_S:g} s:\n{self.last_log_lines()}"
                 )
             time.sleep(0.01)
-
-    def _last_log_lines(self) -> str:
-        return "\n".join(self.log().splitlines()[-LAST_LOG_LINES:])
 
     def _running(self) -> "subprocess.Popen[bytes]":
         if self._process is None or self._process.poll() is not None:

@@ -1,0 +1,204 @@
+"""The whole product on this machine: `python -m src.demo`, or `make demo`.
+
+A NATS server, the gateway and a simulated Core are started in this order and stopped in the opposite one, whatever ends
+the demo: Ctrl-C, SIGTERM, or one of the three.
+"""
+
+import http.client
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Mapping
+
+from src.demo.nats_server import NatsServer, NatsServerError
+from src.demo.program import Program, obituary
+
+DEFAULT_PORT = 8000
+ANYWHERE = ("0.0.0.0", "::")
+RATE_HZ = 4
+SEED = 1
+READY_LIMIT_S = 30.0
+LOOK_EVERY_S = 0.1
+# Together with the server's own limit this stays below ten seconds.
+STOP_PATIENCE_S = {"simulator": 2.0, "gateway": 5.0}
+
+BANNER = """
+  The demo runs; the market is simulated.
+
+    stream      ws://localhost:{port}/ws/stream
+    state now   http://localhost:{port}/snapshot
+    health      http://localhost:{port}/health
+    routes      http://localhost:{port}/docs
+    NATS        {nats_url}
+
+  {watch:<10}  in another terminal shows it as a table
+  Ctrl-C      stops all of it and leaves nothing behind
+"""
+
+
+class DemoError(RuntimeError):
+    """The demo cannot go on; the text says why and what to do."""
+
+
+class StopRequested(Exception):
+    """Somebody pressed Ctrl-C or sent SIGTERM."""
+
+
+class StopRequests:
+    """Remembers Ctrl-C, SIGTERM and a closed terminal until it suits us.
+
+    Nothing is raised where the signal strikes: between the start of a child and the line that notes it.
+    """
+
+    def __init__(self) -> None:
+        self._received = False
+        for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(each, self._receive)
+
+    def _receive(self, *_: object) -> None:
+        self._received = True
+
+    def check(self) -> None:
+        """Raise when the demo has been asked to stop.
+
+        Raises:
+            StopRequested: it has.
+        """
+        if self._received:
+            raise StopRequested
+
+
+class Demo:
+    """The three parts while they run."""
+
+    def __init__(self, environment: Mapping[str, str], stop_requests: StopRequests) -> None:
+        self._environment = environment
+        self._stop_requests = stop_requests
+        self._host = environment.get("GATEWAY_HOST") or "127.0.0.1"
+        self._port = gateway_port(environment)
+        self._nats = NatsServer()
+        self._programs: list[Program] = []
+
+    def run(self) -> None:
+        """Start everything, say where it is, and stay until something ends it.
+
+        Raises:
+            DemoError: a port is taken, or a part did not start or ended by itself.
+            StopRequested: somebody asked for the end.
+        """
+        self._require_free_port()
+        try:
+            self._start()
+            self._wait_until_ready()
+            print(BANNER.format(port=self._port, nats_url=self._nats.url, watch=watch_command(self._port)), flush=True)
+            while True:
+                self._pause()
+        finally:
+            self._stop()
+
+    def _require_free_port(self) -> None:
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the gateway does: TIME_WAIT is free
+            try:
+                probe.bind((self._host, self._port))
+            except OSError as error:
+                raise DemoError(
+                    f"cannot listen on {self._host} port {self._port} ({error.strerror}); "
+                    f"take another port: GATEWAY_PORT={self._port + 1} make demo"
+                ) from None
+
+    def _start(self) -> None:
+        try:
+            self._nats.start()
+        except NatsServerError as error:
+            raise DemoError(str(error)) from None
+        self._start_program("gateway", "src.gateway.main")
+        self._start_program(
+            "simulator",
+            "src.simulator.main",
+            *("--nats-url", self._nats.url, "--rate", str(RATE_HZ), "--seed", str(SEED)),
+        )
+
+    def _start_program(self, name: str, module: str, *arguments: str) -> None:
+        env = {
+            **self._environment,
+            "NATS_URL": self._nats.url,
+            "GATEWAY_PORT": str(self._port),
+            "PYTHONUNBUFFERED": "1",  # its lines reach us when they are written
+        }
+        self._programs.append(Program(name, [sys.executable, "-m", module, *arguments], env))
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + READY_LIMIT_S
+        while (answer := ask_ready(self._reachable_host(), self._port)) is not None:
+            if time.monotonic() > deadline:
+                raise DemoError(f"the gateway was not ready after {READY_LIMIT_S:g} s; GET /ready: {answer}")
+            self._pause()
+
+    def _pause(self) -> None:
+        """Wait a moment, and notice when nobody wants the demo or a part of it has ended."""
+        time.sleep(LOOK_EVERY_S)
+        self._stop_requests.check()
+        if not self._nats.running:
+            raise DemoError(obituary("NATS server", "by itself", self._nats.last_log_lines()))
+        for program in self._programs:
+            if not program.running:
+                raise DemoError(program.obituary())
+
+    def _stop(self) -> None:
+        for program in reversed(self._programs):
+            program.stop(STOP_PATIENCE_S[program.name])
+        self._nats.close()
+
+    def _reachable_host(self) -> str:
+        return "localhost" if self._host in ANYWHERE else self._host
+
+
+def gateway_port(environment: Mapping[str, str]) -> int:
+    """The gateway's port from GATEWAY_PORT, else the usual one.
+
+    Raises:
+        DemoError: GATEWAY_PORT is no port.
+    """
+    text = environment.get("GATEWAY_PORT", "").strip() or str(DEFAULT_PORT)
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 65535):
+        raise DemoError(f"GATEWAY_PORT={text!r} is not accepted: a whole number from 1 to 65535")
+    return int(text)
+
+
+def watch_command(port: int) -> str:
+    """What to type to watch the gateway on this port."""
+    return "make watch" if port == DEFAULT_PORT else f"GATEWAY_PORT={port} make watch"
+
+
+def ask_ready(host: str, port: int) -> str | None:
+    """Ask the gateway whether it is ready: None when it is, else what it said instead."""
+    connection = http.client.HTTPConnection(host, port, timeout=2.0)
+    try:
+        connection.request("GET", "/ready")
+        response = connection.getresponse()
+        body = response.read().decode(errors="replace")
+        return None if response.status == http.HTTPStatus.OK else f"{response.status} {body}"
+    except (OSError, http.client.HTTPException) as error:
+        return str(error) or type(error).__name__
+    finally:
+        connection.close()
+
+
+def main() -> int:
+    """Run the demo; 0 when somebody stopped it, 1 when it could not go on."""
+    try:
+        Demo(os.environ, StopRequests()).run()
+    except StopRequested:
+        print("\nthe demo has stopped", flush=True)
+        return 0
+    except DemoError as error:
+        print(f"\ndemo: {error}", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
