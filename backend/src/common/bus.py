@@ -1,0 +1,145 @@
+"""NATSBus: publish objects, subscribe to the newest of them, on NATS JetStream.
+
+The subjects and their streams are in `subjects.py`; how a subscription stays live is told in `subscription.py`, how the
+connection does in `connection.py`.
+"""
+
+import dataclasses
+import enum
+import os
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+from nats.errors import Error as NatsError
+from nats.js.errors import NoStreamResponseError
+
+from src.common.connection import BusError, Connection, Link
+from src.common.messages import decode_object
+from src.common.streams import find_or_make_stream
+from src.common.subjects import STREAMS
+from src.common.subscription import Callback, Decoder, Subscription
+
+__all__ = ["DEFAULT_NATS_URL", "BusError", "NATSBus"]
+
+DEFAULT_NATS_URL: Final = "nats://nats:4222"
+MAX_MESSAGE_BYTES: Final = 8 << 20
+CONNECT_TIMEOUT_S: Final = 10.0
+PUBLISH_LIMIT_S: Final = 2.0
+
+
+class NATSBus:
+    """One connection to NATS and the subscriptions on it.
+
+    Args:
+        url: one or more servers, separated by commas; by default `NATS_URL` of the environment.
+        name: how the connection shows in the server's own monitoring.
+        connect_timeout_s: how long `connect` and each `subscribe` may take.
+        max_message_bytes: a larger message is rejected unread.
+        decoders: how to read the messages of a subject; a strict JSON object to a dict where nothing is said.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        name: str = "gateway",
+        connect_timeout_s: float = CONNECT_TIMEOUT_S,
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
+        decoders: Mapping[str, Decoder] | None = None,
+    ) -> None:
+        self._connection = Connection(url or os.environ.get("NATS_URL") or DEFAULT_NATS_URL, name)
+        self._connect_timeout_s = connect_timeout_s
+        self._max_message_bytes = max_message_bytes
+        self._decoders = dict(decoders or {})
+        self.subscriptions: list[Subscription] = []
+
+    @property
+    def url(self) -> str:
+        """The servers, without user names, passwords and tokens."""
+        return self._connection.url
+
+    @property
+    def is_connected(self) -> bool:
+        return self._connection.is_connected
+
+    @property
+    def reconnects(self) -> int:
+        return self._connection.reconnects
+
+    async def connect(self) -> None:
+        """Connect and make the known streams that are missing; from here on reconnection never gives up.
+
+        Raises:
+            BusError: no server, or no JetStream on it, within the connect timeout; the text says what to check.
+        """
+        await self._connection.open(self._connect_timeout_s)
+        await self._connection.persist("cannot make the streams", _make_missing_streams, self._connect_timeout_s)
+
+    async def publish(self, subject: str, message: Any) -> None:
+        """Publish one object as JSON and wait until its stream has stored it.
+
+        Args:
+            subject: where to; its stream is made if it is known and missing.
+            message: a mapping, dataclass, or object with `model_dump()` or `dict()`; enums become their value, NaN
+                becomes null, bytes go out as they are.
+
+        Raises:
+            BusError: not connected, or not stored within 2 s. Nothing is queued: publish the next snapshot instead.
+            TypeError: the object cannot be written as JSON.
+        """
+        body = message if isinstance(message, bytes) else msgspec.json.encode(message, enc_hook=_as_json)
+        try:
+            await self._publish(subject, body)
+        except (NatsError, OSError, TimeoutError) as error:
+            raise BusError(f"cannot publish on {subject}: {str(error) or type(error).__name__}") from error
+
+    async def subscribe(self, subject: str, callback: Callback, durable_name: str | None = None) -> Subscription:
+        """Hand the newest message of `subject`, then each that follows, to `callback`, one at a time.
+
+        The callback may raise `BadMessage`: the message is then counted and logged like one that cannot be read.
+
+        Args:
+            subject: what to read.
+            callback: a coroutine function of one argument, what the subject's decoder returned.
+            durable_name: the durable consumer to use; None for an ephemeral one, as replicas do.
+
+        Raises:
+            BusError: it cannot be bound within the connect timeout.
+        """
+        decode = self._decoders.get(subject, decode_object)
+        subscription = Subscription(self._connection, subject, callback, durable_name, decode, self._max_message_bytes)
+        await subscription.start(self._connect_timeout_s)
+        self.subscriptions.append(subscription)
+        return subscription
+
+    async def close(self) -> None:
+        """End the subscriptions, then the connection; idempotent, bounded in time."""
+        while self.subscriptions:
+            await self.subscriptions.pop().unsubscribe()
+        await self._connection.close()
+
+    async def _publish(self, subject: str, body: bytes) -> None:
+        jetstream = self._connection.link_nowait().jetstream
+        try:
+            await jetstream.publish(subject, body, timeout=PUBLISH_LIMIT_S)
+        except NoStreamResponseError:
+            await find_or_make_stream(jetstream, subject)
+            await jetstream.publish(subject, body, timeout=PUBLISH_LIMIT_S)
+
+
+async def _make_missing_streams(link: Link) -> None:
+    for subject in STREAMS:
+        await find_or_make_stream(link.jetstream, subject)
+
+
+def _as_json(value: Any) -> Any:
+    """What msgspec does not know by itself, as something that it does."""
+    for method in ("model_dump", "dict"):
+        if callable(dump := getattr(value, method, None)):
+            return dump()
+    if isinstance(value, enum.Enum):
+        return value.value
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    raise TypeError(f"cannot publish a {type(value).__name__}: pass a mapping, a dataclass or a model")

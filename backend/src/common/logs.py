@@ -1,0 +1,85 @@
+"""One line a change of state, on stderr, as text or JSON. What happens often is counted, not logged."""
+
+import json
+import logging
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Final
+from urllib.parse import urlsplit, urlunsplit
+
+FORMATS: Final = ("text", "json")
+LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+
+def configure(log_format: str, level: str) -> None:
+    """Send every logger's lines to stderr in one format; libraries speak from WARNING up."""
+    lines = logging.StreamHandler(sys.stderr)
+    lines.setFormatter(JsonLine() if log_format == "json" else TextLine())
+    logging.basicConfig(handlers=[lines], level=level, force=True)
+    for library in ("nats", "uvicorn", "websockets", "asyncio", "fastapi"):
+        logging.getLogger(library).setLevel(max(logging.WARNING, logging.getLevelName(level)))
+
+
+class TextLine(logging.Formatter):
+    """`2026-01-02T14:30:00.123Z INFO gateway: text`, with a traceback folded into the line's end."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = f"{_utc(record.created)} {record.levelname} {record.name}: {record.getMessage()}"
+        if record.exc_info:
+            text += " | " + self.formatException(record.exc_info).replace("\n", " | ")
+        return text
+
+
+class JsonLine(logging.Formatter):
+    """One JSON object a line: `time`, `level`, `logger`, `message`, and `exception` where there is one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": _utc(record.created),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)
+
+
+class Throttle:
+    """Lets one line through each `interval_s` and says how many it held back meanwhile."""
+
+    def __init__(self, interval_s: float = 1.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._interval_s = interval_s
+        self._clock = clock
+        self._quiet_until = float("-inf")
+        self._held_back = 0
+
+    def lets_through(self) -> int | None:
+        """The number of lines held back since the last one, or None when this one is to be held back too."""
+        now = self._clock()
+        if now < self._quiet_until:
+            self._held_back += 1
+            return None
+        self._quiet_until = now + self._interval_s
+        held_back, self._held_back = self._held_back, 0
+        return held_back
+
+
+def redacted(urls: str) -> str:
+    """A comma-separated list of URLs with passwords, tokens and user names replaced by `***`."""
+    return ",".join(_redacted_url(url.strip()) for url in urls.split(","))
+
+
+def _redacted_url(url: str) -> str:
+    if "@" not in url:
+        return url
+    if "://" not in url:
+        return "***@" + url.rsplit("@", 1)[1]
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc="***@" + parts.netloc.rsplit("@", 1)[1])) if "@" in parts.netloc else url
+
+
+def _utc(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

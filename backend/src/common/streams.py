@@ -1,0 +1,67 @@
+"""The stream that holds a subject: found by the subject, made when nobody has."""
+
+from typing import Final
+
+from nats.js import JetStreamContext
+from nats.js.api import RetentionPolicy, StorageType, StreamConfig, StreamInfo
+from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
+
+from src.common.connection import BusError
+from src.common.subjects import RETENTION_S, STREAMS
+
+NAME_IN_USE: Final = 10058  # nats-server error codes
+SUBJECTS_OVERLAP: Final = 10065
+
+
+async def stream_of(jetstream: JetStreamContext, subject: str) -> StreamInfo | None:
+    """The stream that covers `subject`, whatever its name and settings, or None.
+
+    Raises:
+        ServiceUnavailableError: JetStream is not there (yet).
+    """
+    try:
+        return await jetstream.stream_info(await jetstream.find_stream_name_by_subject(subject))
+    except ServiceUnavailableError:
+        raise
+    except NotFoundError:
+        return None
+
+
+async def find_or_make_stream(jetstream: JetStreamContext, subject: str) -> StreamInfo:
+    """The stream that covers `subject`; one that is missing is made as `STREAMS` says, one that is there is left alone.
+
+    Raises:
+        BusError: there is none and it cannot be made; the text says why and what to do.
+    """
+    found = await stream_of(jetstream, subject)
+    if found is not None:
+        return found
+    if subject not in STREAMS:
+        raise BusError(f"no stream covers {subject}; make one: nats stream add --subjects {subject}")
+    spec = STREAMS[subject]
+    config = StreamConfig(
+        name=spec.name,
+        subjects=list(spec.subjects),
+        storage=StorageType.FILE,
+        retention=RetentionPolicy.LIMITS,
+        max_age=RETENTION_S,
+    )
+    try:
+        return await jetstream.add_stream(config)
+    except ServiceUnavailableError:
+        raise
+    except APIError as refusal:
+        return await _made_by_another(jetstream, subject, refusal)
+
+
+async def _made_by_another(jetstream: JetStreamContext, subject: str, refusal: APIError) -> StreamInfo:
+    """Two services that start together both make the stream: whoever comes second uses the first one's."""
+    found = await stream_of(jetstream, subject)
+    if found is not None:
+        return found
+    name = STREAMS[subject].name
+    remedy = {
+        NAME_IN_USE: f"stream {name} exists but does not cover {subject}; add that subject to it",
+        SUBJECTS_OVERLAP: f"another stream holds part of {name}'s subjects; add {subject} to that stream",
+    }
+    raise BusError(remedy.get(refusal.err_code or 0, f"cannot make stream {name}: {refusal.description}")) from refusal

@@ -1,0 +1,22 @@
+"""The names on the bus: subjects, the streams that hold them, the durables that read them."""
+
+from typing import Final, NamedTuple
+
+LEVELS_SIGNALS: Final = "levels.signals"
+MARKET_FLOW: Final = "market.flow"
+
+DURABLES: Final = {LEVELS_SIGNALS: "gateway_levels", MARKET_FLOW: "gateway_flow"}
+
+
+class StreamSpec(NamedTuple):
+    """A stream that the bus makes when nobody has: file storage, limits retention, `RETENTION_S`."""
+
+    name: str
+    subjects: tuple[str, ...]
+
+
+STREAMS: Final = {
+    LEVELS_SIGNALS: StreamSpec("LEVEL_SIGNALS", ("levels.*",)),
+    MARKET_FLOW: StreamSpec("MARKET_DATA", ("market.*", "market.*.*")),
+}
+RETENTION_S: Final = 24 * 60 * 60

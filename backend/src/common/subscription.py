@@ -1,0 +1,300 @@
+"""One subject's way from its stream to a callback, kept live whatever happens to server, stream or consumer.
+
+**Newest first.** Each message is a whole snapshot, so a consumer never resumes where it stopped: whenever the
+subscription binds, the consumer is made anew at the stream's newest message. What was published meanwhile is
+superseded, never replayed.
+
+**A deliver subject of its own name.** The consumer is a push consumer, without acknowledgements, that delivers to a
+subject derived from stream and durable. Delivery to a subject is ordinary publish/subscribe: two gateways on one durable
+both see every message, and one that is frozen takes nothing from the other. It also keeps `num_ack_pending` at 0.
+
+**Trust nobody's silence.** A push consumer whose stream was remade goes silent without an error. Every second the
+watch compares what arrived with what the server says it delivered, and binds anew when the two disagree.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription as NatsSubscription
+from nats.errors import Error as NatsError
+from nats.js import JetStreamContext
+from nats.js.api import AckPolicy, ConsumerConfig, ConsumerInfo, DeliverPolicy, StreamInfo
+from nats.js.errors import NotFoundError
+from nats.nuid import NUID
+
+from src.common.connection import PASSING, Connection, Link, reason
+from src.common.logs import Throttle
+from src.common.messages import BadMessage, Decoded
+from src.common.streams import find_or_make_stream, stream_of
+from src.common.tasks import end
+
+logger = logging.getLogger("bus")
+
+Callback = Callable[[Any], Awaitable[None]]
+Decoder = Callable[[bytes], Decoded]
+
+WATCH_INTERVAL_S: Final = 1.0
+REBIND_PAUSE_S: Final = 0.25
+REMAKE_GRACE_S: Final = 1.0  # a stream that vanished is first left to its owner, who may want other settings
+FIRST_MESSAGE_LIMIT_S: Final = 1.0
+LOOK_BACK_MESSAGES: Final = 100  # how far to search for a good message when the newest at start is bad
+PENDING_MESSAGES: Final = 4096  # between socket and callback; what is dropped beyond it, the watch notices
+PENDING_BYTES: Final = 64 << 20
+EPHEMERAL_IDLE_S: Final = 30.0  # the server forgets an ephemeral consumer this long after its reader went
+
+
+class Subscription:
+    """Delivers the messages of one subject, in stream order, each sequence once, to one callback.
+
+    Attributes:
+        received: messages that arrived, good and bad.
+        rejected: bad messages, by reason.
+        non_finite: bare NaN and Infinity tokens that were read as null.
+        lag: messages that the consumer has yet to deliver (`num_pending`).
+        unacknowledged: delivered and not acknowledged (`num_ack_pending`).
+        rebinds: how often the consumer had to be made anew after the first time.
+        last_message_s: when the newest message arrived, seconds since the epoch, or None.
+        trouble: why the subscription is not live, or None while it is.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        subject: str,
+        callback: Callback,
+        durable_name: str | None,
+        decode: Decoder,
+        max_message_bytes: int,
+    ) -> None:
+        self.subject = subject
+        self.received = 0
+        self.rejected: Counter[str] = Counter()
+        self.non_finite = 0
+        self.lag = 0
+        self.unacknowledged = 0
+        self.rebinds = 0
+        self.last_message_s: float | None = None
+        self.trouble: str | None = "not bound yet"
+        self._connection = connection
+        self._callback = callback
+        self._durable_name = durable_name
+        self._consumer_name = durable_name or f"gateway_{NUID().next().decode()}"
+        self._decode = decode
+        self._max_message_bytes = max_message_bytes
+        self._bad_lines = Throttle()
+        self._stream: StreamInfo | None = None
+        self._newest_seq = 0
+        self._has_delivered = False
+        self._arrived = asyncio.Event()
+        self._nats_subscription: NatsSubscription | None = None
+        self._keeper: asyncio.Task[None] | None = None
+
+    async def start(self, limit_s: float) -> None:
+        """Bind, and hand the newest message over if there is one.
+
+        Raises:
+            BusError: it cannot be bound within `limit_s` seconds; the text says why.
+        """
+        link = await self._connection.persist(f"cannot subscribe to {self.subject}", self._bind, limit_s)
+        self._keeper = asyncio.create_task(self._keep_live(link), name=f"subscription {self.subject}")
+
+    async def unsubscribe(self) -> None:
+        """Stop; idempotent. A durable consumer stays on the server, an ephemeral one is deleted."""
+        await end(self._keeper)
+        self._keeper = None
+        self.trouble = "closed"
+        await self._unbind()
+        if self._durable_name is None and self._stream is not None and self._connection.is_connected:
+            with contextlib.suppress(*PASSING):
+                link = self._connection.link_nowait()
+                await link.jetstream.delete_consumer(self._stream.config.name or "", self._consumer_name)
+
+    # -- being live ------------------------------------------------------------------------------------------------
+
+    async def _keep_live(self, link: Link) -> None:
+        """Owner of the binding: watch it, and bind anew whenever the watch finds it dead."""
+        while True:
+            try:
+                self._lose(await link.use(self._watch(link)))
+                link = await self._connection.link()
+                await link.use(self._bind_anew(link))
+                self.rebinds += 1
+                logger.warning("%s is live again", self.subject)
+            except PASSING as error:
+                self._lose(reason(error))
+                await asyncio.sleep(REBIND_PAUSE_S)
+            except Exception:
+                logger.exception("%s: unexpected error; binding anew", self.subject)
+                self._lose("unexpected error")
+                await asyncio.sleep(WATCH_INTERVAL_S)
+
+    def _lose(self, why: str) -> None:
+        if self.trouble is None:
+            logger.warning("%s is not live: %s", self.subject, why)
+        self.trouble = why
+
+    async def _watch(self, link: Link) -> str:
+        """Return, with the reason, once this binding no longer brings what its stream holds."""
+        if self.trouble is not None:
+            return self.trouble
+        before: ConsumerInfo | None = None
+        while True:
+            await asyncio.sleep(WATCH_INTERVAL_S)
+            now = await self._look(link.jetstream)
+            if isinstance(now, str):
+                return now
+            if before is not None and self._is_deaf(before, now):
+                return "its consumer delivers and nothing arrives"
+            before = now
+
+    async def _look(self, jetstream: JetStreamContext) -> ConsumerInfo | str:
+        """The consumer as the server sees it, or what is wrong with it."""
+        assert self._stream is not None, "bound before watched"
+        stream_name = self._stream.config.name or ""
+        try:
+            holder = await jetstream.find_stream_name_by_subject(self.subject)
+        except NotFoundError:
+            return f"stream {stream_name} is gone"
+        if holder != stream_name:
+            return f"{self.subject} moved from stream {stream_name} to {holder}"
+        try:
+            consumer: ConsumerInfo = await jetstream.consumer_info(stream_name, self._consumer_name)
+        except NotFoundError:
+            return f"consumer {self._consumer_name} is gone"
+        self.lag = consumer.num_pending or 0
+        self.unacknowledged = consumer.num_ack_pending or 0
+        return consumer
+
+    def _is_deaf(self, before: ConsumerInfo, now: ConsumerInfo) -> bool:
+        """True when a whole watch interval passed and what the server sent by then has still not arrived."""
+        never_arrived = _delivered_seq(before) > self._newest_seq and _delivered_count(before) > 0
+        never_sent = bool(before.num_pending) and _delivered_seq(now) == _delivered_seq(before)
+        return never_arrived or never_sent
+
+    # -- binding ---------------------------------------------------------------------------------------------------
+
+    async def _bind(self, link: Link) -> None:
+        """Make the consumer anew at the newest message and listen to it."""
+        await self._unbind()
+        stream = await find_or_make_stream(link.jetstream, self.subject)
+        self._turn_to(stream)
+        stream_name = stream.config.name or ""
+        # An existing consumer would first deliver its backlog: it goes before anyone listens to its deliver subject.
+        with contextlib.suppress(NotFoundError):
+            await link.jetstream.delete_consumer(stream_name, self._consumer_name)
+        config = self._consumer_config(stream_name)
+        self._arrived.clear()
+        self._nats_subscription = await link.client.subscribe(
+            config.deliver_subject or "",
+            cb=self._on_message,
+            pending_msgs_limit=PENDING_MESSAGES,
+            pending_bytes_limit=PENDING_BYTES,
+        )
+        consumer = await link.jetstream.add_consumer(stream_name, config)
+        self.trouble = None
+        if _delivered_count(consumer) + (consumer.num_pending or 0) > 0:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FIRST_MESSAGE_LIMIT_S):
+                    await self._arrived.wait()
+            if not self._has_delivered:
+                await self._look_back(link.jetstream, stream)
+
+    async def _unbind(self) -> None:
+        bound, self._nats_subscription = self._nats_subscription, None
+        if bound is not None:
+            with contextlib.suppress(NatsError, OSError):
+                await bound.unsubscribe()
+
+    def _turn_to(self, stream: StreamInfo) -> None:
+        """Sequences count within one life of one stream: forget them when it was remade, moved, or lost its end."""
+        old = self._stream
+        same_life = old is not None and (old.config.name, old.created) == (stream.config.name, stream.created)
+        if not same_life or stream.state.last_seq < self._newest_seq:
+            self._newest_seq = 0
+        self._stream = stream
+
+    def _consumer_config(self, stream_name: str) -> ConsumerConfig:
+        return ConsumerConfig(
+            name=self._consumer_name,
+            durable_name=self._durable_name,
+            description="newest snapshot first; made anew at each start",
+            deliver_subject=f"_INBOX.{stream_name}.{self._consumer_name}",
+            deliver_policy=DeliverPolicy.LAST,
+            ack_policy=AckPolicy.NONE,
+            filter_subject=self.subject,
+            inactive_threshold=None if self._durable_name else EPHEMERAL_IDLE_S,
+        )
+
+    async def _bind_anew(self, link: Link) -> None:
+        """Whoever deleted a stream may be about to make it again, with settings that ours would be in the way of."""
+        if await stream_of(link.jetstream, self.subject) is None:
+            await asyncio.sleep(REMAKE_GRACE_S)
+        await self._bind(link)
+
+    async def _look_back(self, jetstream: JetStreamContext, stream: StreamInfo) -> None:
+        """The newest message at start was bad: hand over the newest good one before it, if one is near."""
+        for seq in range(self._newest_seq - 1, max(self._newest_seq - LOOK_BACK_MESSAGES, 0), -1):
+            try:
+                stored = await jetstream.get_msg(stream.config.name or "", seq)
+            except NotFoundError:
+                continue
+            if stored.subject == self.subject and not self._has_delivered:
+                await self._deliver(seq, stored.data or b"")
+            if self._has_delivered:
+                return
+
+    # -- messages --------------------------------------------------------------------------------------------------
+
+    async def _on_message(self, message: Msg) -> None:
+        metadata = message.metadata
+        seq = metadata.sequence.stream
+        self.lag = metadata.num_pending
+        if seq <= self._newest_seq or self._is_from_a_former_life(message):
+            return
+        self._newest_seq = seq
+        self.received += 1
+        self.last_message_s = time.time()
+        try:
+            await self._deliver(seq, message.data)
+        finally:
+            self._arrived.set()
+
+    def _is_from_a_former_life(self, message: Msg) -> bool:
+        """In flight when its stream was remade: its sequence says nothing about the new stream."""
+        created = self._stream.created if self._stream else None
+        return created is not None and message.metadata.timestamp < created
+
+    async def _deliver(self, seq: int, body: bytes) -> None:
+        try:
+            if len(body) > self._max_message_bytes:
+                raise BadMessage("too_large")
+            decoded = self._decode(body)
+            self.non_finite += decoded.non_finite
+            await self._callback(decoded.value)
+            self._has_delivered = True
+        except BadMessage as bad:
+            self._reject(seq, bad)
+        except Exception:
+            self.rejected["callback_failed"] += 1
+            logger.exception("%s: the callback failed on message %d", self.subject, seq)
+
+    def _reject(self, seq: int, bad: BadMessage) -> None:
+        self.rejected[bad.reason] += 1
+        held_back = self._bad_lines.lets_through()
+        if held_back is not None:
+            more = f" ({held_back} more since the last such line)" if held_back else ""
+            logger.warning("%s: message %d is bad: %s%s", self.subject, seq, bad.reason, more)
+
+
+def _delivered_seq(consumer: ConsumerInfo) -> int:
+    return consumer.delivered.stream_seq if consumer.delivered else 0
+
+
+def _delivered_count(consumer: ConsumerInfo) -> int:
+    return consumer.delivered.consumer_seq if consumer.delivered else 0

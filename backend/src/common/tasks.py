@@ -1,0 +1,34 @@
+"""Every task has an owner, who ends it."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, Final, TypeVar
+
+T = TypeVar("T")
+
+ASK_AGAIN_S: Final = 0.1
+
+
+async def end(task: asyncio.Task[Any] | None) -> None:
+    """Cancel `task` and wait until it has ended; its result or error is its own affair.
+
+    Asks more than once: on Python 3.11 `asyncio.wait_for`, which the NATS library uses, swallows a cancellation that
+    comes together with the answer.
+    """
+    while task is not None and not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=ASK_AGAIN_S)
+    if task is not None and not task.cancelled():
+        task.exception()  # seen; else the loop would report it as lost
+
+
+async def unless(event: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
+    """The result of `work`, or None when `event` came first and `work` was given up."""
+    task = asyncio.ensure_future(work)
+    waiting = asyncio.ensure_future(event.wait())
+    try:
+        await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        return task.result() if task.done() else None
+    finally:
+        await end(waiting)
+        await end(task)
