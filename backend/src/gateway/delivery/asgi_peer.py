@@ -1,0 +1,82 @@
+"""A viewer behind any ASGI server's WebSocket: the contract's door, for servers that know no `StreamPeer`.
+
+The server frames, compresses and buffers here, so this peer costs a task and a compression of its own for each frame.
+"""
+
+import asyncio
+import time
+from typing import Final, Protocol
+
+from src.gateway.delivery.closing import Closing
+from src.gateway.delivery.frame import Frame
+from src.gateway.delivery.hub import Hub
+from src.gateway.delivery.outbox import Outbox
+
+CLOSE_LIMIT_S: Final = 1.0
+
+
+class WebSocket(Protocol):
+    """What this peer needs of Starlette's WebSocket."""
+
+    async def send_text(self, data: str) -> None: ...
+
+    async def close(self, code: int = 1000, reason: str | None = None) -> None: ...
+
+
+class AsgiPeer:
+    """Sends the newest frame whenever the one before it is out."""
+
+    def __init__(self, websocket: WebSocket, hub: Hub, stall_limit_s: float) -> None:
+        self.websocket = websocket
+        self._hub = hub
+        self._stall_limit_s = stall_limit_s
+        self._outbox = Outbox()
+        self._sending: asyncio.Task[None] | None = None
+        self._goodbye: asyncio.Task[None] | None = None
+
+    def offer(self, frame: Frame) -> bool:
+        ready = self._outbox.offer(frame)
+        if ready is None or self._goodbye is not None:
+            return False
+        self._outbox.pause(time.monotonic())
+        self._sending = asyncio.create_task(self._send(ready), name="asgi peer")
+        return True
+
+    async def settle(self, limit_s: float) -> None:
+        """Wait until what was offered is out, at most `limit_s` seconds."""
+        if self._sending is not None:
+            await asyncio.wait({self._sending}, timeout=limit_s)
+
+    def close(self, closing: Closing) -> None:
+        if self._goodbye is None:
+            self._hub.closings[closing.code] += 1
+            self._goodbye = asyncio.create_task(self._say_goodbye(closing), name="asgi peer goodbye")
+
+    def check(self, now_s: float) -> None:
+        """The ASGI server pings; a send that does not come back is ended by its own limit."""
+
+    def drop(self) -> None:
+        """Leave without a word: the viewer is gone."""
+        self._hub.leave(self)
+        self._outbox.clear()
+        if self._sending is not None and self._sending is not asyncio.current_task():
+            self._sending.cancel()
+
+    async def _send(self, frame: Frame | None) -> None:
+        try:
+            while frame is not None:
+                async with asyncio.timeout(self._stall_limit_s):
+                    await self.websocket.send_text(frame.text)
+                frame = self._outbox.resume()
+                if frame is not None:
+                    self._outbox.pause(time.monotonic())
+        except Exception:  # noqa: BLE001 - each server raises its own when its viewer is gone
+            self.drop()
+
+    async def _say_goodbye(self, closing: Closing) -> None:
+        self.drop()
+        try:
+            async with asyncio.timeout(CLOSE_LIMIT_S):
+                await self.websocket.close(closing.code, closing.reason)
+        except Exception:  # noqa: BLE001 - gone already, in whatever way
+            return

@@ -1,0 +1,207 @@
+"""A viewer on the gateway's own port: a WebSocket that costs no task, no queue, and no byte of its own a frame.
+
+uvicorn parses the HTTP request and hands the upgraded socket over. The sans-I/O `ServerProtocol` of websockets does the
+handshake, reads what the viewer sends, answers pings and closes; outgoing frames bypass it: `offer` writes the prepared
+bytes of the frame, the same for all, straight to the transport.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+import msgspec
+from websockets.datastructures import Headers
+from websockets.exceptions import NegotiationError
+from websockets.extensions import Extension
+from websockets.extensions.permessage_deflate import PerMessageDeflate, ServerPerMessageDeflateFactory
+from websockets.http11 import Request, Response
+from websockets.protocol import OPEN
+from websockets.server import ServerProtocol
+from websockets.typing import ExtensionParameter
+
+from src.gateway.delivery.closing import NOT_RESPONDING, STALLED, Closing
+from src.gateway.delivery.frame import PING, Frame
+from src.gateway.delivery.hub import Hub
+from src.gateway.delivery.outbox import Outbox
+
+CLOSE_LIMIT_S: Final = 1.0  # for the viewer's half of the closing handshake
+FULL_WINDOW: Final = "15"  # bits; what the shared frame needs at the viewer, RFC 7692 §7.1.2.1
+
+
+@dataclass(frozen=True, slots=True)
+class PeerLimits:
+    """What a viewer may do, and for how long it may do nothing.
+
+    Attributes:
+        stall_limit_s: a viewer that takes nothing for this long is closed.
+        ping_interval_s: between two pings.
+        pong_timeout_s: a viewer from which nothing is heard for this long after a ping is closed.
+        max_incoming_bytes: largest message that a viewer may send.
+        high_water_bytes: a viewer with more than this unsent gets no further frame until it drains: about one frame.
+    """
+
+    stall_limit_s: float = 30.0
+    ping_interval_s: float = 20.0
+    pong_timeout_s: float = 20.0
+    max_incoming_bytes: int = 4096
+    high_water_bytes: int = 0
+
+
+class SharedDeflate(ServerPerMessageDeflateFactory):
+    """Accepts permessage-deflate only in the one form that all viewers can share.
+
+    The gateway compresses with the full window and without context takeover. An offer that asks for a smaller window
+    is passed over, for the viewer's next offer or for plain frames. Viewers are told not to keep context either: what
+    they send is next to nothing, and an inflate window for each would cost more than all else of a viewer.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(server_no_context_takeover=True, client_no_context_takeover=True)
+
+    def process_request_params(
+        self, params: Sequence[ExtensionParameter], accepted_extensions: Sequence[Extension]
+    ) -> tuple[list[ExtensionParameter], PerMessageDeflate]:
+        if any(name == "server_max_window_bits" and bits != FULL_WINDOW for name, bits in params):
+            raise NegotiationError("the shared frame needs the full window")
+        return super().process_request_params(params, accepted_extensions)
+
+
+DEFLATE: Final = (SharedDeflate(),)
+
+
+class StreamPeer(asyncio.Protocol):
+    """One viewer from its upgrade to its end."""
+
+    def __init__(self, hub: Hub, path: str, limits: PeerLimits, clock: Callable[[], float] = time.monotonic) -> None:
+        """
+        Args:
+            hub: where it joins when the handshake is done.
+            path: the one path that is a stream; others are answered with 404.
+            limits: see there.
+            clock: monotonic seconds.
+        """
+        self._hub = hub
+        self._path = path
+        self._limits = limits
+        self._clock = clock
+        self._outbox = Outbox()
+        self._deflates = False
+        self._unsent_bytes = 0
+        self._heard_s = self._pinged_s = clock()
+        self._abort_at_s: float | None = None
+        self._websocket = ServerProtocol(extensions=DEFLATE, max_size=limits.max_incoming_bytes)
+
+    # -- as the hub sees it ----------------------------------------------------------------------------------------
+
+    def offer(self, frame: Frame) -> bool:
+        ready = self._outbox.offer(frame)
+        if ready is None or self._abort_at_s is not None:
+            return False
+        self._transport.write(ready.deflated if self._deflates else ready.plain)
+        return True
+
+    def close(self, closing: Closing) -> None:
+        if self._abort_at_s is not None:
+            return
+        self._abort_at_s = self._clock() + CLOSE_LIMIT_S
+        self._outbox.clear()
+        self._hub.closings[closing.code] += 1
+        if self._websocket.state is OPEN:
+            self._websocket.send_close(closing.code, closing.reason)
+            self._flush()
+
+    def check(self, now_s: float) -> None:
+        if self._abort_at_s is not None:
+            if now_s >= self._abort_at_s:
+                self._transport.abort()
+        elif self._outbox.blocked:
+            self._check_stall(now_s)
+        elif self._pinged_s > self._heard_s and now_s - self._pinged_s > self._limits.pong_timeout_s:
+            self.close(NOT_RESPONDING)
+        elif now_s - max(self._pinged_s, self._heard_s) >= self._limits.ping_interval_s:
+            self._pinged_s = now_s
+            self._transport.write(PING)
+
+    def _check_stall(self, now_s: float) -> None:
+        """What counts is whether anything leaves: one large frame over a slow line is no stall."""
+        unsent_bytes = self._transport.get_write_buffer_size()
+        if unsent_bytes != self._unsent_bytes:
+            self._unsent_bytes = unsent_bytes
+            self._outbox.progressed(now_s)
+        elif self._outbox.stalled_s(now_s) >= self._limits.stall_limit_s:
+            self.close(STALLED)
+
+    # -- as the event loop sees it ---------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(high=self._limits.high_water_bytes)
+
+    def data_received(self, data: bytes) -> None:
+        self._heard_s = self._clock()
+        self._websocket.receive_data(data)
+        for event in self._websocket.events_received():
+            if isinstance(event, Request):
+                self._answer(event)
+            # What else a viewer sends is read, checked and dropped: the stream has one direction.
+        self._flush()
+
+    def eof_received(self) -> None:
+        self._websocket.receive_eof()
+        self._flush()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._hub.leave(self)
+        self._outbox.clear()
+        self._abort_at_s = float("-inf")
+
+    def pause_writing(self) -> None:
+        self._unsent_bytes = self._transport.get_write_buffer_size()
+        self._outbox.pause(self._clock())
+
+    def resume_writing(self) -> None:
+        waiting = self._outbox.resume()
+        if waiting is not None:
+            self.offer(waiting)
+
+    # -- the handshake ---------------------------------------------------------------------------------------------
+
+    def _answer(self, request: Request) -> None:
+        if request.path.partition("?")[0] != self._path:
+            self._websocket.send_response(refusal(404, "Not Found", f"no stream here; connect to {self._path}"))
+            return
+        response = self._websocket.accept(request)
+        self._websocket.send_response(response)
+        if response.status_code == 101:
+            self._deflates = bool(self._websocket.extensions)
+            self._flush()
+            self._hub.join(self)
+
+    def _flush(self) -> None:
+        """Write what the protocol has to say; an empty piece is its wish to end the connection."""
+        for piece in self._websocket.data_to_send():
+            if piece:
+                self._transport.write(piece)
+            else:
+                self._transport.close()
+
+
+def refusal(status: int, phrase: str, detail: str) -> Response:
+    """An HTTP answer instead of a stream: short JSON, as the HTTP routes answer."""
+    body = msgspec.json.encode({"detail": detail})
+    headers = Headers()
+    headers["Content-Type"] = "application/json"
+    headers["Content-Length"] = str(len(body))
+    headers["Connection"] = "close"
+    return Response(status, phrase, headers, body)
+
+
+def factory(hub: Hub, path: str, limits: PeerLimits) -> Callable[..., StreamPeer]:
+    """What uvicorn calls, with its own configuration and state, for each socket that asks for an upgrade."""
+
+    def make_peer(**_of_uvicorn: Any) -> StreamPeer:
+        return StreamPeer(hub, path, limits)
+
+    return make_peer

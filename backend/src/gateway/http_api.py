@@ -1,0 +1,144 @@
+"""The HTTP routes, and the stream for servers other than the gateway's own."""
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated, Any, Final
+
+from fastapi import FastAPI, Request, Response, WebSocket, WebSocketDisconnect
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+
+from src.common.subscription import Subscription
+from src.gateway.socket_broadcaster import SocketBroadcaster
+
+STREAM_PATH: Final = "/ws/stream"
+
+
+class SubscriptionHealth(BaseModel):
+    """One subject's subscription."""
+
+    live: bool
+    trouble: Annotated[str | None, Field(description="why it is not live")]
+    received: Annotated[int, Field(description="messages since the start")]
+    rejected: Annotated[dict[str, int], Field(description="bad messages since the start, by reason")]
+    non_finite: Annotated[int, Field(description="bare NaN and Infinity read as null since the start")]
+    consumer_lag: Annotated[int, Field(description="messages not delivered yet (num_pending)")]
+    last_message_ts: Annotated[int | None, Field(description="arrival of the newest message, ms UTC")]
+    rebinds: Annotated[int, Field(description="times that its consumer had to be made anew")]
+
+
+class Health(BaseModel):
+    """The process, its connection to NATS, and what it relays."""
+
+    service: str
+    status: Annotated[str, Field(description="healthy, or degraded while a part of the way from NATS is down")]
+    nats_url: Annotated[str, Field(description="without user names, passwords and tokens")]
+    connections: Annotated[int, Field(description="viewers connected now")]
+    nats_connected: bool
+    last_message_ts: Annotated[int | None, Field(description="arrival of the newest message of any subject, ms UTC")]
+    consumer_lag: Annotated[int, Field(description="messages not delivered yet, all subjects")]
+    reconnects: Annotated[int, Field(description="connections to NATS after the first")]
+    faults: Annotated[dict[str, int], Field(description="bad parts left out of good messages since the start")]
+    subscriptions: Annotated[dict[str, SubscriptionHealth], Field(description="by subject")]
+
+
+class Readiness(BaseModel):
+    """Whether the newest state can be had here now."""
+
+    ready: bool
+    reasons: Annotated[list[str], Field(description="what is missing; empty when ready")]
+
+
+def make_app(broadcaster: SocketBroadcaster) -> FastAPI:
+    """The ASGI application around a broadcaster that somebody else starts and closes."""
+    app = FastAPI(
+        title="Spymaster Gateway",
+        version=_version(),
+        description=f"Live market state. The stream itself is a WebSocket at `{STREAM_PATH}`.",
+        redoc_url=None,
+    )
+
+    @app.get("/health")
+    async def health() -> Health:
+        """200 while the process works; `status` says how well."""
+        return _health(broadcaster)
+
+    @app.get("/ready", responses={503: {"model": Readiness}})
+    async def ready(response: Response) -> Readiness:
+        """200 only while NATS is connected and every subscription is live, else 503 with the reasons."""
+        reasons = _missing(broadcaster)
+        response.status_code = 503 if reasons else 200
+        return Readiness(ready=not reasons, reasons=reasons)
+
+    @app.get("/snapshot", response_class=Response, responses={200: {"content": {"application/json": {}}}, 204: {}})
+    async def snapshot() -> Response:
+        """The current payload, as the stream would send it first; 204 while there is none."""
+        newest = broadcaster.hub.newest
+        if newest is None:
+            return Response(status_code=204)
+        return Response(newest.payload, media_type="application/json", headers={"Cache-Control": "no-store"})
+
+    @app.websocket(STREAM_PATH)
+    async def stream(websocket: WebSocket) -> None:
+        await broadcaster.connect(websocket)
+        try:
+            while True:
+                await websocket.receive()
+        except (WebSocketDisconnect, RuntimeError):  # RuntimeError: received again after the disconnect message
+            pass
+        finally:
+            await broadcaster.disconnect(websocket)
+
+    @app.exception_handler(404)
+    async def not_found(request: Request, _error: Any) -> JSONResponse:
+        return JSONResponse({"detail": f"nothing at {request.url.path}; see /docs"}, 404)
+
+    return app
+
+
+def _health(broadcaster: SocketBroadcaster) -> Health:
+    bus = broadcaster.bus
+    subscriptions = {one.subject: _subscription_health(one) for one in bus.subscriptions}
+    arrivals = [one.last_message_ts for one in subscriptions.values() if one.last_message_ts is not None]
+    return Health(
+        service="gateway",
+        status="degraded" if _missing(broadcaster) else "healthy",
+        nats_url=bus.url,
+        connections=len(broadcaster.hub.peers),
+        nats_connected=bus.is_connected,
+        last_message_ts=max(arrivals, default=None),
+        consumer_lag=sum(one.consumer_lag for one in subscriptions.values()),
+        reconnects=bus.reconnects,
+        faults=dict(broadcaster.metrics.faults),
+        subscriptions=subscriptions,
+    )
+
+
+def _subscription_health(subscription: Subscription) -> SubscriptionHealth:
+    arrival_s = subscription.last_message_s
+    return SubscriptionHealth(
+        live=subscription.trouble is None,
+        trouble=subscription.trouble,
+        received=subscription.received,
+        rejected=dict(subscription.rejected),
+        non_finite=subscription.non_finite,
+        consumer_lag=subscription.lag,
+        last_message_ts=None if arrival_s is None else int(arrival_s * 1000),
+        rebinds=subscription.rebinds,
+    )
+
+
+def _missing(broadcaster: SocketBroadcaster) -> list[str]:
+    """What stands between NATS and the viewers right now, in words."""
+    bus = broadcaster.bus
+    reasons = [] if bus.is_connected else [f"not connected to {bus.url}"]
+    reasons += [f"{one.subject}: {one.trouble}" for one in bus.subscriptions if one.trouble is not None]
+    if not bus.subscriptions:
+        reasons.append("not subscribed yet")
+    return reasons
+
+
+def _version() -> str:
+    try:
+        return version("spymaster-gateway")
+    except PackageNotFoundError:
+        return "0.1.0"

@@ -1,0 +1,22 @@
+"""The latest state: the newest of each section, merged into the one payload that every viewer gets."""
+
+from typing import Any
+
+from src.gateway.signals.contract import LevelsPayload
+
+
+class LatestState:
+    """What is known of the market now. A section that was never seen, or that its message no longer has, is None.
+
+    A relayed section, `flow` or `viewport`, is a mapping or the bytes of one (`msgspec.Raw`); JSON encoders write both.
+    """
+
+    def __init__(self) -> None:
+        self.flow: Any | None = None
+        self.levels: LevelsPayload | None = None
+        self.viewport: Any | None = None
+
+    def payload(self) -> dict[str, Any]:
+        """The sections that are known, in the order of the wire: `flow`, `levels`, `viewport`."""
+        sections = {"flow": self.flow, "levels": self.levels, "viewport": self.viewport}
+        return {name: section for name, section in sections.items() if section is not None}

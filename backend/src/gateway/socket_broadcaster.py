@@ -1,0 +1,206 @@
+"""The data path, on one page.
+
+A message arrives on the bus, becomes a signal that the frontend understands, updates the latest state, is prepared once
+as a frame, and the hub offers it to every peer.
+
+The class, its methods and its state have the names of the interface document. Its private methods are doors: the rooms
+behind them are the pure functions of `signals/`.
+"""
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import msgspec
+from fastapi import WebSocket
+
+from src.common.bus import NATSBus
+from src.common.subjects import DURABLES, LEVELS_SIGNALS, MARKET_FLOW
+from src.common.subscription import Subscription
+from src.gateway.delivery.asgi_peer import AsgiPeer
+from src.gateway.delivery.closing import GOING_AWAY
+from src.gateway.delivery.hub import Hub
+from src.gateway.metrics import Metrics
+from src.gateway.settings import Settings
+from src.gateway.signals.contract import LevelSignal, LevelsPayload
+from src.gateway.signals.intake import read_flow, read_levels
+from src.gateway.signals.latest_state import LatestState
+from src.gateway.signals.normalize import Normalized, normalize_level, normalize_levels
+from src.gateway.signals.session_clock import SessionContext, session_context
+
+logger = logging.getLogger("gateway")
+
+DECODERS: Final = {LEVELS_SIGNALS: read_levels, MARKET_FLOW: read_flow}
+SETTLE_LIMIT_S: Final = 0.05  # how long `broadcast` waits for plain ASGI WebSockets to take the frame
+CLOSE_LIMIT_S: Final = 1.5  # for viewers to answer the goodbye
+
+
+def make_bus(settings: Settings) -> NATSBus:
+    """The bus as the gateway needs it: relayed sections are read as bytes, not rebuilt."""
+    return NATSBus(
+        settings.nats_url,
+        connect_timeout_s=settings.connect_timeout_s,
+        max_message_bytes=settings.max_message_bytes,
+        decoders=DECODERS,
+    )
+
+
+class SocketBroadcaster:
+    """Relays the newest state from the bus to every connected viewer."""
+
+    def __init__(
+        self,
+        bus: NATSBus | None = None,
+        *,
+        settings: Settings | None = None,
+        hub: Hub | None = None,
+        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        """
+        Args:
+            bus: where messages come from; by default one made from `settings`.
+            settings: by default those of the environment.
+            hub: where viewers of the gateway's own port join.
+            now_ms: the gateway's clock, ms UTC, for messages that bring no time of their own.
+        """
+        self.settings = settings or Settings.from_environment(os.environ)
+        self.bus = bus or make_bus(self.settings)
+        self.hub = hub or Hub()
+        self.metrics = Metrics()
+        self._now_ms = now_ms
+        self._state = LatestState()
+        self._asgi_peers: list[AsgiPeer] = []
+        self._subscriptions: list[Subscription] = []
+        self._lock = asyncio.Lock()  # separates a start() that still waits for NATS from the close() that ends it
+
+    # -- the life --------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Connect to NATS and subscribe; returns when the newest message of each subject is in the state.
+
+        Raises:
+            BusError: NATS or JetStream cannot be reached in time; the text says what to check.
+        """
+        async with self._lock:
+            self.hub.open()
+            await self.bus.connect()
+            for subject, callback in ((LEVELS_SIGNALS, self._on_level_signals), (MARKET_FLOW, self._on_flow_snapshot)):
+                durable_name = DURABLES[subject] if self.settings.consumers == "durable" else None
+                self._subscriptions.append(
+                    await self.bus.subscribe(subject=subject, callback=callback, durable_name=durable_name)
+                )
+
+    async def say_goodbye(self) -> None:
+        """Let every viewer go, and each that still comes."""
+        await self.hub.close(GOING_AWAY, CLOSE_LIMIT_S)
+
+    async def close(self) -> None:
+        """Say goodbye to every viewer, then leave NATS; idempotent, bounded in time."""
+        async with self._lock:
+            await self.say_goodbye()
+            self._subscriptions.clear()
+            await self.bus.close()
+
+    # -- the data path ---------------------------------------------------------------------------------------------
+
+    async def _on_level_signals(self, data: Mapping[str, Any]) -> None:
+        normalized = self._normalize(data)
+        self.metrics.faults.update(normalized.faults)
+        self._state.levels, self._state.viewport = normalized.levels, normalized.viewport
+        await self.broadcast(self._build_payload())
+
+    async def _on_flow_snapshot(self, data: Any) -> None:
+        self._state.flow = data
+        await self.broadcast(self._build_payload())
+
+    def _build_payload(self) -> dict[str, Any]:
+        return self._state.payload()
+
+    async def broadcast(self, message: dict[str, Any]) -> None:
+        """Serialize once, offer the frame to every viewer, and forget those that fail.
+
+        Args:
+            message: what JSON can say; a relayed section may be its bytes (`msgspec.Raw`).
+        """
+        try:
+            payload = msgspec.json.encode(message)
+        except (TypeError, ValueError, OverflowError, RecursionError):
+            self.metrics.unserializable += 1
+            logger.exception("a payload cannot be written as JSON; skipped")
+            return
+        self.metrics.payloads += 1
+        self.hub.publish(payload)
+        await self._settle()
+
+    # -- viewers of any ASGI server --------------------------------------------------------------------------------
+
+    @property
+    def active_connections(self) -> list[Any]:
+        """Every viewer: the WebSocket itself where `connect` was given one, else the gateway's own peer."""
+        return [peer.websocket if isinstance(peer, AsgiPeer) else peer for peer in self.hub.peers]
+
+    async def connect(self, websocket: WebSocket) -> None:
+        """Accept the viewer and send it the current payload, if there is one, before any later one."""
+        await websocket.accept()
+        peer = AsgiPeer(websocket, self.hub, self.settings.stall_limit_s)
+        self._asgi_peers.append(peer)
+        self.hub.join(peer)
+        await peer.settle(SETTLE_LIMIT_S)
+
+    async def disconnect(self, websocket: WebSocket) -> None:
+        """Forget the viewer; idempotent."""
+        for peer in self._asgi_peers:
+            if peer.websocket is websocket:
+                peer.drop()
+        self._forget_gone_peers()
+
+    async def _settle(self) -> None:
+        """Let plain ASGI WebSockets take the frame. The gateway's own peers took it or not: nothing waits for them."""
+        if self._asgi_peers:
+            await asyncio.sleep(0)  # the fan-out runs at the end of this turn
+            await asyncio.gather(*(peer.settle(SETTLE_LIMIT_S) for peer in self._asgi_peers))
+            self._forget_gone_peers()
+
+    def _forget_gone_peers(self) -> None:
+        self._asgi_peers = [peer for peer in self._asgi_peers if peer in self.hub.peers]
+
+    # -- doors of the interface document ---------------------------------------------------------------------------
+
+    def _normalize(self, payload: Mapping[str, Any]) -> Normalized:
+        return normalize_levels(payload, now_ms=self._now_ms(), wall_baseline=self.settings.wall_baseline)
+
+    def _normalize_levels_payload(self, payload: Mapping[str, Any]) -> LevelsPayload:
+        return self._normalize(payload).levels
+
+    def _normalize_level_signal(
+        self,
+        level: Mapping[str, Any],
+        is_first_15m: bool,
+        bars_since_open: int,
+        viewport_pred: Mapping[str, Any] | None = None,
+    ) -> LevelSignal:
+        return normalize_level(level, is_first_15m, bars_since_open, viewport_pred, self.settings.wall_baseline)
+
+    def _compute_session_context(self, ts_ms: int) -> SessionContext:
+        return session_context(ts_ms)
+
+    @property
+    def _latest_levels(self) -> LevelsPayload | None:
+        return self._state.levels
+
+    @property
+    def _latest_flow(self) -> dict[str, Any] | None:
+        return _as_dict(self._state.flow)
+
+    @property
+    def _latest_viewport(self) -> dict[str, Any] | None:
+        return _as_dict(self._state.viewport)
+
+
+def _as_dict(section: Any) -> dict[str, Any] | None:
+    """A relayed section as a dict, read from its bytes only when somebody asks."""
+    whole: dict[str, Any] | None = msgspec.json.decode(section) if isinstance(section, msgspec.Raw) else section
+    return whole
