@@ -1,0 +1,34 @@
+"""How firmly each price is defended: a random field over price and time, so that close prices behave alike.
+
+Two levels at one price (a strike that is also a round number) see one book, as they do in a real market.
+"""
+
+import math
+from dataclasses import dataclass, field
+from random import Random
+
+from src.simulator.randomness import revert
+
+_SPACING = 1.0
+
+
+@dataclass(slots=True)
+class LiquidityField:
+    """Independent Ornstein-Uhlenbeck processes of deviation 1 at each whole point, interpolated between them."""
+
+    rng: Random
+    time_constant_s: float
+    _values: dict[int, tuple[float, float]] = field(default_factory=dict)  # point → value, second of the day
+
+    def at(self, price: float, second: float) -> float:
+        """The value at a price, about -3 to 3; `second` never goes back."""
+        below, share = divmod(price / _SPACING, 1.0)
+        mixed = (1 - share) * self._node(int(below), second) + share * self._node(int(below) + 1, second)
+        return mixed / math.hypot(1 - share, share)
+
+    def _node(self, point: int, second: float) -> float:
+        value, since = self._values.get(point, (self.rng.gauss(0, 1), second))
+        if second > since:
+            value = revert(self.rng, value, second - since, self.time_constant_s, 1.0)
+        self._values[point] = value, second
+        return value
