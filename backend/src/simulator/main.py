@@ -1,0 +1,211 @@
+"""`python -m src.simulator.main`: publish a simulated session on the bus until stopped.
+
+The cadence is kept by deadlines counted from the first snapshot, so it does not drift. A snapshot that cannot be
+published is dropped, never queued: the next one says everything that it said.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import NoReturn
+
+from src.common import logs
+from src.common.bus import DEFAULT_NATS_URL, BusError, NATSBus
+from src.common.subjects import LEVELS_SIGNALS, MARKET_FLOW
+from src.simulator.pacing import CLOSE_S, PREMARKET_S, Pace, today
+from src.simulator.session import Session, Snapshot
+
+logger = logging.getLogger("simulator")
+
+CONNECT_LIMIT_S = 10.0
+
+_DESCRIPTION = """
+Publish levels.signals and market.flow of a simulated trading day. Days run until 16:00 New York time; then the next
+weekday starts over at --start.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the command line asks for. `count` None: until stopped."""
+
+    pace: Pace
+    seed: int
+    levels: int
+    contracts: int
+    nats_url: str
+    count: int | None
+
+
+def main() -> int:
+    settings = read_settings(sys.argv[1:])
+    logs.configure("text", "INFO")
+    try:
+        asyncio.run(run(settings))
+    except BusError as error:
+        logger.error("%s", error)
+        return 1
+    return 0
+
+
+def read_settings(arguments: Sequence[str]) -> Settings:
+    """The settings of a command line.
+
+    Raises:
+        SystemExit: an argument is wrong; one line on stderr says which, and what is accepted.
+    """
+    parser = _Parser(prog="simulator", description=_DESCRIPTION)
+    option = parser.add_argument
+    option("--rate", type=_number(0.1, 200), default=4.0, help="snapshots a second of each subject (default 4)")
+    option("--speed", type=_number(0.1, 3600), default=1.0, help="session seconds a second (default 1)")
+    option("--start", type=_session_time, default="09:29", help="HH:MM in New York at which days begin (default 09:29)")
+    option("--seed", type=_whole(0, 2**63 - 1), default=1, help="the same seed gives the same session (default 1)")
+    option("--levels", type=_whole(1, 200), default=10, help="levels in a message (default 10)")
+    option("--contracts", type=_whole(1, 500), default=60, help="calls, and puts, in the option chain (default 60)")
+    option("--count", type=_whole(1, 10**9), help="stop after that many snapshots (default: never)")
+    nats_url = os.environ.get("NATS_URL") or DEFAULT_NATS_URL
+    option(
+        "--nats-url", default=nats_url, help=f"servers, comma-separated (default: NATS_URL, then {DEFAULT_NATS_URL})"
+    )
+    given = parser.parse_args(arguments)
+    pace = Pace(given.rate, given.speed, given.start)
+    return Settings(pace, given.seed, given.levels, given.contracts, given.nats_url, given.count)
+
+
+async def run(settings: Settings) -> None:
+    """Publish until the count is reached, or until SIGINT or SIGTERM.
+
+    Raises:
+        BusError: NATS cannot be reached at the start.
+    """
+    stopping = asyncio.Event()
+    work = asyncio.create_task(_connect_and_publish(settings, stopping))
+
+    def stop() -> None:
+        # Cancelling ends every wait at once, but asyncio.wait_for (Python 3.11) loses a cancellation that comes
+        # together with its result: the event is what holds.
+        stopping.set()
+        work.cancel()
+
+    for name in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(name, stop)
+    with contextlib.suppress(asyncio.CancelledError):
+        await work
+    if stopping.is_set():
+        logger.info("stopped")
+
+
+async def _connect_and_publish(settings: Settings, stopping: asyncio.Event) -> None:
+    bus = NATSBus(settings.nats_url, name="simulator", connect_timeout_s=CONNECT_LIMIT_S)
+    try:
+        await bus.connect()
+        session = Session(settings.seed, today(datetime.now(UTC)), settings.levels, settings.contracts)
+        await _Publisher(bus, session, settings).publish(stopping)
+    finally:
+        await bus.close()
+
+
+class _Publisher:
+    """Publishes each snapshot of a session when it is due."""
+
+    def __init__(self, bus: NATSBus, session: Session, settings: Settings) -> None:
+        self._bus = bus
+        self._session = session
+        self._settings = settings
+        self._getting_through = True
+
+    async def publish(self, stopping: asyncio.Event) -> None:
+        pace, count, index, made = self._settings.pace, self._settings.count, 0, 0
+        snapshot = self._session.snapshot(pace.moment(index))  # the first takes longest: it has a day to live through
+        self._log_start()
+        begun_s = asyncio.get_running_loop().time()
+        while not stopping.is_set():
+            await self._offer(snapshot)
+            made += 1
+            if made == count:
+                return
+            index = pace.index_after(index, asyncio.get_running_loop().time() - begun_s)
+            snapshot = self._session.snapshot(pace.moment(index))
+            await asyncio.sleep(begun_s + pace.due_s(index) - asyncio.get_running_loop().time())
+
+    async def _offer(self, snapshot: Snapshot) -> None:
+        """Publish both messages, levels first, or drop what the bus does not take."""
+        try:
+            await self._bus.publish(LEVELS_SIGNALS, snapshot.levels)
+            await self._bus.publish(MARKET_FLOW, snapshot.flow)
+        except BusError as error:
+            self._note(getting_through=False, reason=str(error))
+        else:
+            self._note(getting_through=True)
+
+    def _note(self, *, getting_through: bool, reason: str = "") -> None:
+        if getting_through is self._getting_through:
+            return
+        self._getting_through = getting_through
+        if getting_through:
+            logger.info("publishing again")
+        else:
+            logger.warning("%s; dropping snapshots until it works again", reason)
+
+    def _log_start(self) -> None:
+        pace, settings = self._settings.pace, self._settings
+        logger.info(
+            "publishing %s and %s to %s: %g a second, seed %d, %g session seconds a second from %02d:%02d New York",
+            LEVELS_SIGNALS,
+            MARKET_FLOW,
+            self._bus.url,
+            pace.rate_hz,
+            settings.seed,
+            pace.speed,
+            *divmod(int(pace.start_s) // 60, 60),
+        )
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
+def _number(low: float, high: float) -> Callable[[str], float]:
+    def number(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = float("nan")
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number from {low:g} to {high:g}")
+        return value
+
+    return number
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    def whole(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or not low <= int(text[:20]) <= high:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {low} to {high}")
+        return int(text)
+
+    return whole
+
+
+def _session_time(text: str) -> float:
+    """Seconds since midnight of HH:MM."""
+    clock = re.fullmatch("([0-2][0-9]):([0-5][0-9])", text)
+    second = int(clock[1]) * 3600.0 + int(clock[2]) * 60.0 if clock else -1.0
+    if not PREMARKET_S <= second < CLOSE_S:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time HH:MM from 04:00 to 15:59")
+    return second
+
+
+if __name__ == "__main__":
+    sys.exit(main())

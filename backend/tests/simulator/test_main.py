@@ -1,0 +1,138 @@
+"""The simulator as a process, on a real nats-server."""
+
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from nats.aio.client import Client
+
+from src.common.bus import DEFAULT_NATS_URL
+from src.demo.nats_server import NatsServer
+from src.simulator.main import read_settings
+from src.simulator.pacing import Pace
+
+BACKEND = Path(__file__).parents[2]
+COMMAND = [sys.executable, "-m", "src.simulator.main"]
+
+
+async def start(*arguments: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(*COMMAND, *arguments, cwd=BACKEND, stderr=asyncio.subprocess.PIPE)
+
+
+async def line_with(text: str, process: asyncio.subprocess.Process) -> str:
+    assert process.stderr is not None
+    seen = ""
+    while text not in seen:
+        line = (await process.stderr.readline()).decode()
+        assert line, f"ended before it said {text!r}: {seen}"
+        seen += line
+    return seen
+
+
+def test_without_arguments_it_runs_a_day_at_four_snapshots_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NATS_URL", raising=False)
+    settings = read_settings([])
+    assert settings.pace == Pace(rate_hz=4.0, speed=1.0, start_s=9 * 3600 + 29 * 60)
+    assert (settings.levels, settings.contracts, settings.count) == (10, 60, None)
+    assert settings.nats_url == DEFAULT_NATS_URL
+
+
+def test_the_environment_names_the_server_and_the_command_line_overrides_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NATS_URL", "nats://one:4222")
+    assert read_settings([]).nats_url == "nats://one:4222"
+    assert read_settings(["--nats-url", "nats://two:4222"]).nats_url == "nats://two:4222"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--rate", "0"],
+        ["--rate", "fast"],
+        ["--rate", "nan"],
+        ["--speed", "-1"],
+        ["--speed", "inf"],
+        ["--start", "9:30"],
+        ["--start", "16:00"],
+        ["--start", "03:59"],
+        ["--start", "noon"],
+        ["--levels", "0"],
+        ["--levels", "2.5"],
+        ["--contracts", "1" + "0" * 5000],
+        ["--seed", "x"],
+        ["--count", "0"],
+        ["--colour", "red"],
+    ],
+)
+def test_a_wrong_argument_is_named_in_one_line(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        read_settings(arguments)
+    assert exit_.value.code == 2
+    stderr = capsys.readouterr().err
+    assert stderr.count("\n") == 1
+    assert arguments[0] in stderr
+
+
+async def test_both_subjects_can_be_read_back(nats_server: NatsServer) -> None:
+    process = await start("--nats-url", nats_server.url, "--count", "3", "--rate", "50", "--seed", "5")
+    assert await process.wait() == 0
+    client = Client()
+    await client.connect(nats_server.url)
+    stream = client.jetstream()
+    levels = await stream.get_last_msg("LEVEL_SIGNALS", "levels.signals")
+    flow = await stream.get_last_msg("MARKET_DATA", "market.flow")
+    await client.close()
+    assert (levels.seq, flow.seq) == (3, 3)
+    assert len(json.loads(levels.data or b"")["levels"]) == 10
+    assert len(json.loads(flow.data or b"")) == 120
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_ends_it_cleanly(nats_server: NatsServer, stop: signal.Signals) -> None:
+    process = await start("--nats-url", nats_server.url)
+    await line_with("publishing", process)
+    process.send_signal(stop)
+    assert "stopped" in await line_with("stopped", process)
+    assert await process.wait() == 0
+
+
+async def test_it_outlives_a_restart_of_the_server(nats_server: NatsServer) -> None:
+    process = await start("--nats-url", nats_server.url, "--rate", "50")
+    await line_with("publishing", process)
+    await asyncio.to_thread(nats_server.stop)
+    said = await line_with("dropping snapshots", process)
+    assert said.count("dropping") == 1
+    nats_server.start()
+    await line_with("publishing again", process)
+    process.terminate()
+    assert await process.wait() == 0
+
+
+def test_an_unreachable_server_ends_the_start_with_one_line() -> None:
+    impatient = "import sys; from src.simulator import main; main.CONNECT_LIMIT_S = 0.3; sys.exit(main.main())"
+    command = [sys.executable, "-c", impatient, "--nats-url", "nats://127.0.0.1:1"]
+    ended = subprocess.run(command, cwd=BACKEND, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.count("\n") == 1
+    assert "nats://127.0.0.1:1" in ended.stderr
+
+
+async def test_a_signal_while_it_connects_ends_it_cleanly() -> None:
+    connected, left = asyncio.Event(), asyncio.Event()
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connected.set()
+        await reader.read()
+        writer.close()
+        left.set()
+
+    server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
+    process = await start("--nats-url", f"nats://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    await connected.wait()
+    process.terminate()
+    assert await process.wait() == 0
+    await left.wait()
+    server.close()
