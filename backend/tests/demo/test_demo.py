@@ -1,0 +1,155 @@
+"""`python -m src.demo` as a person runs it: the real parts, started, looked at, and stopped in every way."""
+
+import http.client
+import io
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from websockets.sync.client import connect
+
+from src.demo.__main__ import DemoError, gateway_port
+from src.demo.nats_server import free_port
+from src.demo.watch import View, screen
+from tests.demo.processes import children, wait_until_gone
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads the children of a process from /proc")
+
+
+class RunningDemo:
+    """The demo as a child, with its own port and its own folder for temporary files."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        self.folder = folder
+        self.process = subprocess.Popen(
+            [sys.executable, "-W", "error", "-m", "src.demo"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "GATEWAY_PORT": str(self.port), "TMPDIR": str(folder)},
+        )
+
+    def until_it_says(self, text: str) -> str:
+        """All lines up to the one with this text."""
+        assert self.process.stdout is not None
+        said = ""
+        for line in self.process.stdout:
+            said += line
+            if text in line:
+                return said
+        raise AssertionError(f"the demo ended without saying {text!r}:\n{said}")
+
+    def child(self, module: str) -> int:
+        """The process id of the child that runs this module."""
+        return next(pid for pid, command in children(self.process.pid).items() if module in command)
+
+    def leaves_nothing(self, pids: list[int]) -> None:
+        for pid in pids:
+            wait_until_gone(pid)
+        assert list(self.folder.iterdir()) == []
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> Iterator[Callable[[], RunningDemo]]:
+    """Start a demo that has said how to stop it; whatever is left of it goes with the test."""
+    started: list[RunningDemo] = []
+
+    def start() -> RunningDemo:
+        started.append(RunningDemo(tmp_path))
+        started[-1].until_it_says("Ctrl-C")
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.process.kill()
+        each.process.communicate()
+
+
+def test_a_simulated_market_reaches_a_viewer_and_the_terminal(demo: Callable[[], RunningDemo]) -> None:
+    running = demo()
+    assert [answer_status(running.port, path) for path in ("/health", "/ready", "/docs")] == [200, 200, 200]
+    view = View("ws://demo")
+    with connect(f"ws://localhost:{running.port}/ws/stream", proxy=None) as stream:
+        while not {"flow", "levels"} <= view.payload.keys():
+            view.show(stream.recv(), now_s=0.0)
+    terminal = io.StringIO()
+    Console(width=140, file=terminal).print(screen(view, now_s=0.0))
+    for level in view.payload["levels"]["levels"]:
+        assert f"{level['level_price']:.2f}" in terminal.getvalue()
+
+
+def answer_status(port: int, path: str) -> int:
+    connection = http.client.HTTPConnection("localhost", port, timeout=10)
+    connection.request("GET", path)
+    with connection.getresponse() as response:
+        response.read()
+    connection.close()
+    return response.status
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_it_stops_without_a_trace(demo: Callable[[], RunningDemo], how: signal.Signals) -> None:
+    running = demo()
+    pids = list(children(running.process.pid))
+    assert len(pids) == 3
+    running.process.send_signal(how)
+    said, complaints = running.process.communicate()
+    assert (running.process.returncode, complaints) == (0, "")
+    assert said.endswith("the demo has stopped\n")
+    running.leaves_nothing(pids)
+
+
+@pytest.mark.parametrize("module", ["src.gateway.main", "src.simulator.main", "nats-server"])
+def test_the_death_of_a_part_is_told_and_ends_the_rest(demo: Callable[[], RunningDemo], module: str) -> None:
+    running = demo()
+    pids = list(children(running.process.pid))
+    os.kill(running.child(module), signal.SIGKILL)
+    _, complaints = running.process.communicate()
+    assert running.process.returncode == 1
+    name = {"src.gateway.main": "gateway", "src.simulator.main": "simulator", "nats-server": "NATS server"}[module]
+    assert f"demo: the {name} ended" in complaints
+    assert "its last lines were:" in complaints
+    running.leaves_nothing(pids)
+
+
+def test_its_parts_die_with_a_demo_that_was_killed(demo: Callable[[], RunningDemo]) -> None:
+    running = demo()
+    pids = list(children(running.process.pid))
+    running.process.kill()
+    for pid in pids:
+        wait_until_gone(pid)
+
+
+def test_a_busy_port_is_told_before_anything_starts(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ended = subprocess.run(
+            [sys.executable, "-m", "src.demo"],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "GATEWAY_PORT": str(port), "TMPDIR": str(tmp_path)},
+        )
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert f"port {port}" in ended.stderr
+    assert f"GATEWAY_PORT={port + 1} make demo" in ended.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("text", ["http", "0", "65536", "-1", "8000.0"])
+def test_a_wrong_port_is_told(text: str) -> None:
+    with pytest.raises(DemoError, match="a whole number from 1 to 65535"):
+        gateway_port({"GATEWAY_PORT": text})
+
+
+@pytest.mark.parametrize(
+    ("environment", "port"), [({}, 8000), ({"GATEWAY_PORT": ""}, 8000), ({"GATEWAY_PORT": "81"}, 81)]
+)
+def test_the_port_is_the_settings(environment: dict[str, str], port: int) -> None:
+    assert gateway_port(environment) == port
