@@ -6,6 +6,7 @@ bytes of the frame, the same for all, straight to the transport.
 """
 
 import asyncio
+import codecs
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from websockets.datastructures import Headers
 from websockets.exceptions import NegotiationError
 from websockets.extensions import Extension
 from websockets.extensions.permessage_deflate import PerMessageDeflate, ServerPerMessageDeflateFactory
+from websockets.frames import CloseCode, Opcode
+from websockets.frames import Frame as IncomingFrame
 from websockets.http11 import Request, Response
 from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
@@ -69,6 +72,8 @@ class SharedDeflate(ServerPerMessageDeflateFactory):
 
 
 DEFLATE: Final = (SharedDeflate(),)
+DATA: Final = (Opcode.TEXT, Opcode.CONT)
+Utf8: Final = codecs.getincrementaldecoder("utf-8")
 
 
 class StreamPeer(asyncio.Protocol):
@@ -88,6 +93,7 @@ class StreamPeer(asyncio.Protocol):
         self._clock = clock
         self._outbox = Outbox()
         self._deflates = False
+        self._text: codecs.IncrementalDecoder | None = None
         self._unsent_bytes = 0
         self._heard_s = self._pinged_s = clock()
         self._abort_at_s: float | None = None
@@ -145,7 +151,8 @@ class StreamPeer(asyncio.Protocol):
         for event in self._websocket.events_received():
             if isinstance(event, Request):
                 self._answer(event)
-            # What else a viewer sends is read, checked and dropped: the stream has one direction.
+            elif isinstance(event, IncomingFrame):
+                self._receive(event)
         self._flush()
 
     def eof_received(self) -> None:
@@ -165,6 +172,21 @@ class StreamPeer(asyncio.Protocol):
         waiting = self._outbox.resume()
         if waiting is not None:
             self.offer(waiting)
+
+    # -- what a viewer sends: read, checked and dropped, for the stream has one direction -----------------------------
+
+    def _receive(self, frame: IncomingFrame) -> None:
+        """Text must be UTF-8, across fragments too (RFC 6455 §8.1); the rest `ServerProtocol` has checked."""
+        if frame.opcode is Opcode.TEXT:
+            self._text = Utf8()
+        if self._text is None or frame.opcode not in DATA:
+            return
+        try:
+            self._text.decode(bytes(frame.data), final=frame.fin)
+        except UnicodeDecodeError:
+            self._websocket.fail(CloseCode.INVALID_DATA, "text that is not UTF-8")
+        if frame.fin:
+            self._text = None
 
     # -- the handshake ---------------------------------------------------------------------------------------------
 

@@ -1,0 +1,105 @@
+"""Fan-out and its order, with peers that only remember."""
+
+import asyncio
+
+from src.gateway.delivery.closing import GOING_AWAY, Closing
+from src.gateway.delivery.frame import Frame
+from src.gateway.delivery.hub import Hub
+
+
+class RememberingPeer:
+    """Takes every frame; leaves the hub when it is closed, as a socket does."""
+
+    def __init__(self, hub: Hub, *, deaf: bool = False) -> None:
+        self.hub = hub
+        self.deaf = deaf
+        self.frames: list[bytes] = []
+        self.closings: list[Closing] = []
+
+    def offer(self, frame: Frame) -> bool:
+        self.frames.append(frame.payload)
+        return True
+
+    def close(self, closing: Closing) -> None:
+        self.closings.append(closing)
+        if not self.deaf:
+            self.hub.leave(self)
+
+    def check(self, now_s: float) -> None:
+        return
+
+
+async def end_of_turn() -> None:
+    await asyncio.sleep(0)
+
+
+async def test_every_peer_is_offered_the_same_frame() -> None:
+    hub = Hub()
+    peers = [RememberingPeer(hub) for _ in range(3)]
+    for peer in peers:
+        hub.join(peer)
+    hub.publish(b"1")
+    await end_of_turn()
+    hub.publish(b"2")
+    await end_of_turn()
+    assert [peer.frames for peer in peers] == [[b"1", b"2"]] * 3
+    assert (hub.offered, hub.sent) == (6, 6)
+
+
+async def test_what_is_published_within_a_turn_is_one_frame() -> None:
+    hub = Hub()
+    hub.join(peer := RememberingPeer(hub))
+    for payload in (b"1", b"2", b"3"):
+        hub.publish(payload)
+    await end_of_turn()
+    assert peer.frames == [b"3"]
+
+
+async def test_a_joining_peer_gets_the_newest_frame_first_and_never_an_older_one() -> None:
+    hub = Hub()
+    hub.publish(b"1")
+    await end_of_turn()
+    hub.publish(b"2")
+    hub.join(peer := RememberingPeer(hub))
+    await end_of_turn()
+    assert peer.frames == [b"1", b"2"]
+
+
+async def test_before_the_first_frame_a_joining_peer_gets_nothing() -> None:
+    hub = Hub()
+    hub.join(peer := RememberingPeer(hub))
+    assert peer.frames == []
+
+
+async def test_a_peer_that_leaves_during_the_fan_out_harms_nobody() -> None:
+    hub = Hub()
+
+    class Quitter(RememberingPeer):
+        def offer(self, frame: Frame) -> bool:
+            hub.leave(self)
+            return False
+
+    peers = [RememberingPeer(hub), Quitter(hub), RememberingPeer(hub)]
+    for peer in peers:
+        hub.join(peer)
+    hub.publish(b"1")
+    await end_of_turn()
+    assert [peer.frames for peer in peers] == [[b"1"], [], [b"1"]]
+    assert (len(hub.peers), hub.offered, hub.sent) == (2, 3, 2)
+
+
+async def test_closing_says_goodbye_to_those_here_and_those_who_still_come() -> None:
+    hub = Hub()
+    hub.open()
+    hub.join(here := RememberingPeer(hub))
+    await hub.close(GOING_AWAY, limit_s=5.0)
+    hub.join(late := RememberingPeer(hub))
+    assert (here.closings, late.closings) == ([GOING_AWAY], [GOING_AWAY])
+    assert not hub.peers
+
+
+async def test_closing_does_not_wait_for_ever() -> None:
+    hub = Hub()
+    hub.join(RememberingPeer(hub, deaf=True))
+    await hub.close(GOING_AWAY, limit_s=0.01)
+    await hub.close(GOING_AWAY, limit_s=0.01)

@@ -1,0 +1,310 @@
+"""StreamPeer on real sockets, with the standard client of the websockets library and with raw bytes."""
+
+import asyncio
+import contextlib
+import re
+import socket
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import InvalidStatus
+from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
+
+from src.gateway.delivery.closing import GOING_AWAY, NOT_RESPONDING, STALLED
+from src.gateway.delivery.hub import Hub
+from src.gateway.delivery.stream_peer import PeerLimits, StreamPeer
+from tests.waiting import until
+
+HANDSHAKE = (
+    b"GET /ws/stream HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n"
+)
+
+
+@dataclass
+class Served:
+    """A hub behind a listening port, with a clock that stands still until a test moves it."""
+
+    hub: Hub
+    port: int
+    now_s: float = 0.0
+
+    @property
+    def url(self) -> str:
+        return f"ws://127.0.0.1:{self.port}/ws/stream"
+
+    def pass_time(self, seconds: float) -> None:
+        self.now_s += seconds
+        for peer in tuple(self.hub.peers):
+            peer.check(self.now_s)
+
+
+Serve = Callable[..., Any]
+RawViewer = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[Serve]:
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def start(limits: PeerLimits = PeerLimits()) -> Served:  # noqa: B008 - frozen
+            served = Served(Hub(), 0)
+            server = await asyncio.get_running_loop().create_server(
+                lambda: StreamPeer(served.hub, "/ws/stream", limits, lambda: served.now_s), "127.0.0.1", 0
+            )
+            served.port = server.sockets[0].getsockname()[1]
+            stack.callback(server.close)
+            stack.push_async_callback(served.hub.close, GOING_AWAY, 5.0)
+            return served
+
+        yield start
+
+
+@contextlib.asynccontextmanager
+async def raw_viewer(port: int, request: bytes = HANDSHAKE + b"\r\n") -> AsyncIterator[RawViewer]:
+    """A connection that has sent its request."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(request)
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+
+async def closed_with(viewer: ClientConnection) -> tuple[int | None, str]:
+    async for _frame in viewer:
+        pass
+    return viewer.close_code, viewer.close_reason or ""
+
+
+@pytest.mark.parametrize("compression", ["deflate", None])
+async def test_frames_reach_a_standard_client_in_order(serve: Serve, compression: str | None) -> None:
+    served = await serve()
+    served.hub.publish(b'{"n":0}')
+    await asyncio.sleep(0)
+    async with connect(served.url, compression=compression) as viewer:
+        assert await viewer.recv() == '{"n":0}'
+        for n in range(1, 200):
+            served.hub.publish(b'{"n":%d,"pad":"%s"}' % (n, b"x" * n * 20))
+            await asyncio.sleep(0)
+            assert str(await viewer.recv()).startswith(f'{{"n":{n},')
+        assert bool(viewer.protocol.extensions) is (compression is not None)
+
+
+@pytest.mark.parametrize(
+    ("offer", "answer"),
+    [
+        ("permessage-deflate", "permessage-deflate; server_no_context_takeover; client_no_context_takeover"),
+        (
+            "permessage-deflate; client_max_window_bits",
+            "permessage-deflate; server_no_context_takeover; client_no_context_takeover",
+        ),
+        (
+            "permessage-deflate; server_max_window_bits=15",
+            "permessage-deflate; server_no_context_takeover; client_no_context_takeover; server_max_window_bits=15",
+        ),
+        ("permessage-deflate; server_max_window_bits=10", None),
+        (
+            "permessage-deflate; server_max_window_bits=10, permessage-deflate",
+            "permessage-deflate; server_no_context_takeover; client_no_context_takeover",
+        ),
+        ("permessage-deflate; unknown=1", None),
+        ("permessage-deflate; server_no_context_takeover; server_no_context_takeover", None),
+        (
+            "permessage-deflate; unknown, permessage-deflate; client_no_context_takeover",
+            "permessage-deflate; server_no_context_takeover; client_no_context_takeover",
+        ),
+        ("x-webkit-deflate-frame", None),
+    ],
+)
+async def test_deflate_is_taken_only_in_the_form_that_all_can_share(
+    serve: Serve, offer: str, answer: str | None
+) -> None:
+    served = await serve()
+    served.hub.publish(b'{"n":0}')
+    await asyncio.sleep(0)
+    offering = HANDSHAKE + b"Sec-WebSocket-Extensions: " + offer.encode() + b"\r\n\r\n"
+    async with raw_viewer(served.port, offering) as (reader, _):
+        response = (await reader.readuntil(b"\r\n\r\n")).decode()
+        assert response.startswith("HTTP/1.1 101")
+        answers = [line.partition(": ")[2] for line in response.split("\r\n") if line.startswith("Sec-WebSocket-Ext")]
+        assert answers == ([answer] if answer else [])
+        assert (await reader.readexactly(1)) == (b"\xc1" if answer else b"\x81")
+
+
+async def test_a_small_window_offer_of_a_client_gets_plain_frames(serve: Serve) -> None:
+    served = await serve()
+    served.hub.publish(b'{"n":0}')
+    await asyncio.sleep(0)
+    offer = ClientPerMessageDeflateFactory(server_max_window_bits=9)
+    async with connect(served.url, compression=None, extensions=[offer]) as viewer:
+        assert await viewer.recv() == '{"n":0}'
+        assert viewer.protocol.extensions == []
+
+
+async def test_another_path_is_answered_with_404_in_json(serve: Serve) -> None:
+    served = await serve()
+    with pytest.raises(InvalidStatus) as refused:
+        await connect(f"ws://127.0.0.1:{served.port}/elsewhere")
+    response = refused.value.response
+    assert (response.status_code, response.headers["Content-Type"]) == (404, "application/json")
+    assert response.body == b'{"detail":"no stream here; connect to /ws/stream"}'
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status"),
+    [
+        (HANDSHAKE.replace(b"Version: 13", b"Version: 12") + b"\r\n", b"400"),
+        (HANDSHAKE.replace(b"AAAAAAAAAAAAAAAAAAAAAA==", b"short") + b"\r\n", b"400"),
+        (HANDSHAKE.replace(b"GET", b"POST") + b"\r\n", b"405"),
+    ],
+)
+async def test_a_bad_handshake_is_refused_and_joins_nothing(serve: Serve, request_bytes: bytes, status: bytes) -> None:
+    served = await serve()
+    async with raw_viewer(served.port, request_bytes) as (reader, _):
+        assert (await reader.read()).startswith(b"HTTP/1.1 " + status)
+        assert not served.hub.peers
+
+
+async def test_what_a_viewer_sends_is_dropped_and_its_pings_are_answered(serve: Serve) -> None:
+    served = await serve()
+    async with connect(served.url) as viewer:
+        await viewer.send("hello " * 100)
+        await viewer.send(b"\x00\x01")
+        await (await viewer.ping(b"are you there"))
+
+
+@pytest.mark.parametrize(
+    ("incoming", "code"),
+    [
+        (b"\x81\x02hi", 1002),  # not masked
+        (b"\x83\x80\x00\x00\x00\x00", 1002),  # reserved opcode
+        (b"\x81\x81\x00\x00\x00\x00\xff", 1007),  # not UTF-8
+        (b"\x01\x81\x00\x00\x00\x00\xc3\x80\x80\x00\x00\x00\x00", 1007),  # a character begun and not ended
+        (b"\x82\xfe\x20\x00\x00\x00\x00\x00", 1009),  # 8 KiB announced, 4 KiB allowed
+        (b"\xc1\x80\x00\x00\x00\x00", 1002),  # compressed, though not agreed
+    ],
+)
+async def test_a_viewer_that_breaks_the_protocol_is_closed_alone(serve: Serve, incoming: bytes, code: int) -> None:
+    served = await serve()
+    async with connect(served.url) as other:
+        await until(lambda: len(served.hub.peers) == 1, "the other joined")
+        async with raw_viewer(served.port) as (reader, writer):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(incoming)
+            closing = await reader.read()
+            assert (closing[0], int.from_bytes(closing[2:4])) == (0x88, code)
+        await until(lambda: len(served.hub.peers) == 1, "only that one left")
+        served.hub.publish(b"{}")
+        assert await other.recv() == "{}"
+
+
+async def test_a_viewer_that_leaves_is_forgotten(serve: Serve) -> None:
+    served = await serve()
+    async with connect(served.url):
+        await until(lambda: len(served.hub.peers) == 1, "joined")
+    await until(lambda: not served.hub.peers, "left")
+    async with raw_viewer(served.port) as (reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.transport.abort()
+        await until(lambda: not served.hub.peers, "cut off")
+
+
+async def test_the_goodbye_has_its_code_and_reason(serve: Serve) -> None:
+    served = await serve()
+    async with connect(served.url) as viewer:
+        await until(lambda: served.hub.peers, "joined")
+        for peer in tuple(served.hub.peers):
+            peer.close(GOING_AWAY)
+            peer.close(GOING_AWAY)
+        assert await closed_with(viewer) == (1001, GOING_AWAY.reason)
+    await until(lambda: not served.hub.peers, "gone")
+    assert served.hub.closings == {1001: 1}
+
+
+# -- viewers that do not read ------------------------------------------------------------------------------------------
+
+
+async def deaf_viewer(port: int) -> socket.socket:
+    """A viewer with a small receive buffer that reads nothing after the handshake."""
+    deaf = socket.socket()
+    deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    deaf.setblocking(False)
+    loop = asyncio.get_running_loop()
+    await loop.sock_connect(deaf, ("127.0.0.1", port))
+    await loop.sock_sendall(deaf, HANDSHAKE + b"\r\n")
+    answer = b""
+    while not answer.endswith(b"\r\n\r\n"):
+        answer += await loop.sock_recv(deaf, 1)
+    return deaf
+
+
+async def until_blocked(served: Served) -> StreamPeer:
+    """Publish until the deaf viewer's buffers are full."""
+    await until(lambda: served.hub.peers, "joined")
+    (peer,) = served.hub.peers
+    assert isinstance(peer, StreamPeer)
+    n = 0
+    while not peer._outbox.blocked:
+        n += 1
+        served.hub.publish(b'{"n":%d,"pad":"%s"}' % (n, b"x" * 100_000))
+        await asyncio.sleep(0.001)
+    return peer
+
+
+async def test_a_slow_viewer_skips_to_the_newest_frame(serve: Serve) -> None:
+    served = await serve()
+    deaf = await deaf_viewer(served.port)
+    peer = await until_blocked(served)
+    for n in range(1000, 1100):
+        served.hub.publish(b'{"n":%d}' % n)
+        await asyncio.sleep(0)
+    assert peer._outbox.skipped == 99, "one waits, the others are skipped"
+    loop, received = asyncio.get_running_loop(), b""
+    while not received.endswith(b'{"n":1099}'):
+        received += await loop.sock_recv(deaf, 1 << 20)
+    assert len(re.findall(rb'{"n":10\d\d}', received)) == 1
+    deaf.close()
+
+
+async def test_a_viewer_that_takes_nothing_is_closed_as_stalled(serve: Serve) -> None:
+    served = await serve(PeerLimits(stall_limit_s=30.0))
+    deaf = await deaf_viewer(served.port)
+    await until_blocked(served)
+    served.pass_time(29.0)
+    assert not served.hub.closings
+    served.pass_time(2.0)
+    assert served.hub.closings == {STALLED.code: 1}
+    served.pass_time(2.0)
+    await until(lambda: not served.hub.peers, "cut off, since it does not answer the goodbye either")
+    deaf.close()
+
+
+async def test_a_viewer_that_does_not_answer_a_ping_is_closed(serve: Serve) -> None:
+    served = await serve(PeerLimits(ping_interval_s=20.0, pong_timeout_s=10.0))
+    deaf = await deaf_viewer(served.port)
+    await until(lambda: served.hub.peers, "joined")
+    served.pass_time(20.0)
+    assert not served.hub.closings
+    served.pass_time(11.0)
+    assert served.hub.closings == {NOT_RESPONDING.code: 1}
+    served.pass_time(2.0)
+    await until(lambda: not served.hub.peers, "cut off")
+    deaf.close()
+
+
+async def test_a_viewer_that_answers_pings_stays(serve: Serve) -> None:
+    served = await serve(PeerLimits(ping_interval_s=20.0, pong_timeout_s=10.0))
+    async with connect(served.url):
+        await until(lambda: served.hub.peers, "joined")
+        (peer,) = served.hub.peers
+        assert isinstance(peer, StreamPeer)
+        for _ in range(3):
+            served.pass_time(20.0)
+            await until(lambda: peer._heard_s == served.now_s, "the pong")
+        assert not served.hub.closings
