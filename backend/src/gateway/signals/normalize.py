@@ -1,0 +1,213 @@
+"""From a levels message to the payload's section `levels`: every mapping and every default in one place.
+
+What is odd in a message has been dealt with when it gets here (`intake.py`); what is None here was missing.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, Final, NamedTuple
+
+from src.gateway.signals.contract import LevelSignal, LevelsPayload, MlPredictions, Retrieval, SpotSnapshot
+from src.gateway.signals.intake import (
+    Barrier,
+    Faults,
+    Fuel,
+    Level,
+    RetrievalSummary,
+    Spot,
+    Sweep,
+    Tape,
+    Target,
+    WrongType,
+    levels_in,
+    read_level,
+    read_spot,
+    read_target,
+    read_targets,
+    section_in,
+)
+from src.gateway.signals.session_clock import SessionContext, session_context
+
+WALL_BASELINE: Final = 5000.0  # depth that counts as a wall of ratio 1
+LAST_TS_MS: Final = 253_402_300_799_999  # the end of the year 9999
+
+# What is not in a table, already a frontend value or unknown to us, passes unchanged.
+DIRECTION: Final[dict[str | None, str]] = {"SUPPORT": "DOWN", "RESISTANCE": "UP", None: "UP"}
+SIGNAL: Final[dict[str | None, str]] = {
+    "REJECT": "BOUNCE",
+    "CONTESTED": "NO_TRADE",
+    "NEUTRAL": "NO_TRADE",
+    None: "NO_TRADE",
+}
+NO_BARRIER: Final = Barrier()
+NO_TAPE: Final = Tape()
+NO_SWEEP: Final = Sweep()
+NO_FUEL: Final = Fuel()
+NO_SPOT: Final = Spot()
+
+
+class Normalized(NamedTuple):
+    """A levels message in the frontend's terms.
+
+    Attributes:
+        levels: the payload's section.
+        viewport: the message's viewport as it came, a dict or `msgspec.Raw`; None when it had none, or none to use.
+        faults: what was left out, and how often.
+    """
+
+    levels: LevelsPayload
+    viewport: Any | None
+    faults: dict[str, int]
+
+
+def normalize_levels(message: Mapping[str, Any], *, now_ms: int, wall_baseline: float = WALL_BASELINE) -> Normalized:
+    """Normalize a levels message.
+
+    Args:
+        message: from `read_levels`, or a dict of JSON's Python types.
+        now_ms: the gateway's clock, ms UTC, for a message without a time of its own.
+        wall_baseline: depth that counts as a wall of ratio 1; at least 1.
+
+    Raises:
+        BadMessage: `levels` is no list, and no object that holds one.
+    """
+    faults: Faults = Counter()
+    levels = levels_in(message, faults)
+    viewport = section_in(message, "viewport", faults)
+    targets = read_targets(viewport, faults) if viewport is not None else {}
+    if targets is None:
+        faults["viewport_dropped"] += 1
+        viewport, targets = None, {}
+    ts_ms = _ts_ms(section_in(message, "ts", faults), now_ms)
+    spy, es = (read_spot(section_in(message, name, faults), faults) for name in ("spy", "es"))
+    signals = _signals(levels, targets, session_context(ts_ms), wall_baseline, faults)
+    payload: LevelsPayload = {"ts": ts_ms, "spy": _snapshot(spy or es or NO_SPOT), "levels": signals}
+    if es is not None:
+        payload = {"ts": ts_ms, "spy": payload["spy"], "es": _snapshot(es), "levels": signals}
+    return Normalized(payload, viewport, dict(faults))
+
+
+def normalize_level(
+    level: Mapping[str, Any],
+    is_first_15m: bool,
+    bars_since_open: int,
+    viewport_pred: Mapping[str, Any] | None = None,
+    wall_baseline: float = WALL_BASELINE,
+) -> LevelSignal:
+    """Normalize one level.
+
+    Args:
+        viewport_pred: the viewport's target for this level, as Core has it; a malformed one counts as none.
+
+    Raises:
+        WrongType: the level is not an object, or a field that the payload needs has a wrong type.
+    """
+    faults: Faults = Counter()
+    signal = _signal(read_level(level, faults), SessionContext(is_first_15m, bars_since_open), wall_baseline)
+    if viewport_pred is not None:
+        with suppress(WrongType):
+            signal["ml_predictions"] = _predictions(read_target(viewport_pred, faults))
+    return signal
+
+
+def _ts_ms(ts: object, now_ms: int) -> int:
+    if isinstance(ts, bool) or not isinstance(ts, int | float):
+        return now_ms
+    return int(ts) if 1 <= ts <= LAST_TS_MS else now_ms
+
+
+def _snapshot(prices: Spot) -> SpotSnapshot:
+    return {"spot": prices.spot, "bid": prices.bid, "ask": prices.ask}
+
+
+def _signals(
+    levels: list[Any], targets: dict[str, Target], context: SessionContext, wall_baseline: float, faults: Faults
+) -> list[LevelSignal]:
+    signals = []
+    for level in levels:
+        try:
+            read = level if type(level) is Level else read_level(level, faults)
+        except WrongType:
+            faults["level_left_out"] += 1
+            continue
+        signal = _signal(read, context, wall_baseline)
+        if target := targets.get(signal["id"]):
+            signal["ml_predictions"] = _predictions(target)
+        signals.append(signal)
+    return signals
+
+
+def _signal(level: Level, context: SessionContext, wall_baseline: float) -> LevelSignal:
+    """One level, field by field, with the value of each that is missing."""
+    barrier = level.barrier or NO_BARRIER
+    tape = level.tape or NO_TAPE
+    sweep = tape.sweep or NO_SWEEP
+    fuel = level.fuel or NO_FUEL
+    raw, smooth, wall_ratio = level.break_score_raw, level.break_score_smooth, level.wall_ratio
+    return {
+        "id": level.id or "",
+        "level_price": level.price or 0.0,
+        "level_kind_name": "UNKNOWN" if level.kind is None else level.kind,
+        "direction": DIRECTION.get(level.direction, level.direction),  # type: ignore[typeddict-item]
+        "distance": level.distance or 0.0,
+        "is_first_15m": context.is_first_15m,
+        "barrier_state": "NEUTRAL" if barrier.state is None else barrier.state,
+        "barrier_delta_liq": barrier.delta_liq or 0.0,
+        "barrier_replenishment_ratio": barrier.replenishment_ratio or 0.0,
+        "wall_ratio": (barrier.depth_in_zone or 0.0) / wall_baseline if wall_ratio is None else wall_ratio,
+        "tape_imbalance": tape.imbalance or 0.0,
+        "tape_velocity": tape.velocity or 0.0,
+        "tape_buy_vol": int(tape.buy_vol or 0),
+        "tape_sell_vol": int(tape.sell_vol or 0),
+        "sweep_detected": sweep.detected or False,
+        "gamma_exposure": fuel.net_dealer_gamma or 0.0,
+        "fuel_effect": "NEUTRAL" if fuel.effect is None else fuel.effect,
+        "approach_velocity": level.approach_velocity or 0.0,
+        "approach_bars": int(level.approach_bars or 0),
+        "approach_distance": level.approach_distance or 0.0,
+        "prior_touches": int(level.prior_touches or 0),
+        "bars_since_open": context.bars_since_open,
+        "break_score_raw": raw or 0.0,
+        "break_score_smooth": (raw or 0.0) if smooth is None else smooth,
+        "signal": SIGNAL.get(level.signal, level.signal),  # type: ignore[typeddict-item]
+        "confidence": "LOW" if level.confidence is None else level.confidence,
+        "note": level.note,
+        "confluence_count": int(level.confluence_count or 0),
+        "confluence_pressure": level.confluence_pressure or 0.0,
+        "confluence_alignment": int(level.confluence_alignment or 0),
+        "confluence_level": int(level.confluence_level or 0),
+        "confluence_level_name": "UNDEFINED" if level.confluence_level_name is None else level.confluence_level_name,
+    }
+
+
+def _predictions(target: Target) -> MlPredictions:
+    signed = target.strength_signed or 0.0
+    return {
+        "p_tradeable_2": target.p_tradeable_2 or 0.0,
+        "p_break": target.p_break or 0.0,
+        "p_bounce": target.p_bounce or 0.0,
+        "strength_signed": signed,
+        "strength_abs": abs(signed) if target.strength_abs is None else target.strength_abs,
+        "utility_score": target.utility_score or 0.0,
+        "stage": "stage_a" if target.stage is None else target.stage,
+        "time_to_threshold": target.time_to_threshold or {},
+        "retrieval": {} if target.retrieval is None else _retrieval(target.retrieval),
+    }
+
+
+def _retrieval(summary: RetrievalSummary) -> Retrieval:
+    """Those of the document's fields that Core has."""
+    similarity = summary.avg_similarity if summary.similarity is None else summary.similarity
+    n_neighbors = summary.n_retrieved if summary.n_neighbors is None else summary.n_neighbors
+    retrieval: Retrieval = {}
+    if summary.p_break is not None:
+        retrieval["p_break"] = summary.p_break
+    if similarity is not None:
+        retrieval["similarity"] = similarity
+    if summary.entropy is not None:
+        retrieval["entropy"] = summary.entropy
+    if n_neighbors is not None:
+        retrieval["n_neighbors"] = int(n_neighbors)
+    retrieval["feature_set"] = "geometry_only" if summary.feature_set is None else summary.feature_set
+    return retrieval
