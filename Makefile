@@ -41,7 +41,7 @@ test: $(READY)
 	@$(IN_BACKEND) exec $(PYTHON) -m pytest
 
 watch: $(READY)
-	@$(IN_BACKEND) exec $(PYTHON) -m src.demo.watch
+	@$(IN_BACKEND) exec $(PYTHON) -m src.watch ws://localhost:$${GATEWAY_PORT:-8000}/ws/stream
 
 run: export NATS_URL ?= nats://127.0.0.1:4222
 run: $(READY)
