@@ -66,7 +66,8 @@ def test_the_service_installs_a_part_of_what_its_tests_install() -> None:
 
 def test_no_tracked_file_says_where_packages_come_from() -> None:
     named = re.compile(
-        rb"^\s*--?[a-z-]*(index-url|find-links)\b|^\s*\[*(index-url|registry|index)\]*\s*=|\"resolved\":\s*\"http",
+        rb"^\s*--?[a-z-]*(index-url|find-links)\b|^\s*(index-url|registry)\s*=|^\[\[(tool\.uv\.)?index\]\]"
+        rb"|\"resolved\":\s*\"http",
         re.MULTILINE,
     )
     assert [path for path in tracked_files() if named.search(path.read_bytes())] == []
