@@ -1,10 +1,14 @@
 """What nothing else would notice: versions, container files and documents that have to agree."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
+import threading
 import tomllib
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +125,26 @@ def test_the_image_runs_one_python_and_pyproject_allows_it() -> None:
 def test_the_images_commands_are_lists() -> None:
     commands = re.findall(r"^(?:\s+)?CMD (.*)$", dockerfile(), re.MULTILINE)
     assert [json.loads(command)[0] for command in commands] == ["python", "uv"]
+
+
+@pytest.mark.parametrize(("status", "exit_status"), [(200, 0), (503, 1)])
+def test_the_images_health_check_believes_the_gateway(status: int, exit_status: int) -> None:
+    class Health(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status if self.path == "/health" else 404)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    check = json.loads(re.findall(r"^\s+CMD (.*)$", dockerfile(), re.MULTILINE)[0])
+    with HTTPServer(("127.0.0.1", 0), Health) as gateway:
+        answering = threading.Thread(target=gateway.handle_request)
+        answering.start()
+        environment = {**os.environ, "GATEWAY_PORT": "", "PORT": str(gateway.server_port)}
+        checked = subprocess.run([sys.executable, *check[1:]], env=environment)
+        answering.join()
+    assert checked.returncode == exit_status
 
 
 def test_what_the_image_copies_is_in_its_context() -> None:
