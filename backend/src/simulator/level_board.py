@@ -12,8 +12,8 @@ from typing import Any
 
 from src.simulator import rules
 from src.simulator.landmarks import Level, draw_hotzones, landmarks, nearest
-from src.simulator.liquidity import LiquidityField
 from src.simulator.option_chain import OptionChain
+from src.simulator.price_field import PriceField
 from src.simulator.randomness import decay
 from src.simulator.rules import Book
 from src.simulator.spot_path import APPROACH_BARS, POINT_VALUE, TICK, SpotPath, Sweep, activity_shape
@@ -87,8 +87,8 @@ class LevelBoard:
         self._count = count
         self._hotzones = draw_hotzones(rng, path.spot)
         self._candidates: list[Level] = []
-        self._resolve = LiquidityField(Random(rng.random()), _RESOLVE_LASTS_S)
-        self._flicker = LiquidityField(Random(rng.random()), _FLICKER_LASTS_S)
+        self._resolve = PriceField(Random(rng.random()), _RESOLVE_LASTS_S)
+        self._flicker = PriceField(Random(rng.random()), _FLICKER_LASTS_S)
         self._touches: Counter[str] = Counter()
         self._touching: set[str] = set()
         self._bid_size = self._ask_size = 1

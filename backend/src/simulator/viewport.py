@@ -11,7 +11,8 @@ from typing import Any
 
 from src.simulator.level_board import LevelBoard, WatchedLevel
 from src.simulator.pacing import NEW_YORK, OPEN_S, timestamp_ms
-from src.simulator.randomness import clamp, decay, revert
+from src.simulator.price_field import PriceField
+from src.simulator.randomness import clamp, decay
 from src.simulator.spot_path import SpotPath
 
 NEIGHBORS = 50
@@ -28,16 +29,16 @@ _THRESHOLDS = ("t1", "t2", "t1_break", "t1_bounce", "t2_break", "t2_bounce")
 _STAGE_B_FROM_S = OPEN_S + 15 * 60
 # The model answers for some minutes, then is gone for a shorter while.
 _UP_FOR_S, _DOWN_FOR_S = 420.0, 60.0
+# How long the model keeps an opinion on a price.
+_OPINION_LASTS_S = 40.0
 _OUTCOMES = ("BREAK", "REJECT", "CHOP")
 
 
 @dataclass(slots=True)
 class Target:
-    """One level that the spot is touching: what stays the same until it leaves, and what drifts meanwhile."""
+    """One level that the spot is touching: what stays the same until it leaves."""
 
     touch_ts_ns: int
-    tradeable: float
-    leaning: float
     threshold_s: list[float]
     neighbors: list[dict[str, Any]]
     context: dict[str, float]
@@ -53,6 +54,12 @@ class Viewport:
     board: LevelBoard
     _answering: bool = True
     _targets: dict[str, Target] = field(default_factory=dict)
+    _leaning: PriceField = field(init=False)
+    _tradeable: PriceField = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._leaning = PriceField(Random(self.rng.random()), _OPINION_LASTS_S)
+        self._tradeable = PriceField(Random(self.rng.random()), _OPINION_LASTS_S)
 
     def advance(self, elapsed_s: float) -> None:
         mean_s = _UP_FOR_S if self._answering else _DOWN_FOR_S
@@ -64,9 +71,6 @@ class Viewport:
         for watched in touched:
             if watched.level.id not in self._targets:
                 self._targets[watched.level.id] = self._touched(watched)
-        for target in self._targets.values():
-            target.tradeable = revert(self.rng, target.tradeable, elapsed_s, 40, 0.8)
-            target.leaning = revert(self.rng, target.leaning, elapsed_s, 40, 0.7)
 
     def message(self, ts_ms: int) -> dict[str, Any] | None:
         """The section, or None while the model does not answer or has nothing to compare with (before the open)."""
@@ -86,8 +90,6 @@ class Viewport:
         neighbors = self._neighbors(watched) if compares else []
         return Target(
             touch_ts_ns=touch_ts_ns,
-            tradeable=self.rng.gauss(0, 0.8),
-            leaning=self.rng.gauss(0, 0.7),
             threshold_s=[self.rng.uniform(60, 400) for _ in _THRESHOLDS],
             neighbors=neighbors,
             context=_context(neighbors),
@@ -95,9 +97,10 @@ class Viewport:
 
     def _entry(self, watched: WatchedLevel, target: Target) -> dict[str, Any]:
         level = watched.level
-        p_tradeable = _logistic(target.tradeable)
-        p_break = _logistic(target.leaning + (watched.score_smooth - 50) / 18)
-        strength = (p_break - 0.5) * 3 + 0.4 * target.leaning
+        leaning = 0.7 * self._leaning.at(level.price, self.path.second)
+        p_tradeable = _logistic(0.8 * self._tradeable.at(level.price, self.path.second))
+        p_break = _logistic(leaning + (watched.score_smooth - 50) / 18)
+        strength = (p_break - 0.5) * 3 + 0.4 * leaning
         return {
             "level_id": level.id,
             "level_kind_name": level.kind,

@@ -1,4 +1,4 @@
-"""How firmly each price is defended: a random field over price and time, so that close prices behave alike.
+"""What differs from price to price: a random field over price and time, so that close prices behave alike.
 
 Two levels at one price (a strike that is also a round number) see one book, as they do in a real market.
 """
@@ -13,7 +13,7 @@ _SPACING = 1.0
 
 
 @dataclass(slots=True)
-class LiquidityField:
+class PriceField:
     """Independent Ornstein-Uhlenbeck processes of deviation 1 at each whole point, interpolated between them."""
 
     rng: Random
