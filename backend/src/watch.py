@@ -1,0 +1,583 @@
+"""`python -m src.watch [URL]`: a running gateway in the terminal, as its viewers see it.
+
+Three parts: `read_market` turns a frame into values, `render` turns a `View` into text (both pure), and `Watcher` keeps
+the connection. Frames arrive faster than a terminal is read: only the newest is parsed, at each refresh.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import math
+import os
+import random
+import signal
+import sys
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal, NoReturn
+from zoneinfo import ZoneInfo
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI, WebSocketException
+from websockets.uri import parse_uri
+
+DEFAULT_URL = "ws://localhost:8000/ws/stream"
+NEW_YORK = ZoneInfo("America/New_York")
+
+Freshness = Literal["WAITING", "LIVE", "LATE", "STALE"]
+
+REFRESH_S = 0.25
+FIRST_FRAME_LIMIT_S = 5.0
+# Longest pause between attempts to connect, and the first; full jitter keeps many viewers from coming back at once.
+PAUSE_CAP_S = 5.0
+FIRST_PAUSE_S = 0.25
+# A dead connection that says nothing is noticed within the sum of both.
+PING_EVERY_S = PONG_LIMIT_S = 5.0
+# The gateway accepts messages of 8 MiB of each subject (GATEWAY_MAX_MESSAGE) and merges them.
+MAX_FRAME_BYTES = 64 << 20
+
+# A frame is late when it is missing for well over the usual gap, stale when nobody should trade on it.
+USUAL_GAP_BEFORE_KNOWN_S = 1.0
+LATE_GAPS, LATE_SLACK_S = 2.5, 0.25
+STALE_GAPS, STALE_AT_LEAST_S = 10.0, 5.0
+
+BADGES: dict[Freshness, tuple[str, str]] = {
+    "WAITING": ("no frame yet", "bold white on blue"),
+    "LIVE": ("", "bold black on green"),
+    "LATE": ("", "bold black on yellow"),
+    "STALE": ("do not trade on this", "bold white on red"),
+}
+SIGNAL_STYLES = {"BREAK": "bold yellow", "BOUNCE": "bold cyan", "NO_TRADE": "bright_black"}
+CONFIDENCE = {"HIGH": ("HIGH", "bold"), "MEDIUM": ("MED", ""), "LOW": ("LOW", "bright_black")}
+DIRECTIONS = {"UP": ("▲", "UP", "green"), "DOWN": ("▼", "DOWN", "red")}
+BAR_PARTS = " ▏▎▍▌▋▊▉█"
+WIDE = 116  # columns that the table needs with the columns that a narrow one leaves out
+
+# Seconds since midnight in New York at which each phase of a day begins.
+PHASES = (
+    (0, "overnight"),
+    (4 * 3600, "premarket"),
+    (9.5 * 3600, "first 15 minutes"),
+    (9.75 * 3600, "regular session"),
+    (15 * 3600, "last hour"),
+    (16 * 3600, "after hours"),
+    (20 * 3600, "overnight"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LevelRow:
+    """One level as the table shows it. `score` 0 to 100, `p_break` 0 to 1 where the model has an opinion."""
+
+    kind: str
+    price: float
+    direction: str
+    distance: float
+    barrier: str
+    score: float
+    signal: str
+    confidence: str
+    confluence: str
+    confluence_count: int
+    swept: bool
+    p_break: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class FlowTotals:
+    """Sums over the option chain: contracts traded, and dollars paid for them."""
+
+    contracts: int = 0
+    call_volume: float = 0.0
+    put_volume: float = 0.0
+    call_premium: float = 0.0
+    put_premium: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Market:
+    """What one frame says. None: the frame does not say it."""
+
+    ts_ms: float | None
+    spot: float | None
+    bid: float | None
+    ask: float | None
+    levels: tuple[LevelRow, ...]
+    flow: FlowTotals | None
+    targets: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """All that is on the screen. Ages are on the receiver's clock, in seconds."""
+
+    url: str
+    connection: str
+    connected: bool
+    market: Market | None = None
+    age_s: float | None = None
+    usual_gap_s: float = USUAL_GAP_BEFORE_KNOWN_S
+    frames_per_s: float = 0.0
+
+
+class Cadence:
+    """When frames came: how long ago the last one, how far apart they usually are, how many a second."""
+
+    _GAPS = 40
+    _WINDOW_S = 5.0
+
+    def __init__(self) -> None:
+        self._gaps_s: deque[float] = deque(maxlen=self._GAPS)
+        self._recent: deque[float] = deque()
+        self._last: float | None = None
+
+    def add(self, now: float) -> None:
+        if self._last is not None:
+            self._gaps_s.append(now - self._last)
+        self._last = now
+        self._recent.append(now)
+
+    def forget_last(self) -> None:
+        """The next gap spans a lost connection and says nothing about the cadence."""
+        self._recent.clear()
+        self._last = None
+
+    def usual_gap_s(self) -> float:
+        """The ninth longest of ten gaps: frames come in pairs (levels, then flow), so that a mean would mislead."""
+        if not self._gaps_s:
+            return USUAL_GAP_BEFORE_KNOWN_S
+        return sorted(self._gaps_s)[int(len(self._gaps_s) * 0.9)]
+
+    def frames_per_s(self, now: float) -> float:
+        while self._recent and now - self._recent[0] > self._WINDOW_S:
+            self._recent.popleft()
+        if len(self._recent) < 2:
+            return 0.0
+        return len(self._recent) / max(now - self._recent[0], self._recent[-1] - self._recent[0], 0.1)
+
+
+def freshness(age_s: float | None, usual_gap_s: float) -> Freshness:
+    """How far the last frame can be trusted, judged by the cadence of those before it."""
+    if age_s is None:
+        return "WAITING"
+    if age_s > max(STALE_AT_LEAST_S, STALE_GAPS * usual_gap_s):
+        return "STALE"
+    return "LATE" if age_s > LATE_GAPS * usual_gap_s + LATE_SLACK_S else "LIVE"
+
+
+def pause_s(attempt: int, rng: random.Random) -> float:
+    """How long to wait before attempt `attempt` (1 is the first retry): full jitter below a doubling bound."""
+    return rng.uniform(0, min(PAUSE_CAP_S, FIRST_PAUSE_S * 2.0 ** min(attempt, 16)))
+
+
+def session_phase(ts_ms: float) -> str:
+    """The phase of the trading day in New York; without a calendar, so weekends and holidays have phases too."""
+    moment = datetime.fromtimestamp(ts_ms / 1000, UTC).astimezone(NEW_YORK)
+    second = moment.hour * 3600 + moment.minute * 60 + moment.second
+    return next(name for begin, name in reversed(PHASES) if second >= begin)
+
+
+def read_market(frame: str | bytes) -> Market:
+    """The market in one frame of the gateway.
+
+    Raises:
+        ValueError: the frame is not a JSON object.
+    """
+    payload = json.loads(frame)
+    if not isinstance(payload, dict):
+        raise ValueError("the frame is not a JSON object")
+    levels = _mapping(payload.get("levels"))
+    quote = _mapping(levels.get("spy"))
+    rows = levels.get("levels")
+    targets = _mapping(payload.get("viewport")).get("targets")
+    return Market(
+        ts_ms=_number(levels.get("ts")),
+        spot=_number(quote.get("spot")),
+        bid=_number(quote.get("bid")),
+        ask=_number(quote.get("ask")),
+        levels=tuple(_level_row(row) for row in rows if isinstance(row, dict)) if isinstance(rows, list) else (),
+        flow=_flow_totals(payload["flow"]) if isinstance(payload.get("flow"), dict) else None,
+        targets=len(targets) if isinstance(targets, list) else None,
+    )
+
+
+def render(view: View, width: int, height: int | None = None) -> RenderableType:
+    """The screen for a view; with a height, the levels furthest from the spot give way."""
+    wide = width >= WIDE
+    parts: list[RenderableType] = [_quote_line(view, wide), _state_line(view, wide)]
+    if view.market is None:
+        return Group(*parts, "", Text("  waiting for the first frame of the gateway", style="bright_black"))
+    room = len(view.market.levels) if height is None else max(1, height - len(parts) - 6)
+    parts += ["", _levels_table(view, view.market, wide, room)]
+    if view.market.flow is not None:
+        parts += ["", _flow_line(view.market.flow, width)]
+    return Group(*parts)
+
+
+class Watcher:
+    """Keeps a connection to the gateway and the newest frame that came over it."""
+
+    def __init__(self, url: str, rng: random.Random | None = None) -> None:
+        self.cadence = Cadence()
+        self.frame_came = asyncio.Event()
+        self.connection = "connecting"
+        self._url = url
+        self._rng = rng or random.Random()
+        self._connected = False
+        self._unreadable = False
+        self._newest: str | bytes | None = None
+        self._newest_at = 0.0
+        self._market: Market | None = None
+
+    async def follow(self) -> NoReturn:
+        """Receive frames; connect again whenever the connection ends."""
+        attempt = 0
+        while True:
+            self.frame_came.clear()
+            reason = await self._receive_until_it_ends()
+            attempt = 1 if self.frame_came.is_set() else attempt + 1
+            pause = pause_s(attempt, self._rng)
+            self.connection = f"{reason}; trying again"
+            await asyncio.sleep(pause)
+
+    def view(self, now: float) -> View:
+        """What there is to see at `now` (monotonic)."""
+        self._parse_newest()
+        return View(
+            url=self._url,
+            connection=self.connection + (", but the last frame is not a JSON object" if self._unreadable else ""),
+            connected=self._connected,
+            market=self._market,
+            age_s=now - self._newest_at if self._market else None,
+            usual_gap_s=self.cadence.usual_gap_s(),
+            frames_per_s=self.cadence.frames_per_s(now),
+        )
+
+    async def _receive_until_it_ends(self) -> str:
+        """One connection from its start to its end; returns why it ended."""
+        try:
+            async with connect(
+                self._url,
+                proxy=None,
+                max_size=MAX_FRAME_BYTES,
+                open_timeout=FIRST_FRAME_LIMIT_S,
+                close_timeout=1,
+                ping_interval=PING_EVERY_S,
+                ping_timeout=PONG_LIMIT_S,
+            ) as socket:
+                self.connection, self._connected = "connected", True
+                await self._receive(socket)
+        except (OSError, TimeoutError, WebSocketException) as error:
+            return why(error)
+        finally:
+            self._connected = False
+            self.cadence.forget_last()
+        return "closed"
+
+    async def _receive(self, socket: ClientConnection) -> None:
+        try:
+            while True:
+                self._newest = await socket.recv()
+                self._newest_at = time.monotonic()
+                self.cadence.add(self._newest_at)
+                self.frame_came.set()
+        except asyncio.CancelledError:
+            await socket.close()  # left to itself, the library takes leave with 1011, an error
+            raise
+
+    def _parse_newest(self) -> None:
+        frame, self._newest = self._newest, None
+        if frame is not None:
+            try:
+                self._market = read_market(frame)
+                self._unreadable = False
+            except ValueError:
+                self._unreadable = True
+
+
+def why(error: Exception) -> str:
+    """The reason for a connection's end, in a few words."""
+    if isinstance(error, ConnectionClosed):
+        close = error.rcvd
+        return f"closed by the gateway: {close.code} {close.reason}".rstrip() if close else "connection lost"
+    if isinstance(error, InvalidStatus):
+        return f"refused: HTTP {error.response.status_code}"
+    if isinstance(error, TimeoutError):
+        return "no answer"
+    if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno).lower()  # asyncio's own text repeats the address
+    return str(error) or type(error).__name__
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="watch", description="Watch a running gateway in the terminal.")
+    parser.add_argument("url", nargs="?", default=DEFAULT_URL, help=f"the gateway's stream (default {DEFAULT_URL})")
+    parser.add_argument("--once", action="store_true", help="print one snapshot as plain text and exit")
+    given = parser.parse_args()
+    try:
+        parse_uri(given.url)
+    except InvalidURI:
+        return _fail(f"{given.url!r} is not the address of a stream, such as {DEFAULT_URL}", status=2)
+    if not given.once and not sys.stdout.isatty():
+        return _fail("the output is not a terminal: use --once", status=2)
+    try:
+        return asyncio.run(print_once(given.url) if given.once else show(given.url))
+    except KeyboardInterrupt:
+        return 130
+
+
+async def print_once(url: str) -> int:
+    """Print the first frame as plain text; 1 when none comes within the limit."""
+    watcher = Watcher(url)
+    following = asyncio.create_task(watcher.follow())
+    try:
+        async with asyncio.timeout(FIRST_FRAME_LIMIT_S):
+            await watcher.frame_came.wait()
+    except TimeoutError:
+        reason = watcher.connection
+        state = "is up but has sent nothing: is anything published?" if reason == "connected" else f"({reason})"
+        return _fail(f"no frame from {url} within {FIRST_FRAME_LIMIT_S:g} s {state}")
+    finally:
+        await _end(following)
+    view = watcher.view(time.monotonic())
+    console = Console(width=120, color_system=None, highlight=False, force_terminal=False)
+    console.print(render(view, console.width))
+    return 0
+
+
+async def show(url: str) -> int:
+    """Keep the screen up to date until SIGINT or SIGTERM."""
+    watcher, stopping = Watcher(url), asyncio.Event()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(name, stopping.set)
+    following = asyncio.create_task(watcher.follow())
+    console = Console(highlight=False)
+    try:
+        with Live(console=console, screen=True, auto_refresh=False) as live:
+            while not stopping.is_set() and not following.done():
+                view = watcher.view(time.monotonic())
+                live.update(render(view, console.width, console.height), refresh=True)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(stopping.wait(), REFRESH_S)
+    finally:
+        await _end(following)
+    return 0
+
+
+async def _end(task: "asyncio.Task[NoReturn]") -> None:
+    """Cancel a task and wait for it; an error that ended it before is raised here."""
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+def _fail(text: str, status: int = 1) -> int:
+    print(f"watch: {text}", file=sys.stderr)
+    return status
+
+
+def _quote_line(view: View, wide: bool) -> Table:
+    market = view.market
+    line = Table.grid(expand=True)
+    line.add_column(no_wrap=True)
+    line.add_column(no_wrap=True, justify="right")
+    quote, clock = Text("  SPOT ", style="bright_black"), Text()
+    if market is not None:
+        quote.append(_price(market.spot), style="bold")
+        quote.append(f"   bid {_price(market.bid)}   ask {_price(market.ask)}")
+        clock = _clock(market.ts_ms, wide)
+    line.add_row(quote, clock)
+    return line
+
+
+def _clock(ts_ms: float | None, wide: bool) -> Text:
+    if ts_ms is None:
+        return Text()
+    try:
+        moment = datetime.fromtimestamp(ts_ms / 1000, UTC).astimezone(NEW_YORK)
+        phase = session_phase(ts_ms)
+    except (OverflowError, ValueError, OSError):
+        return Text(f"ts {ts_ms:g} ")
+    day = f"{moment:%a %d %b}  " if wide else ""
+    return Text.assemble(day, (f"{moment:%H:%M:%S}", "bold"), " New York  ", (f"{phase} ", "bright_black"))
+
+
+def _state_line(view: View, wide: bool) -> Text:
+    state = freshness(view.age_s, view.usual_gap_s)
+    note, style = BADGES[state]
+    line = Text("  ", no_wrap=True, overflow="ellipsis")
+    line.append(f" {state} ", style=style)
+    if view.age_s is not None:
+        line.append(f" last frame {_age(view.age_s)} ago" if wide else f" {_age(view.age_s)} ago")
+    if view.frames_per_s:
+        line.append(f", usually every {view.usual_gap_s:.2f} s" if wide else f" (usual {view.usual_gap_s:.2f} s)")
+        line.append(f"  {view.frames_per_s:.1f} frames/s" if wide else f"  {view.frames_per_s:.1f}/s")
+    if note:
+        line.append(f"  {note}", style="bold red" if state == "STALE" else "")
+    line.append(f"  {view.connection}", style="green" if view.connected else "bold red")
+    line.append(f"  {view.url}", style="bright_black")
+    return line
+
+
+def _levels_table(view: View, market: Market, wide: bool, room: int) -> Table:
+    """Highest price on top, the spot between the levels above and those below it."""
+    trusted = freshness(view.age_s, view.usual_gap_s) != "STALE"
+    table = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0) if wide else 0, style="" if trusted else "dim")
+    for name, justify in _columns(wide):
+        table.add_column(name, justify=justify, no_wrap=True, header_style="bright_black")
+    shown = sorted(sorted(market.levels, key=lambda row: row.distance)[:room], key=lambda row: -row.price)
+    spot = market.spot
+    above = [row for row in shown if spot is None or row.price >= spot]
+    for row in above:
+        table.add_row(*_cells(row, wide))
+    if spot is not None:
+        table.add_row(*_spot_cells(market, wide), style="bold white on blue")
+    for row in shown[len(above) :]:
+        table.add_row(*_cells(row, wide))
+    return table
+
+
+def _columns(wide: bool) -> list[tuple[str, Literal["left", "right", "center"]]]:
+    names: list[tuple[str, Literal["left", "right", "center"]]] = [
+        ("  level", "left"),
+        ("price", "right"),
+        ("dir", "left"),
+        ("dist", "right"),
+        ("break score", "left"),
+        ("signal", "left"),
+        ("conf", "left"),
+    ]
+    extra: list[tuple[str, Literal["left", "right", "center"]]] = [("barrier", "left"), ("confluence", "left")]
+    last: list[tuple[str, Literal["left", "right", "center"]]] = [("sweep", "center"), ("ML", "right")]
+    return names + (extra if wide else [("cfl", "left")]) + last
+
+
+def _cells(row: LevelRow, wide: bool) -> list[Text]:
+    arrow, word, colour = DIRECTIONS.get(row.direction, ("?", row.direction, ""))
+    confidence, confidence_style = CONFIDENCE.get(row.confidence, (row.confidence, ""))
+    gathered = f"{row.confluence.lower()} x{row.confluence_count}" if row.confluence_count else "·"
+    context = [Text(row.barrier.lower(), style=_barrier_style(row.barrier)), Text(gathered)]
+    return [
+        Text(f"  {row.kind}"),
+        Text(_price(row.price)),
+        Text(f"{arrow} {word}" if wide else arrow, style=colour),
+        Text(f"{row.distance:.2f}", style="bold" if row.distance <= 1 else ""),
+        _score_bar(row.score, 16 if wide else 8),
+        Text(row.signal.replace("_", " "), style=SIGNAL_STYLES.get(row.signal, "")),
+        Text(confidence, style=confidence_style),
+        *(context if wide else [Text(f"x{row.confluence_count}" if row.confluence_count else "·")]),
+        Text("◆" if row.swept else "·", style="bold magenta" if row.swept else "bright_black"),
+        Text("·" if row.p_break is None else f"{row.p_break:.0%}", style="bright_black" if row.p_break is None else ""),
+    ]
+
+
+def _spot_cells(market: Market, wide: bool) -> list[str]:
+    cells = ["▶ SPOT", _price(market.spot)]
+    return cells + [""] * (len(_columns(wide)) - len(cells))
+
+
+def _barrier_style(barrier: str) -> str:
+    return {"WALL": "cyan", "ABSORPTION": "cyan", "VACUUM": "yellow", "CONSUMED": "yellow"}.get(barrier, "bright_black")
+
+
+def _score_bar(score: float, width: int) -> Text:
+    """The number and a bar of `width` cells; high scores speak for a break, low ones for a bounce."""
+    score = min(max(score, 0.0), 100.0)
+    style = "yellow" if score >= 60 else "cyan" if score <= 40 else "bright_black"
+    eighths = round(score / 100 * width * 8)
+    bar = "█" * (eighths // 8) + (BAR_PARTS[eighths % 8] if eighths % 8 else "")
+    return Text.assemble((f"{score:3.0f} ", ""), (f"{bar:<{width}}", style))
+
+
+def _flow_line(flow: FlowTotals, width: int) -> Text:
+    """Calls against puts by volume."""
+    total = flow.call_volume + flow.put_volume
+    cells = 24 if width >= WIDE else 12
+    calls = round(cells * flow.call_volume / total) if total else 0
+    ratio = f"put/call {flow.put_volume / flow.call_volume:.2f}" if flow.call_volume else "no calls traded"
+    line = Text("  OPTIONS ", style="bright_black", no_wrap=True, overflow="ellipsis")
+    line.append(f"calls {_short(flow.call_volume)} ", style="green")
+    line.append("█" * calls, style="green")
+    line.append("█" * (cells - calls) if total else "·" * cells, style="red" if total else "bright_black")
+    line.append(f" {_short(flow.put_volume)} puts", style="red")
+    line.append(f"  {ratio}", style="default")
+    line.append(f"  premium ${_short(flow.call_premium)} / ${_short(flow.put_premium)}" if width >= WIDE else "")
+    line.append(f"  {flow.contracts} contracts")
+    return line
+
+
+def _level_row(level: Mapping[str, Any]) -> LevelRow:
+    return LevelRow(
+        kind=_word(level.get("level_kind_name")),
+        price=_number(level.get("level_price")) or 0.0,
+        direction=_word(level.get("direction")),
+        distance=_number(level.get("distance")) or 0.0,
+        barrier=_word(level.get("barrier_state")),
+        score=_number(level.get("break_score_smooth")) or 0.0,
+        signal=_word(level.get("signal")),
+        confidence=_word(level.get("confidence")),
+        confluence=_word(level.get("confluence_level_name")),
+        confluence_count=int(_number(level.get("confluence_count")) or 0),
+        swept=level.get("sweep_detected") is True,
+        p_break=_number(_mapping(level.get("ml_predictions")).get("p_break")),
+    )
+
+
+def _flow_totals(flow: Mapping[str, Any]) -> FlowTotals:
+    """Sums by the entries' `type`; the gateway relays flow unread, so what is no contract is left out."""
+    contracts = [entry for entry in flow.values() if isinstance(entry, dict) and entry.get("type") in ("C", "P")]
+
+    def total(kind: str, name: str) -> float:
+        return sum(_number(entry.get(name)) or 0.0 for entry in contracts if entry["type"] == kind)
+
+    return FlowTotals(
+        contracts=len(contracts),
+        call_volume=total("C", "cumulative_volume"),
+        put_volume=total("P", "cumulative_volume"),
+        call_premium=total("C", "cumulative_premium"),
+        put_premium=total("P", "cumulative_premium"),
+    )
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        return None
+    return float(value)
+
+
+def _word(value: Any) -> str:
+    """Text without what could move the cursor: what comes over a socket must not drive the terminal."""
+    return "".join(letter for letter in value if letter.isprintable()) if isinstance(value, str) else "?"
+
+
+def _price(price: float | None) -> str:
+    return "-" if price is None else f"{price:,.2f}"
+
+
+def _age(age_s: float) -> str:
+    return f"{age_s:.1f} s" if age_s < 60 else f"{age_s / 60:.1f} min" if age_s < 3600 else f"{age_s / 3600:.1f} h"
+
+
+def _short(amount: float) -> str:
+    """A large number in a few characters: 950, 12.3k, 4.56M, 7.89B."""
+    for size, letter, digits in ((1e9, "B", 2), (1e6, "M", 2), (1e3, "k", 1)):
+        if abs(amount) >= size:
+            return f"{amount / size:.{digits}f}{letter}"
+    return f"{amount:.0f}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,405 @@
+"""The terminal view: what a frame says, how a view looks, and a real socket that comes and goes."""
+
+import asyncio
+import io
+import json
+import os
+import pty
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+from websockets.asyncio.server import Server, ServerConnection, serve
+
+from src.watch import (
+    NEW_YORK,
+    PAUSE_CAP_S,
+    Cadence,
+    FlowTotals,
+    Market,
+    View,
+    Watcher,
+    freshness,
+    pause_s,
+    read_market,
+    render,
+    session_phase,
+)
+
+BACKEND = Path(__file__).parents[1]
+COMMAND = [sys.executable, "-m", "src.watch"]
+URL = "ws://gateway/ws/stream"
+
+
+def level(name: str, price: float, **fields: Any) -> dict[str, Any]:
+    return {
+        "id": name,
+        "level_kind_name": name,
+        "level_price": price,
+        "direction": "UP",
+        "distance": abs(price - 6900.0),
+        "barrier_state": "WALL",
+        "sweep_detected": False,
+        "break_score_raw": 50.0,
+        "break_score_smooth": 50.0,
+        "signal": "NO_TRADE",
+        "confidence": "LOW",
+        "note": None,
+        "confluence_count": 0,
+        "confluence_level_name": "UNDEFINED",
+        **fields,
+    }
+
+
+def payload() -> dict[str, Any]:
+    prediction = {"p_break": 0.345, "p_bounce": 0.655}
+    return {
+        "levels": {
+            "ts": 1_765_896_227_005,  # 2025-12-16 09:43:47 in New York
+            "spy": {"spot": 6900.0, "bid": 6899.75, "ask": 6900.0},
+            "levels": [
+                level("VWAP", 6897.5, direction="DOWN", signal="BOUNCE", break_score_smooth=12.0, confidence="MEDIUM"),
+                level("PM_HIGH", 6906.5, sweep_detected=True, ml_predictions=prediction),
+                level("OR_HIGH", 6901.0, signal="BREAK", break_score_smooth=88.0, confidence="HIGH"),
+            ],
+        },
+        "viewport": {"ts": 1_765_896_227_005, "targets": [{"level_id": "PM_HIGH", "p_break": 0.345}]},
+        "flow": {
+            "O:ES251216C06895000": {"type": "C", "cumulative_volume": 3000, "cumulative_premium": 1_500_000.0},
+            "O:ES251216P06895000": {"type": "P", "cumulative_volume": 1000, "cumulative_premium": 250_000.0},
+            "note": "not a contract",
+        },
+    }
+
+
+def a_view(**changes: Any) -> View:
+    seen = View(
+        url=URL,
+        connection="connected",
+        connected=True,
+        market=read_market(json.dumps(payload())),
+        age_s=0.1,
+        usual_gap_s=0.25,
+        frames_per_s=8.0,
+    )
+    return replace(seen, **changes)
+
+
+def text_of(view: View, width: int = 120, height: int | None = None, *, colours: bool = False) -> str:
+    console = Console(width=width, record=True, file=io.StringIO(), force_terminal=True, color_system="truecolor")
+    console.print(render(view, width, height))
+    return console.export_text(styles=colours)
+
+
+def test_a_frame_is_read() -> None:
+    market = read_market(json.dumps(payload()))
+    assert (market.spot, market.bid, market.ask) == (6900.0, 6899.75, 6900.0)
+    assert [row.p_break for row in market.levels] == [None, 0.345, None]
+    assert market.flow == FlowTotals(2, 3000, 1000, 1_500_000.0, 250_000.0)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        {},
+        {"flow": {}},
+        {"levels": None, "flow": [], "viewport": 3},
+        {"levels": {"ts": "soon", "spy": None, "levels": [None, 1, {}]}},
+        {"levels": {"ts": 1e300, "spy": {"spot": None}, "levels": [{"level_price": "x", "confluence_count": True}]}},
+        {"levels": {"ts": -5, "spy": {"spot": 1}, "levels": [{"level_kind_name": "\x1b[2J", "signal": "NEW"}]}},
+    ],
+)
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_odd_frames_are_shown_as_far_as_they_go(frame: dict[str, Any], width: int) -> None:
+    shown = text_of(a_view(market=read_market(json.dumps(frame))), width)
+    assert "LIVE" in shown
+    assert "\x1b" not in shown
+
+
+@pytest.mark.parametrize("frame", ["", "[]", "null", '"text"', "{", b"\xff"])
+def test_what_is_no_json_object_is_refused(frame: str | bytes) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011  json's own error is one too
+        read_market(frame)
+
+
+def test_levels_stand_by_price_with_the_spot_between_them() -> None:
+    lines = text_of(a_view()).splitlines()
+    prices = [word for line in lines[4:] for word in line.split() if word.startswith("6,")]
+    assert prices == ["6,906.50", "6,901.00", "6,900.00", "6,897.50"]
+    assert "SPOT" in next(line for line in lines[4:] if "6,900.00" in line)
+
+
+@pytest.mark.parametrize(
+    "expected",
+    [
+        "6,900.00",
+        "bid 6,899.75",
+        "09:43:47 New York",
+        "first 15 minutes",
+        "8.0 frames/s",
+        "connected",
+        "calls 3.0k",
+        "1.0k puts",
+        "put/call 0.33",
+        "BREAK",
+        "BOUNCE",
+        "NO TRADE",
+        "34%",
+        "◆",
+        "▲ UP",
+        "▼ DOWN",
+    ],
+)
+def test_a_wide_screen_shows(expected: str) -> None:
+    assert expected in text_of(a_view())
+
+
+def test_signals_differ_in_colour_too() -> None:
+    shown = text_of(a_view(), colours=True)
+    assert "\x1b[1;33mBREAK" in shown
+    assert "\x1b[1;36mBOUNCE" in shown
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_nothing_in_the_table_is_cut_off(width: int) -> None:
+    market = read_market(json.dumps(payload()))
+    longest = replace(market.levels[0], kind="USER_HOTZONE", barrier="ABSORPTION", confluence="CONSOLIDATION")
+    shown = text_of(a_view(market=replace(market, levels=(replace(longest, confluence_count=12),))), width)
+    assert "…" not in "".join(shown.splitlines()[2:])
+
+
+def test_lines_fit_a_small_terminal_and_the_furthest_levels_give_way() -> None:
+    many = payload()
+    many["levels"]["levels"] = [level(f"L{index}", 6900.0 + index) for index in range(40)]
+    shown = text_of(a_view(market=read_market(json.dumps(many))), 80, 24).splitlines()
+    assert len(shown) <= 24
+    assert any(line.strip().startswith("L1 ") for line in shown)
+    assert not any(line.strip().startswith("L39 ") for line in shown)
+    assert any("OPTIONS" in line for line in shown)
+
+
+def test_before_the_first_frame_it_says_that_it_waits() -> None:
+    shown = text_of(View(url=URL, connection="connecting", connected=False))
+    assert "WAITING" in shown
+    assert "waiting for the first frame" in shown
+
+
+@pytest.mark.parametrize(
+    ("age_s", "usual_gap_s", "expected"),
+    [
+        (None, 0.25, "WAITING"),
+        (0.2, 0.25, "LIVE"),
+        (0.8, 0.25, "LIVE"),
+        (1.0, 0.25, "LATE"),
+        (4.9, 0.25, "LATE"),
+        (5.1, 0.25, "STALE"),
+        (20.0, 10.0, "LIVE"),
+        (30.0, 10.0, "LATE"),
+        (101.0, 10.0, "STALE"),
+    ],
+)
+def test_freshness_is_judged_by_the_streams_own_cadence(age_s: float | None, usual_gap_s: float, expected: str) -> None:
+    assert freshness(age_s, usual_gap_s) == expected
+    assert f" {expected} " in text_of(a_view(age_s=age_s, usual_gap_s=usual_gap_s))
+
+
+def test_a_stale_screen_says_not_to_trade_on_it() -> None:
+    assert "do not trade on this" in text_of(a_view(age_s=60.0))
+    assert "do not trade on this" not in text_of(a_view())
+
+
+def test_the_usual_gap_of_frames_that_come_in_pairs_is_the_one_between_pairs() -> None:
+    cadence = Cadence()
+    for pair in range(20):
+        cadence.add(pair * 0.25)
+        cadence.add(pair * 0.25 + 0.005)
+    assert cadence.usual_gap_s() == pytest.approx(0.245)
+    assert cadence.frames_per_s(5.0) == pytest.approx(8.0, rel=0.1)
+
+
+def test_a_lost_connection_does_not_count_as_a_gap() -> None:
+    cadence = Cadence()
+    for second in (0.0, 1.0, 2.0):
+        cadence.add(second)
+    cadence.forget_last()
+    cadence.add(60.0)
+    assert cadence.usual_gap_s() == 1.0
+
+
+@pytest.mark.parametrize(
+    ("wall", "phase"),
+    [
+        ("2025-12-16 03:59", "overnight"),
+        ("2025-12-16 04:00", "premarket"),
+        ("2025-12-16 09:30", "first 15 minutes"),
+        ("2025-12-16 09:45", "regular session"),
+        ("2025-07-16 15:00", "last hour"),
+        ("2025-12-16 16:00", "after hours"),
+        ("2025-12-16 20:00", "overnight"),
+        ("2025-12-20 12:00", "regular session"),  # a Saturday: there is no calendar
+    ],
+)
+def test_the_phase_of_the_session_follows_new_york(wall: str, phase: str) -> None:
+    moment = datetime.fromisoformat(wall).replace(tzinfo=NEW_YORK)
+    assert session_phase(moment.timestamp() * 1000) == phase
+
+
+def test_pauses_jitter_over_their_whole_range_and_stop_growing() -> None:
+    rng = random.Random(1)
+    for attempt, bound in ((1, 0.5), (2, 1.0), (5, PAUSE_CAP_S), (10_000, PAUSE_CAP_S)):
+        pauses = [pause_s(attempt, rng) for _ in range(500)]
+        assert 0 <= min(pauses) < bound * 0.1
+        assert bound * 0.9 < max(pauses) <= bound
+
+
+@pytest.fixture
+async def gateway() -> AsyncIterator[Server]:
+    """Sends every viewer one frame and keeps the connection."""
+
+    async def send_frame(socket: ServerConnection) -> None:
+        await socket.send(json.dumps(payload()))
+        await socket.wait_closed()
+
+    async with serve(send_frame, "127.0.0.1", 0) as server:
+        yield server
+
+
+def url_of(server: Server) -> str:
+    return f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}"
+
+
+async def run(*arguments: str) -> tuple[int, str, str]:
+    process = await asyncio.create_subprocess_exec(
+        *COMMAND, *arguments, cwd=BACKEND, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    stdout, stderr = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, stdout.decode(), stderr.decode()
+
+
+async def test_once_prints_one_plain_snapshot(gateway: Server) -> None:
+    status, stdout, stderr = await run(url_of(gateway), "--once")
+    assert (status, stderr) == (0, "")
+    assert "PM_HIGH" in stdout
+    assert "\x1b" not in stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "expected"),
+    [
+        (["ws://127.0.0.1:1/ws/stream", "--once"], 1, "connection refused"),
+        (["http://localhost:8000", "--once"], 2, "http://localhost:8000"),
+        (["ws://127.0.0.1:1/ws/stream"], 2, "--once"),
+    ],
+)
+async def test_what_is_wrong_is_said_in_one_line(arguments: list[str], status: int, expected: str) -> None:
+    ended, stdout, stderr = await run(*arguments)
+    assert (ended, stdout) == (status, "")
+    assert expected in stderr
+    assert stderr.count("\n") == 1
+
+
+async def test_it_comes_back_when_the_gateway_does() -> None:
+    viewers = 0
+
+    async def greet_and_leave(socket: ServerConnection) -> None:
+        nonlocal viewers
+        viewers += 1
+        frame = payload()
+        frame["levels"]["spy"]["spot"] = 6900.0 + viewers
+        await socket.send(json.dumps(frame))
+        if viewers == 1:
+            await socket.close(1001, "going away")
+        await socket.wait_closed()
+
+    async with serve(greet_and_leave, "127.0.0.1", 0) as server:
+        watcher = Watcher(url_of(server), random.Random(1))
+        following = asyncio.create_task(watcher.follow())
+        while (market := watcher.view(0.0).market) is None or market.spot != 6902.0:
+            watcher.frame_came.clear()
+            await watcher.frame_came.wait()
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+    assert viewers == 2
+
+
+async def test_leaving_closes_the_connection_as_normal() -> None:
+    left: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
+
+    async def note_how_it_ends(socket: ServerConnection) -> None:
+        await socket.send(json.dumps(payload()))
+        await socket.wait_closed()
+        left.set_result(socket.close_code)
+
+    async with serve(note_how_it_ends, "127.0.0.1", 0) as server:
+        assert (await run(url_of(server), "--once"))[0] == 0
+        assert await left == 1000
+
+
+async def test_an_unreadable_frame_leaves_the_last_market_and_is_said() -> None:
+    second_sent = asyncio.Event()
+
+    async def send_nonsense(socket: ServerConnection) -> None:
+        await socket.send(json.dumps(payload()))
+        await second_sent.wait()
+        await socket.send("nonsense")
+        await socket.wait_closed()
+
+    async with serve(send_nonsense, "127.0.0.1", 0) as server:
+        watcher = Watcher(url_of(server))
+        following = asyncio.create_task(watcher.follow())
+        await watcher.frame_came.wait()
+        assert watcher.view(0.0).market is not None
+        watcher.frame_came.clear()
+        second_sent.set()
+        await watcher.frame_came.wait()
+        view = watcher.view(0.0)
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+    assert isinstance(view.market, Market)
+    assert "not a JSON object" in view.connection
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_leaves_a_clean_terminal(gateway: Server, stop: signal.Signals) -> None:
+    ours, theirs = pty.openpty()
+    process = await asyncio.create_subprocess_exec(
+        *COMMAND,
+        url_of(gateway),
+        cwd=BACKEND,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env={**os.environ, "TERM": "xterm-256color"},
+    )
+    os.close(theirs)
+    shown = await _read_until(ours, b"PM_HIGH")
+    process.send_signal(stop)
+    shown += await _read_until(ours, None)
+    os.close(ours)
+    assert await process.wait() == 0
+    assert shown.count(b"\x1b[?1049h") == shown.count(b"\x1b[?1049l") == 1  # the other screen, and back
+    assert shown.rindex(b"\x1b[?25h") > shown.rindex(b"\x1b[?25l")  # the cursor is back
+
+
+async def _read_until(terminal: int, text: bytes | None) -> bytes:
+    """What the terminal shows until `text` has come, or until its process has left it."""
+    shown = b""
+    while text is None or text not in shown:
+        try:
+            part = await asyncio.to_thread(os.read, terminal, 65536)
+        except OSError:  # Linux: EIO when the other side is closed
+            break
+        if not part:
+            break
+        shown += part
+    assert text is None or text in shown
+    return shown
