@@ -18,6 +18,7 @@ import msgspec
 from fastapi import WebSocket
 
 from src.common.bus import NATSBus
+from src.common.messages import decode_value
 from src.common.subjects import DURABLES, LEVELS_SIGNALS, MARKET_FLOW
 from src.common.subscription import Subscription
 from src.gateway.delivery.asgi_peer import AsgiPeer
@@ -202,5 +203,5 @@ class SocketBroadcaster:
 
 def _as_dict(section: Any) -> dict[str, Any] | None:
     """A relayed section as a dict, read from its bytes only when somebody asks."""
-    whole: dict[str, Any] | None = msgspec.json.decode(section) if isinstance(section, msgspec.Raw) else section
+    whole: dict[str, Any] | None = decode_value(section).value if isinstance(section, msgspec.Raw) else section
     return whole

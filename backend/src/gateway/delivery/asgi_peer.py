@@ -8,7 +8,7 @@ import time
 from typing import Final, Protocol
 
 from src.gateway.delivery.closing import Closing
-from src.gateway.delivery.frame import Frame
+from src.gateway.delivery.frame import text
 from src.gateway.delivery.hub import Hub
 from src.gateway.delivery.outbox import Outbox
 
@@ -28,19 +28,21 @@ class AsgiPeer:
 
     def __init__(self, websocket: WebSocket, hub: Hub, stall_limit_s: float) -> None:
         self.websocket = websocket
+        self.form = text
         self._hub = hub
         self._stall_limit_s = stall_limit_s
         self._outbox = Outbox()
         self._sending: asyncio.Task[None] | None = None
         self._goodbye: asyncio.Task[None] | None = None
 
-    def offer(self, frame: Frame) -> bool:
-        ready = self._outbox.offer(frame)
-        if ready is None or self._goodbye is not None:
-            return False
-        self._outbox.pause(time.monotonic())
-        self._sending = asyncio.create_task(self._send(ready), name="asgi peer")
-        return True
+    def send(self, wire: str) -> int:
+        self._outbox.pause(self._hub.newest, time.monotonic())
+        self._hub.blocked(self)
+        self._sending = asyncio.create_task(self._send(wire), name="asgi peer")
+        return len(wire)
+
+    def send_rest(self, wire: str, taken: int) -> None:
+        raise AssertionError("send() takes all")
 
     async def settle(self, limit_s: float) -> None:
         """Wait until what was offered is out, at most `limit_s` seconds."""
@@ -58,18 +60,15 @@ class AsgiPeer:
     def drop(self) -> None:
         """Leave without a word: the viewer is gone."""
         self._hub.leave(self)
-        self._outbox.clear()
         if self._sending is not None and self._sending is not asyncio.current_task():
             self._sending.cancel()
 
-    async def _send(self, frame: Frame | None) -> None:
+    async def _send(self, wire: str) -> None:
         try:
-            while frame is not None:
-                async with asyncio.timeout(self._stall_limit_s):
-                    await self.websocket.send_text(frame.text)
-                frame = self._outbox.resume()
-                if frame is not None:
-                    self._outbox.pause(time.monotonic())
+            async with asyncio.timeout(self._stall_limit_s):
+                await self.websocket.send_text(wire)
+            if self in self._hub.peers:
+                self._hub.ready(self, self._outbox.resume(self._hub.newest))
         except Exception:  # noqa: BLE001 - each server raises its own when its viewer is gone
             self.drop()
 

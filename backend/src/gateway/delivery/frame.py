@@ -19,12 +19,14 @@ COMPRESSION_LEVEL: Final = 1
 class Frame:
     """The whole state at one moment, in every form in which a peer may want it. Forms nobody wants are never made."""
 
-    def __init__(self, payload: bytes) -> None:
+    def __init__(self, payload: bytes, number: int = 0) -> None:
         """
         Args:
             payload: one complete JSON object, UTF-8.
+            number: its place in the order of frames, from 1.
         """
         self.payload = payload
+        self.number = number
 
     @cached_property
     def plain(self) -> bytes:
@@ -43,6 +45,18 @@ class Frame:
     def text(self) -> str:
         """The payload alone, for peers whose server does the framing."""
         return self.payload.decode()
+
+
+def plain(frame: Frame) -> bytes:
+    return frame.plain
+
+
+def deflated(frame: Frame) -> bytes:
+    return frame.deflated
+
+
+def text(frame: Frame) -> str:
+    return frame.text
 
 
 def _header(first_byte: int, length: int) -> bytes:

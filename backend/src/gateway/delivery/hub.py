@@ -1,14 +1,17 @@
-"""The hub offers each new frame to every peer, and watches over the peers between frames.
+"""The hub sends each new frame to every peer that is ready, and watches over all of them between frames.
 
 **Fan-out is one plain loop without an await**, at most once a turn of the event loop: what is published within one turn
-is one frame, the newest. A peer that joins is offered the newest frame first, so it never sees an older one after it.
+is one frame, the newest. Ready peers stand in one table for each form of the frame, so that the loop is nothing but a
+send for each. A peer that is behind is not in the table: it costs nothing until it is ready again, and is then sent the
+newest frame. A peer that joins is sent the newest frame first, so nobody sees an older one after it.
 """
 
 import asyncio
 import contextlib
 import time
 from collections import Counter
-from typing import Final, Protocol
+from collections.abc import Callable
+from typing import Any, Final, Protocol
 
 from src.common.tasks import end
 from src.gateway.delivery.closing import Closing
@@ -16,12 +19,22 @@ from src.gateway.delivery.frame import Frame
 
 WATCH_INTERVAL_S: Final = 1.0
 
+Form = Callable[[Frame], Any]
+
 
 class Peer(Protocol):
-    """One viewer's socket, as the hub sees it."""
+    """One viewer's socket, as the hub sees it. It tells the hub when it is `ready`, and when it is `blocked`."""
 
-    def offer(self, frame: Frame) -> bool:
-        """Send the frame, or keep it in the one slot until the peer is ready; never waits. True when it was sent."""
+    @property
+    def form(self) -> Form:
+        """Which form of a frame it takes; the same function for all that take the same."""
+
+    @property
+    def send(self) -> Callable[[Any], int]:
+        """Takes what it can of a frame at once and returns how much; raises OSError where that is nothing."""
+
+    def send_rest(self, wire: Any, taken: int) -> None:
+        """Take care of what `send` left, without waiting."""
 
     def close(self, closing: Closing) -> None:
         """Say goodbye and end, in bounded time; idempotent."""
@@ -35,43 +48,87 @@ class Hub:
 
     Attributes:
         newest: what a peer that joins is sent first, or None before the first publish.
-        offered, sent: frames times peers, as offered and as sent at once; the others waited or were skipped.
-        joined: peers that ever joined.
+        peers: all that joined and did not leave.
+        joined: how many ever joined.
+        sent: frames times peers that were sent, in part at least.
         closings: goodbyes that the gateway said, by code.
     """
 
     def __init__(self) -> None:
         self.newest: Frame | None = None
         self.peers: set[Peer] = set()
-        self.offered = 0
-        self.sent = 0
         self.joined = 0
+        self.sent = 0
         self.closings: Counter[int] = Counter()
+        self._ready: dict[Form, dict[Peer, None]] = {}
         self._next: Frame | None = None
+        self._numbered = 0
         self._closing: Closing | None = None
         self._empty = asyncio.Event()
         self._watch: asyncio.Task[None] | None = None
 
     def publish(self, payload: bytes) -> None:
-        """Offer `payload` to every peer at the end of this turn of the event loop, unless a newer one comes first."""
+        """Send `payload` to every ready peer at the end of this turn of the event loop, unless a newer one comes."""
         if self._next is None:
             asyncio.get_running_loop().call_soon(self._fan_out)
-        self._next = Frame(payload)
+        self._next = Frame(payload, self._numbered + 1)
+
+    # -- what peers tell -------------------------------------------------------------------------------------------
 
     def join(self, peer: Peer) -> None:
-        """Take the peer in and send it the newest frame; while the hub closes, say goodbye instead."""
+        """Take the peer in, ready, and send it the newest frame; while the hub closes, say goodbye instead."""
         self.peers.add(peer)
         self.joined += 1
         if self._closing is not None:
             peer.close(self._closing)
-        elif self.newest is not None:
-            self._count(1, peer.offer(self.newest))
+            return
+        self.ready(peer)
+        if self.newest is not None:
+            self._send(peer, peer.form(self.newest))
 
     def leave(self, peer: Peer) -> None:
         """Idempotent."""
+        self.blocked(peer)
         self.peers.discard(peer)
         if not self.peers:
             self._empty.set()
+
+    def ready(self, peer: Peer, missed: Frame | None = None) -> None:
+        """The peer takes frames from now on, first the one that it `missed`."""
+        self._ready.setdefault(peer.form, {})[peer] = None
+        if missed is not None:
+            self._send(peer, peer.form(missed))
+
+    def blocked(self, peer: Peer) -> None:
+        """The peer takes none for now; idempotent."""
+        self._ready.get(peer.form, {}).pop(peer, None)
+
+    # -- fan-out ---------------------------------------------------------------------------------------------------
+
+    def _fan_out(self) -> None:
+        frame, self._next = self._next, None
+        assert frame is not None, "scheduled by publish()"
+        self._numbered = frame.number
+        self.newest = frame
+        for form, ready in self._ready.items():
+            if ready:
+                self._send_all(tuple(ready), form(frame))  # a copy: a peer that is blocked leaves the table
+
+    def _send_all(self, peers: tuple[Peer, ...], wire: Any) -> None:
+        whole = len(wire)
+        for peer in peers:
+            try:
+                taken = peer.send(wire)
+            except OSError:  # full, or gone: the transport finds out which
+                taken = 0
+            if taken != whole:
+                peer.send_rest(wire, taken)
+        self.sent += len(peers)
+
+    def _send(self, peer: Peer, wire: Any) -> None:
+        self._send_all((peer,), wire)
+
+    # -- the life --------------------------------------------------------------------------------------------------
 
     def open(self) -> None:
         """Begin to watch over the peers."""
@@ -89,20 +146,6 @@ class Hub:
                 await self._empty.wait()
         await end(self._watch)
         self._watch = None
-
-    def _fan_out(self) -> None:
-        frame, self._next = self._next, None
-        assert frame is not None, "scheduled by publish()"
-        self.newest = frame
-        sent = 0
-        peers = tuple(self.peers)  # a peer may leave while it is being offered the frame
-        for peer in peers:
-            sent += peer.offer(frame)
-        self._count(len(peers), sent)
-
-    def _count(self, offered: int, sent: int) -> None:
-        self.offered += offered
-        self.sent += sent
 
     async def _check_peers(self) -> None:
         while True:

@@ -1,49 +1,50 @@
-"""The one slot between the hub and a peer that is behind. Bound: one frame. Policy: newest wins.
+"""The one slot between the hub and a peer that is behind. Bound: no frame of its own. Policy: newest wins.
 
-Every frame is the whole state, so a peer that is behind needs none of those between: it is sent the newest when it is
-ready again. A rule of values only: time is an argument, sending is the caller's.
+Every frame is the whole state, so a peer that is behind needs none of those between. The slot need not even be the
+peer's: it is the hub's newest frame, which a peer takes when it is ready again. Here stands what is left to know of one
+peer: whether it is ready, what it has been sent, and since when nothing moves. A rule of values only: time is an
+argument, sending is the caller's.
 """
 
 from src.gateway.delivery.frame import Frame
 
 
 class Outbox:
-    """What waits for one peer, and since when.
+    """Whether one peer is ready, and what it missed while it was not.
 
     Attributes:
-        skipped: frames that a newer one replaced before they were sent.
+        skipped: frames that this peer was never sent because a newer one was there before it was ready.
     """
 
-    __slots__ = ("_blocked_since_s", "_waiting", "skipped")
+    __slots__ = ("_blocked_since_s", "_sent", "skipped")
 
     def __init__(self) -> None:
         self.skipped = 0
-        self._waiting: Frame | None = None
+        self._sent: Frame | None = None
         self._blocked_since_s: float | None = None
 
     @property
-    def blocked(self) -> bool:
-        return self._blocked_since_s is not None
+    def ready(self) -> bool:
+        return self._blocked_since_s is None
 
-    def offer(self, frame: Frame) -> Frame | None:
-        """The frame to send now, or None: then it waits, and what waited before it is skipped."""
-        if self._blocked_since_s is None:
-            return frame
-        if self._waiting is not None:
-            self.skipped += 1
-        self._waiting = frame
-        return None
+    def pause(self, sent: Frame | None, now_s: float) -> None:
+        """The peer takes no more for now.
 
-    def pause(self, now_s: float) -> None:
-        """The peer takes no more for now."""
+        Args:
+            sent: the newest frame, which every ready peer has been sent.
+            now_s: monotonic seconds.
+        """
         if self._blocked_since_s is None:
+            self._sent = sent
             self._blocked_since_s = now_s
 
-    def resume(self) -> Frame | None:
-        """The peer is ready: the newest frame that it has not been sent, if there is one."""
-        self._blocked_since_s = None
-        waiting, self._waiting = self._waiting, None
-        return waiting
+    def resume(self, newest: Frame | None) -> Frame | None:
+        """The peer is ready: the newest frame if it has not been sent that, else None."""
+        sent, self._sent, self._blocked_since_s = self._sent, None, None
+        if newest is None or newest is sent:
+            return None
+        self.skipped += newest.number - (sent.number if sent else 0) - 1
+        return newest
 
     def progressed(self, now_s: float) -> None:
         """The peer took something, though it is not ready for more."""
@@ -51,9 +52,5 @@ class Outbox:
             self._blocked_since_s = now_s
 
     def stalled_s(self, now_s: float) -> float:
-        """For how long the peer has taken nothing, in seconds; 0 while it is not blocked."""
+        """For how long the peer has taken nothing, in seconds; 0 while it is ready."""
         return 0.0 if self._blocked_since_s is None else now_s - self._blocked_since_s
-
-    def clear(self) -> None:
-        """Let go of what waits."""
-        self._waiting = None

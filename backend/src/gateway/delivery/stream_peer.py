@@ -1,12 +1,14 @@
 """A viewer on the gateway's own port: a WebSocket that costs no task, no queue, and no byte of its own a frame.
 
 uvicorn parses the HTTP request and hands the upgraded socket over. The sans-I/O `ServerProtocol` of websockets does the
-handshake, reads what the viewer sends, answers pings and closes; outgoing frames bypass it: `offer` writes the prepared
-bytes of the frame, the same for all, straight to the transport.
+handshake, reads what the viewer sends, answers pings and closes; outgoing frames bypass it and the
+transport too: the prepared bytes, the same for all, go straight to the socket. Only what the socket does not take at
+once goes through the transport, which then pauses this peer until all of it is out.
 """
 
 import asyncio
 import codecs
+import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +16,6 @@ from typing import Any, Final, cast
 
 import msgspec
 from websockets.datastructures import Headers
-from websockets.exceptions import NegotiationError
 from websockets.extensions import Extension
 from websockets.extensions.permessage_deflate import PerMessageDeflate, ServerPerMessageDeflateFactory
 from websockets.frames import CloseCode, Opcode
@@ -22,15 +23,14 @@ from websockets.frames import Frame as IncomingFrame
 from websockets.http11 import Request, Response
 from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
-from websockets.typing import ExtensionParameter
 
 from src.gateway.delivery.closing import NOT_RESPONDING, STALLED, Closing
-from src.gateway.delivery.frame import PING, Frame
-from src.gateway.delivery.hub import Hub
+from src.gateway.delivery.frame import PING, deflated, plain
+from src.gateway.delivery.hub import Form, Hub
 from src.gateway.delivery.outbox import Outbox
 
 CLOSE_LIMIT_S: Final = 1.0  # for the viewer's half of the closing handshake
-FULL_WINDOW: Final = "15"  # bits; what the shared frame needs at the viewer, RFC 7692 §7.1.2.1
+FULL_WINDOW: Final = 15  # bits; what the shared frame needs at the viewer, RFC 7692 §7.1.2.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,36 +42,17 @@ class PeerLimits:
         ping_interval_s: between two pings.
         pong_timeout_s: a viewer from which nothing is heard for this long after a ping is closed.
         max_incoming_bytes: largest message that a viewer may send.
-        high_water_bytes: a viewer with more than this unsent gets no further frame until it drains: about one frame.
     """
 
     stall_limit_s: float = 30.0
     ping_interval_s: float = 20.0
     pong_timeout_s: float = 20.0
     max_incoming_bytes: int = 4096
-    high_water_bytes: int = 0
 
 
-class SharedDeflate(ServerPerMessageDeflateFactory):
-    """Accepts permessage-deflate only in the one form that all viewers can share.
-
-    The gateway compresses with the full window and without context takeover. An offer that asks for a smaller window
-    is passed over, for the viewer's next offer or for plain frames. Viewers are told not to keep context either: what
-    they send is next to nothing, and an inflate window for each would cost more than all else of a viewer.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(server_no_context_takeover=True, client_no_context_takeover=True)
-
-    def process_request_params(
-        self, params: Sequence[ExtensionParameter], accepted_extensions: Sequence[Extension]
-    ) -> tuple[list[ExtensionParameter], PerMessageDeflate]:
-        if any(name == "server_max_window_bits" and bits != FULL_WINDOW for name, bits in params):
-            raise NegotiationError("the shared frame needs the full window")
-        return super().process_request_params(params, accepted_extensions)
-
-
-DEFLATE: Final = (SharedDeflate(),)
+# Negotiated as RFC 7692 demands. No context is kept either way: the shared frame has none, and what viewers send is so
+# little that an inflate window for each would cost more than all else of a viewer.
+DEFLATE: Final = (ServerPerMessageDeflateFactory(server_no_context_takeover=True, client_no_context_takeover=True),)
 DATA: Final = (Opcode.TEXT, Opcode.CONT)
 Utf8: Final = codecs.getincrementaldecoder("utf-8")
 
@@ -87,12 +68,13 @@ class StreamPeer(asyncio.Protocol):
             limits: see there.
             clock: monotonic seconds.
         """
+        self.form: Form = plain
+        self.send: Callable[[bytes], int] = _send_nothing
         self._hub = hub
         self._path = path
         self._limits = limits
         self._clock = clock
         self._outbox = Outbox()
-        self._deflates = False
         self._text: codecs.IncrementalDecoder | None = None
         self._unsent_bytes = 0
         self._heard_s = self._pinged_s = clock()
@@ -101,28 +83,21 @@ class StreamPeer(asyncio.Protocol):
 
     # -- as the hub sees it ----------------------------------------------------------------------------------------
 
-    def offer(self, frame: Frame) -> bool:
-        ready = self._outbox.offer(frame)
-        if ready is None or self._abort_at_s is not None:
-            return False
-        self._transport.write(ready.deflated if self._deflates else ready.plain)
-        return True
+    def send_rest(self, wire: bytes, taken: int) -> None:
+        self._transport.write(memoryview(wire)[taken:])
 
     def close(self, closing: Closing) -> None:
         if self._abort_at_s is not None:
             return
-        self._abort_at_s = self._clock() + CLOSE_LIMIT_S
-        self._outbox.clear()
         self._hub.closings[closing.code] += 1
-        if self._websocket.state is OPEN:
-            self._websocket.send_close(closing.code, closing.reason)
-            self._flush()
+        self._websocket.send_close(closing.code, closing.reason)
+        self._flush()
 
     def check(self, now_s: float) -> None:
         if self._abort_at_s is not None:
             if now_s >= self._abort_at_s:
                 self._transport.abort()
-        elif self._outbox.blocked:
+        elif not self._outbox.ready:
             self._check_stall(now_s)
         elif self._pinged_s > self._heard_s and now_s - self._pinged_s > self._limits.pong_timeout_s:
             self.close(NOT_RESPONDING)
@@ -143,7 +118,9 @@ class StreamPeer(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._transport.set_write_buffer_limits(high=self._limits.high_water_bytes)
+        self._transport.set_write_buffer_limits(high=0)  # ready means: nothing unsent
+        self._socket = socket.socket(fileno=transport.get_extra_info("socket").fileno())
+        self._socket.setblocking(False)
 
     def data_received(self, data: bytes) -> None:
         self._heard_s = self._clock()
@@ -161,17 +138,19 @@ class StreamPeer(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._hub.leave(self)
-        self._outbox.clear()
+        self.send = _send_nothing
+        self._socket.detach()  # the descriptor is the transport's, and it closes that after this call
         self._abort_at_s = float("-inf")
 
     def pause_writing(self) -> None:
         self._unsent_bytes = self._transport.get_write_buffer_size()
-        self._outbox.pause(self._clock())
+        self._outbox.pause(self._hub.newest, self._clock())
+        self._hub.blocked(self)
 
     def resume_writing(self) -> None:
-        waiting = self._outbox.resume()
-        if waiting is not None:
-            self.offer(waiting)
+        missed = self._outbox.resume(self._hub.newest)
+        if self._abort_at_s is None and self in self._hub.peers:
+            self._hub.ready(self, missed)
 
     # -- what a viewer sends: read, checked and dropped, for the stream has one direction -----------------------------
 
@@ -197,17 +176,33 @@ class StreamPeer(asyncio.Protocol):
         response = self._websocket.accept(request)
         self._websocket.send_response(response)
         if response.status_code == 101:
-            self._deflates = bool(self._websocket.extensions)
             self._flush()
+            self.form = _form_for(self._websocket.extensions)
+            self.send = self._socket.send
             self._hub.join(self)
 
     def _flush(self) -> None:
         """Write what the protocol has to say; an empty piece is its wish to end the connection."""
+        if self._websocket.state is not OPEN and self._abort_at_s is None:
+            self._abort_at_s = self._clock() + CLOSE_LIMIT_S
+            self._hub.blocked(self)  # no frame follows a close frame
         for piece in self._websocket.data_to_send():
             if piece:
                 self._transport.write(piece)
             else:
                 self._transport.close()
+
+
+def _form_for(extensions: Sequence[Extension]) -> Form:
+    """The shared compressed frame for who can inflate it; plain frames for a smaller window."""
+    for extension in extensions:
+        if isinstance(extension, PerMessageDeflate) and extension.local_max_window_bits == FULL_WINDOW:
+            return deflated
+    return plain
+
+
+def _send_nothing(_wire: bytes) -> int:
+    raise ConnectionError("not open")
 
 
 def refusal(status: int, phrase: str, detail: str) -> Response:

@@ -7,18 +7,28 @@ from src.gateway.delivery.frame import Frame
 from src.gateway.delivery.hub import Hub
 
 
-class RememberingPeer:
-    """Takes every frame; leaves the hub when it is closed, as a socket does."""
+def payload(frame: Frame) -> bytes:
+    return frame.payload
 
-    def __init__(self, hub: Hub, *, deaf: bool = False) -> None:
+
+class RememberingPeer:
+    """Takes every frame, or the first `room` bytes of it; leaves the hub when it is closed, as a socket does."""
+
+    def __init__(self, hub: Hub, *, deaf: bool = False, room: int = 1000) -> None:
         self.hub = hub
         self.deaf = deaf
+        self.room = room
+        self.form = payload
         self.frames: list[bytes] = []
+        self.rests: list[bytes] = []
         self.closings: list[Closing] = []
 
-    def offer(self, frame: Frame) -> bool:
-        self.frames.append(frame.payload)
-        return True
+    def send(self, wire: bytes) -> int:
+        self.frames.append(wire)
+        return min(len(wire), self.room)
+
+    def send_rest(self, wire: bytes, taken: int) -> None:
+        self.rests.append(wire[taken:])
 
     def close(self, closing: Closing) -> None:
         self.closings.append(closing)
@@ -43,7 +53,7 @@ async def test_every_peer_is_offered_the_same_frame() -> None:
     hub.publish(b"2")
     await end_of_turn()
     assert [peer.frames for peer in peers] == [[b"1", b"2"]] * 3
-    assert (hub.offered, hub.sent) == (6, 6)
+    assert hub.sent == 6
 
 
 async def test_what_is_published_within_a_turn_is_one_frame() -> None:
@@ -71,21 +81,59 @@ async def test_before_the_first_frame_a_joining_peer_gets_nothing() -> None:
     assert peer.frames == []
 
 
-async def test_a_peer_that_leaves_during_the_fan_out_harms_nobody() -> None:
+async def test_a_blocked_peer_is_passed_over_until_it_is_ready() -> None:
+    hub = Hub()
+    hub.join(peer := RememberingPeer(hub))
+    hub.blocked(peer)
+    hub.publish(b"1")
+    await end_of_turn()
+    assert peer.frames == []
+    hub.ready(peer, missed=hub.newest)
+    hub.publish(b"2")
+    await end_of_turn()
+    assert peer.frames == [b"1", b"2"]
+
+
+async def test_what_a_socket_does_not_take_is_handed_to_its_peer() -> None:
+    hub = Hub()
+    hub.join(peer := RememberingPeer(hub, room=4))
+    hub.publish(b"123456")
+    await end_of_turn()
+    assert peer.rests == [b"56"]
+
+
+async def test_a_socket_that_fails_harms_nobody() -> None:
     hub = Hub()
 
-    class Quitter(RememberingPeer):
-        def offer(self, frame: Frame) -> bool:
-            hub.leave(self)
-            return False
+    class Broken(RememberingPeer):
+        def send(self, wire: bytes) -> int:
+            raise BrokenPipeError
 
-    peers = [RememberingPeer(hub), Quitter(hub), RememberingPeer(hub)]
+    peers = [RememberingPeer(hub), Broken(hub), RememberingPeer(hub)]
     for peer in peers:
         hub.join(peer)
     hub.publish(b"1")
     await end_of_turn()
     assert [peer.frames for peer in peers] == [[b"1"], [], [b"1"]]
-    assert (len(hub.peers), hub.offered, hub.sent) == (2, 3, 2)
+    assert peers[1].rests == [b"1"], "its transport finds out what is wrong"
+
+
+async def test_a_peer_that_leaves_during_the_fan_out_harms_nobody() -> None:
+    hub = Hub()
+
+    class Quitter(RememberingPeer):
+        def send(self, wire: bytes) -> int:
+            hub.leave(self)
+            return len(wire)
+
+    peers = [RememberingPeer(hub), Quitter(hub), RememberingPeer(hub)]
+    for peer in peers:
+        hub.join(peer)
+    for frame in (b"1", b"2"):
+        hub.publish(frame)
+        await end_of_turn()
+    assert [peer.frames for peer in peers] == [[b"1", b"2"], [], [b"1", b"2"]]
+    assert len(hub.peers) == 2
 
 
 async def test_closing_says_goodbye_to_those_here_and_those_who_still_come() -> None:

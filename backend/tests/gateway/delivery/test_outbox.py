@@ -3,45 +3,49 @@
 from src.gateway.delivery.frame import Frame
 from src.gateway.delivery.outbox import Outbox
 
-OLD, NEWER, NEWEST = Frame(b"1"), Frame(b"2"), Frame(b"3")
-
-
-def test_a_ready_peer_is_sent_each_frame_at_once() -> None:
-    outbox = Outbox()
-    assert [outbox.offer(frame) for frame in (OLD, NEWER)] == [OLD, NEWER]
-    assert outbox.skipped == 0
+FIRST, SECOND, FIFTH = (Frame(b"{}", number) for number in (1, 2, 5))
 
 
 def test_a_slow_peer_skips_to_the_newest_frame() -> None:
     outbox = Outbox()
-    outbox.pause(now_s=0.0)
-    assert [outbox.offer(frame) for frame in (OLD, NEWER, NEWEST)] == [None, None, None]
-    assert outbox.resume() is NEWEST
-    assert outbox.skipped == 2
-    assert outbox.resume() is None, "nothing is sent twice"
+    outbox.pause(sent=SECOND, now_s=0.0)
+    assert outbox.resume(newest=FIFTH) is FIFTH
+    assert outbox.skipped == 2, "the third and the fourth"
 
 
-def test_a_peer_that_missed_nothing_is_sent_nothing_when_it_drains() -> None:
+def test_a_peer_that_missed_nothing_is_sent_nothing_when_it_is_ready_again() -> None:
     outbox = Outbox()
-    outbox.pause(now_s=0.0)
-    assert outbox.resume() is None
+    outbox.pause(sent=FIRST, now_s=0.0)
+    assert outbox.resume(newest=FIRST) is None
+    assert outbox.skipped == 0
+
+
+def test_a_peer_that_was_busy_before_the_first_frame_is_sent_the_newest() -> None:
+    outbox = Outbox()
+    outbox.pause(sent=None, now_s=0.0)
+    assert outbox.resume(newest=None) is None
+    outbox.pause(sent=None, now_s=0.0)
+    assert outbox.resume(newest=SECOND) is SECOND
+    assert outbox.skipped == 1
+
+
+def test_a_peer_is_ready_until_it_pauses_and_when_it_resumes() -> None:
+    outbox = Outbox()
+    ready = [outbox.ready]
+    outbox.pause(sent=FIRST, now_s=0.0)
+    ready.append(outbox.ready)
+    outbox.resume(newest=FIRST)
+    ready.append(outbox.ready)
+    assert ready == [True, False, True]
 
 
 def test_a_peer_stalls_from_its_pause_or_its_last_progress() -> None:
     outbox = Outbox()
     assert outbox.stalled_s(now_s=100.0) == 0.0
-    outbox.pause(now_s=100.0)
-    outbox.pause(now_s=105.0)
-    assert outbox.stalled_s(now_s=110.0) == 10.0
+    outbox.pause(sent=FIRST, now_s=100.0)
+    outbox.pause(sent=SECOND, now_s=105.0)
+    assert outbox.stalled_s(now_s=110.0) == 10.0, "the second pause changes nothing"
     outbox.progressed(now_s=108.0)
     assert outbox.stalled_s(now_s=110.0) == 2.0
-    outbox.resume()
+    outbox.resume(newest=SECOND)
     assert outbox.stalled_s(now_s=200.0) == 0.0
-
-
-def test_clear_lets_go_of_what_waits() -> None:
-    outbox = Outbox()
-    outbox.pause(now_s=0.0)
-    outbox.offer(OLD)
-    outbox.clear()
-    assert outbox.resume() is None
