@@ -6,7 +6,8 @@ superseded, never replayed.
 
 **A deliver subject of its own name.** The consumer is a push consumer, without acknowledgements, that delivers to a
 subject derived from stream and durable. Delivery to a subject is ordinary publish/subscribe: two gateways on one
-durable both see every message, and one that is frozen takes nothing from the other. It also keeps `num_ack_pending` at 0.
+durable both see every message, and one that is frozen takes nothing from the other.
+It also keeps `num_ack_pending` at 0.
 
 **Trust nobody's silence.** A push consumer whose stream was remade goes silent without an error. Every second the
 watch compares what arrived with what the server says it delivered, and binds anew when the two disagree.
