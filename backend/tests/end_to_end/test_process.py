@@ -1,0 +1,235 @@
+"""The process: what it prints, what it accepts, how it starts, gives up and stops."""
+
+import json
+import socket
+from signal import SIGINT, SIGTERM
+
+import pytest
+
+from src.demo.nats_server import HOST, NatsServer, free_port
+from tests.end_to_end.conftest import LaunchGateway
+from tests.end_to_end.publisher import FLOW, Publisher
+from tests.end_to_end.sockets import deaf_viewer
+from tests.end_to_end.viewer import Viewer
+from tests.waiting import until
+
+NOWHERE = "nats://127.0.0.1:1"
+EACH_SIGNAL = pytest.mark.parametrize("how", [SIGTERM, SIGINT], ids=["SIGTERM", "SIGINT"])
+
+
+def start_up_lines(nats_url: str, port: int) -> str:
+    rule = "=" * 60
+    return f"""\
+{rule}
+GATEWAY SERVICE
+{rule}
+  NATS URL: {nats_url}
+  WebSocket: ws://localhost:{port}/ws/stream
+{rule}
+✅ Gateway subscribed to NATS subjects
+"""
+
+
+# -- what it prints ----------------------------------------------------------------------------------------------------
+
+
+async def test_stdout_has_the_start_up_lines_and_nothing_else(
+    make_gateway: LaunchGateway, nats_server: NatsServer, publisher: Publisher
+) -> None:
+    gateway = make_gateway(GATEWAY_LOG_LEVEL="DEBUG").start()
+    expected = start_up_lines(nats_server.url, gateway.port)
+    assert gateway.stdout == expected
+    async with Viewer(gateway) as viewer:
+        await publisher.publish(FLOW, b"not JSON")
+        await publisher.flow(1)
+        await viewer.until_newest(flow=1)
+    gateway.get("/nothing")
+    assert gateway.stop() == 0
+    assert gateway.stdout == expected
+
+
+async def test_stderr_has_one_line_a_change_of_state_as_text(
+    make_gateway: LaunchGateway, nats_server: NatsServer, publisher: Publisher
+) -> None:
+    gateway = make_gateway(GATEWAY_PROT="1").start()
+    await publisher.publish(FLOW, b"not JSON")
+    await until(lambda: gateway.subscription(FLOW)["rejected"] == {"not_json": 1}, "the bad message")
+    nats_server.kill()
+    await until(lambda: not gateway.health()["nats_connected"], "the gateway notices")
+    gateway.stop()
+    lines = gateway.stderr.splitlines()
+    assert len(lines) >= 3
+    for line in lines:
+        time, level, logger, text = line.split(" ", 3)
+        assert (time[10], time[-1], level in {"INFO", "WARNING", "ERROR"}, logger[-1]) == ("T", "Z", True, ":"), line
+        assert text
+    assert any("GATEWAY_PROT is not a setting; did you mean GATEWAY_PORT?" in line for line in lines)
+
+
+async def test_stderr_is_json_a_line_when_asked(
+    make_gateway: LaunchGateway, nats_server: NatsServer, publisher: Publisher
+) -> None:
+    gateway = make_gateway(GATEWAY_LOG_FORMAT="json", GATEWAY_LOG_LEVEL="debug", GATEWAY_PROT="1").start()
+    await publisher.publish(FLOW, b"not JSON")
+    await until(lambda: gateway.subscription(FLOW)["rejected"] == {"not_json": 1}, "the bad message")
+    nats_server.kill()
+    await until(lambda: not gateway.health()["nats_connected"], "the gateway notices")
+    assert gateway.stop() == 0
+    lines = [json.loads(line) for line in gateway.stderr.splitlines()]
+    assert len(lines) >= 3
+    assert all(line.keys() >= {"time", "level", "logger", "message"} for line in lines)
+
+
+# -- what it accepts ---------------------------------------------------------------------------------------------------
+
+WRONG_SETTINGS = [
+    ("GATEWAY_PORT", "http", "a whole number from 1 to 65535"),
+    ("GATEWAY_LOG_FORMAT", "xml", "text, json"),
+    ("NATS_URL", "http://ann:s3cret@nats:4222", "nats://host:port"),
+]
+
+
+def test_a_wrong_setting_ends_the_start_with_one_line(make_gateway: LaunchGateway) -> None:
+    launched = [make_gateway().launch({name: value}) for name, value, _ in WRONG_SETTINGS]
+    for gateway, (name, value, accepted) in zip(launched, WRONG_SETTINGS, strict=True):
+        status = gateway.wait()
+        assert "Traceback" not in gateway.stderr, value
+        (line,) = gateway.stderr.splitlines()
+        assert (status, gateway.stdout) == (2, "")
+        assert name in line
+        assert value.rpartition("@")[2] in line
+        assert accepted in line
+        assert "s3cret" not in line
+
+
+def test_gateway_port_counts_before_port(make_gateway: LaunchGateway, nats_server: NatsServer) -> None:
+    ports = {"GATEWAY_PORT": str(free_port()), "PORT": "1"}
+    gateway = make_gateway(**ports).start()
+    assert str(gateway.port) == ports["GATEWAY_PORT"]
+    assert gateway.stdout == start_up_lines(nats_server.url, gateway.port)
+
+
+def test_a_busy_port_is_told_with_what_to_do(make_gateway: LaunchGateway) -> None:
+    with socket.create_server((HOST, 0)) as taken:
+        port = taken.getsockname()[1]
+        gateway = make_gateway(GATEWAY_PORT=str(port)).launch()
+        assert gateway.wait() == 1
+    (line,) = gateway.stderr.splitlines()
+    assert f"{HOST}:{port}" in line
+    assert "GATEWAY_PORT" in line
+    assert gateway.stdout == ""
+
+
+# -- no NATS at start --------------------------------------------------------------------------------------------------
+
+
+async def test_it_waits_for_a_nats_that_starts_later(make_gateway: LaunchGateway, nats_server: NatsServer) -> None:
+    nats_server.stop()
+    gateway = make_gateway(GATEWAY_CONNECT_TIMEOUT="60").launch()
+    gateway.until_it_says("GATEWAY SERVICE")
+    nats_server.start()
+    gateway.until_it_says("✅")
+    assert gateway.until_it_answers().ready
+
+
+UNREACHABLE = {
+    "nobody listens": "nats://ann:s3cret@127.0.0.1:1",
+    "a token": "nats://s3cret@127.0.0.1:1",
+    "several servers": "nats://ann:s3cret@127.0.0.1:1,nats://bob:s3cret@127.0.0.1:2",
+}
+
+
+def test_an_unreachable_nats_ends_the_start_with_one_line_without_password(make_gateway: LaunchGateway) -> None:
+    launched = {
+        name: make_gateway(url, GATEWAY_CONNECT_TIMEOUT="0.5", GATEWAY_LOG_LEVEL="DEBUG").launch()
+        for name, url in UNREACHABLE.items()
+    }
+    for name, gateway in launched.items():
+        status = gateway.wait()
+        said = [line for line in gateway.stderr.splitlines() if " DEBUG " not in line]
+        assert (status, len(said)) == (1, 1), (name, gateway.stderr)
+        assert "NATS_URL" in said[0]
+        assert UNREACHABLE[name].rpartition("@")[2] in said[0]
+        assert "s3cret" not in gateway.stdout + gateway.stderr, name
+        assert "Traceback" not in gateway.stderr
+        assert "✅" not in gateway.stdout
+
+
+async def test_a_nats_that_refuses_the_password_is_told_and_the_right_one_is_never_shown(
+    make_gateway: LaunchGateway,
+) -> None:
+    with NatsServer(config='authorization { user: "ann", password: "s3cret" }') as guarded:
+        url = guarded.url.replace("//", "//ann:s3cret@")
+        wrong = make_gateway(url.replace("s3cret", "wr0ng"), GATEWAY_CONNECT_TIMEOUT="0.5").launch()
+        right = make_gateway(url, GATEWAY_LOG_LEVEL="DEBUG").launch()
+        assert wrong.wait() == 1
+        (line,) = wrong.stderr.splitlines()
+        assert "uthorization" in line
+        assert "wr0ng" not in wrong.stdout + wrong.stderr
+        right.until_it_answers()
+        guarded.kill()
+        await until(lambda: right.get("/ready").status == 503, "the gateway notices")
+        shown = right.get("/health").body + right.get("/ready").body
+        assert right.health()["nats_url"] == guarded.url.replace("//", "//***@")
+        assert right.stop() == 0
+        assert "s3cret" not in shown.decode() + right.stdout + right.stderr
+
+
+def test_a_nats_without_jetstream_is_told(make_gateway: LaunchGateway) -> None:
+    with NatsServer(config="jetstream: disabled") as plain:
+        gateway = make_gateway(plain.url, GATEWAY_CONNECT_TIMEOUT="0.5").launch()
+        assert gateway.wait() == 1
+    (line,) = gateway.stderr.splitlines()
+    assert "JetStream" in line
+    assert plain.url in line
+
+
+# -- the end -----------------------------------------------------------------------------------------------------------
+
+
+@EACH_SIGNAL
+async def test_it_says_going_away_to_viewers_and_exits_with_0(
+    make_gateway: LaunchGateway, publisher: Publisher, how: int
+) -> None:
+    gateway = make_gateway().start()
+    await publisher.flow(1)
+    async with Viewer(gateway) as one, Viewer(gateway, compression=None) as other:
+        for viewer in (one, other):
+            await viewer.until_newest(flow=1)
+        gateway.signal(how)
+        assert [await viewer.close_code() for viewer in (one, other)] == [1001, 1001]
+    assert gateway.wait() == 0
+    assert gateway.stderr == ""
+
+
+async def test_a_viewer_that_never_reads_does_not_keep_it_from_stopping(
+    make_gateway: LaunchGateway, publisher: Publisher
+) -> None:
+    gateway = make_gateway().start()
+    async with deaf_viewer(gateway), Viewer(gateway, compression=None) as viewer:
+        for number in range(1, 6):
+            await publisher.flow(number, padding="x" * 1_000_000)
+            await viewer.until_newest(flow=number)
+        assert gateway.stop() == 0
+        assert await viewer.close_code() == 1001
+
+
+@EACH_SIGNAL
+def test_it_stops_also_while_it_still_tries_to_reach_nats(make_gateway: LaunchGateway, how: int) -> None:
+    gateway = make_gateway(NOWHERE, GATEWAY_CONNECT_TIMEOUT="3600").launch()
+    gateway.until_it_says("WebSocket")
+    assert gateway.stop(how) == 0
+    assert "Traceback" not in gateway.stderr
+
+
+async def test_it_stops_also_while_nats_is_gone_or_hangs(make_gateway: LaunchGateway, nats_server: NatsServer) -> None:
+    gone, hanging = make_gateway().launch(), make_gateway(GATEWAY_CONSUMERS="ephemeral").launch()
+    for gateway in (gone, hanging):
+        gateway.until_it_answers()
+    nats_server.freeze()
+    assert hanging.stop() == 0
+    nats_server.kill()
+    await until(lambda: not gone.health()["nats_connected"], "the gateway notices")
+    assert gone.stop() == 0
+    for gateway in (gone, hanging):
+        assert "Traceback" not in gateway.stderr
