@@ -1,0 +1,205 @@
+"""INTERFACES.md says what the code does: its tables, compared with types, tables and behaviour of the code."""
+
+import json
+import re
+import types
+from collections.abc import Callable
+from typing import Any, NotRequired, Union, get_args, get_origin, get_type_hints, is_typeddict
+
+import pytest
+
+from src.common.messages import MAX_DEPTH, REASONS
+from src.common.subjects import DURABLES, STREAMS
+from src.gateway.delivery.closing import CLOSINGS
+from src.gateway.http_api import Health, Readiness, SubscriptionHealth
+from src.gateway.signals import intake
+from src.gateway.signals.contract import (
+    LevelSignal,
+    LevelsPayload,
+    MlPredictions,
+    Payload,
+    Retrieval,
+    SpotSnapshot,
+)
+from src.gateway.signals.normalize import DIRECTION, SIGNAL, normalize_levels
+from tests.documents import INTERFACES, Document, Row, code_words
+
+DOCUMENT = Document(INTERFACES)
+TYPED_DICTS = [Payload, LevelsPayload, SpotSnapshot, LevelSignal, MlPredictions, Retrieval]
+PLAIN = {str: "string", float: "float", int: "int", bool: "bool", types.NoneType: "null"}
+
+
+def in_words(annotation: Any) -> str:
+    """A type as the document writes it."""
+    if get_origin(annotation) is list:
+        return f"list of {in_words(get_args(annotation)[0])}"
+    if get_origin(annotation) is dict:
+        return "object"
+    if get_origin(annotation) in (Union, types.UnionType):
+        return " or ".join(map(in_words, get_args(annotation)))
+    return PLAIN.get(annotation) or str(annotation.__name__)
+
+
+def fields(table: list[Row]) -> dict[str, str]:
+    """The type of each field of a table."""
+    names = [code_words(row["field"])[0] for row in table]
+    assert len(names) == len(set(names))
+    return dict(zip(names, (row["type"] for row in table), strict=True))
+
+
+@pytest.mark.parametrize("shape", TYPED_DICTS, ids=lambda shape: shape.__name__)
+def test_the_fields_of_the_payload_are_those_of_the_contract(shape: Any) -> None:
+    assert is_typeddict(shape)
+    written = fields(DOCUMENT.table(shape.__name__))
+    assert written == {name: in_words(annotation) for name, annotation in get_type_hints(shape).items()}
+    assert list(written) == list(get_type_hints(shape))
+
+
+@pytest.mark.parametrize("shape", TYPED_DICTS, ids=lambda shape: shape.__name__)
+def test_a_field_is_told_as_absent_when_it_may_be(shape: Any) -> None:
+    hints = get_type_hints(shape, include_extras=True)
+    may_be_absent = {name for name, hint in hints.items() if get_origin(hint) is NotRequired or not shape.__total__}
+    told = {
+        code_words(row["field"])[0]
+        for row in DOCUMENT.table(shape.__name__)
+        if row["when missing"].startswith("absent")
+    }
+    assert told == may_be_absent - {"feature_set"}, "feature_set is there in each retrieval that is not empty"
+
+
+@pytest.mark.parametrize("model", [Health, SubscriptionHealth, Readiness], ids=lambda model: model.__name__)
+def test_the_fields_of_the_answers_are_those_of_the_models(model: Any) -> None:
+    written = fields(DOCUMENT.table(model.__name__))
+    assert written == {name: in_words(hint) for name, hint in get_type_hints(model).items()}
+
+
+# -- what a field is when Core's is missing, and where it comes from ---------------------------------------------------
+
+Normalize = Callable[[dict[str, Any]], Any]
+
+
+def level_of(level: dict[str, Any]) -> Any:
+    return normalize_levels({"levels": [level]}, now_ms=1).levels["levels"][0]
+
+
+def predictions_of(target: dict[str, Any]) -> Any:
+    viewport = {"targets": [{"level_id": "A", **target}]}
+    return normalize_levels({"levels": [{"id": "A"}], "viewport": viewport}, now_ms=1).levels["levels"][0][
+        "ml_predictions"
+    ]
+
+
+def retrieval_of(retrieval: dict[str, Any]) -> Any:
+    return predictions_of({"retrieval": {"neighbors": [], **retrieval}})["retrieval"]
+
+
+def spot_of(spot: dict[str, Any]) -> Any:
+    return normalize_levels({"spy": spot}, now_ms=1).levels["spy"]
+
+
+NORMALIZED: dict[Any, Normalize] = {
+    LevelSignal: level_of,
+    MlPredictions: predictions_of,
+    Retrieval: retrieval_of,
+    SpotSnapshot: spot_of,
+}
+ROWS = [(shape, row) for shape in NORMALIZED for row in DOCUMENT.table(shape.__name__)]
+SAMPLES: dict[str, Any] = {"string": "odd", "float": 0.5, "int": 7, "bool": True, "object": {"t1": {"60": 0.5}}}
+
+
+def name_of(case: Any) -> str:
+    return case.__name__ if is_typeddict(case) else code_words(case["field"])[0]
+
+
+@pytest.mark.parametrize(("shape", "row"), ROWS, ids=name_of)
+def test_a_field_that_core_does_not_send_is_what_the_table_says(shape: Any, row: Row) -> None:
+    normalized, field = NORMALIZED[shape]({}), name_of(row)
+    if row["when missing"] == "absent":
+        assert field not in normalized
+    elif row["when missing"] == "never":
+        assert field in normalized
+    else:
+        (default,) = map(json.loads, code_words(row["when missing"]))
+        assert normalized[field] == default
+        assert type(normalized[field]) is type(default)
+
+
+def source_column(row: Row) -> str:
+    return next(cell for head, cell in row.items() if head.startswith("from "))
+
+
+def nested(path: str, value: Any) -> dict[str, Any]:
+    for name in reversed(path.split(".")):
+        value = {name: value}
+    assert isinstance(value, dict)
+    return value
+
+
+# These are made of more than one field of Core's.
+MADE = ("is_first_15m", "bars_since_open", "ml_predictions", "retrieval")
+
+
+@pytest.mark.parametrize(("shape", "row"), [case for case in ROWS if name_of(case[1]) not in MADE], ids=name_of)
+def test_a_field_comes_from_where_the_table_says(shape: Any, row: Row) -> None:
+    sample = SAMPLES[row["type"].removesuffix(" or null")]
+    first, *others = [path for path in code_words(source_column(row)) if not path.startswith("GATEWAY_")]
+    assert NORMALIZED[shape](nested(first, sample))[name_of(row)] == sample
+    for other in others:
+        assert NORMALIZED[shape](nested(other, sample)).get(name_of(row)) not in (None, 0.0, sample / 2)
+        assert NORMALIZED[shape](nested(other, sample) | nested(first, 2 * sample))[name_of(row)] == 2 * sample
+
+
+# -- tables ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("number", "mapping"), [(0, DIRECTION), (1, SIGNAL)], ids=["direction", "signal"])
+def test_the_mapping_is_the_codes(number: int, mapping: dict[str | None, str]) -> None:
+    rows = [list(row.values()) for row in DOCUMENT.tables("Mapping")[number]]
+    written = {None if ours == "missing" else code_words(ours)[0]: code_words(theirs)[0] for ours, theirs in rows}
+    assert written == mapping
+
+
+def test_the_subjects_and_streams_are_the_codes() -> None:
+    assert [
+        (
+            code_words(row["subject"]),
+            code_words(row["stream, when none covers the subject"]),
+            code_words(row["durable"]),
+        )
+        for row in DOCUMENT.table("Subjects and streams")
+    ] == [([subject], [spec.name], [DURABLES[subject]]) for subject, spec in STREAMS.items()]
+    subjects = [code_words(row["its subjects"]) for row in DOCUMENT.table("Subjects and streams")]
+    assert subjects == [list(spec.subjects) for spec in STREAMS.values()]
+
+
+def test_every_reason_and_every_fault_is_told() -> None:
+    reasons, faults = DOCUMENT.tables("Bad input")
+    assert {code_words(row["reason"])[0] for row in reasons} == REASONS.keys() | {"callback_failed"}
+    counted = re.findall(r'faults\["(\w+)"\]', "".join(path.read_text() for path in SIGNALS.glob("*.py")))
+    assert {code_words(row["fault"])[0] for row in faults} == set(counted)
+    assert f"more than {MAX_DEPTH} arrays" in DOCUMENT.text
+
+
+SIGNALS = INTERFACES.parent / "signals"
+
+
+def test_the_close_codes_are_the_codes() -> None:
+    ours, of_the_protocol = DOCUMENT.tables("Close codes")
+    written = [(int(row["code"]), row["reason"], row["connect again"] == "yes") for row in ours]
+    assert written == [tuple(closing) for closing in CLOSINGS]
+    assert [row["code"] for row in of_the_protocol] == ["1002", "1007", "1009"]
+
+
+def test_a_member_that_is_told_is_there() -> None:
+    source = (INTERFACES.parent / "socket_broadcaster.py").read_text()
+    bus_source = (INTERFACES.parents[1] / "common" / "bus.py").read_text()
+    for heading, code in (("SocketBroadcaster", source), ("NATSBus", bus_source)):
+        for row in DOCUMENT.table(heading):
+            for member in code_words(row["member"]):
+                signature = re.sub(r"^async ", "async def ", member)
+                name = signature.partition("(")[0]
+                assert re.search(rf"(def |self\.){re.escape(name.removeprefix('async def '))}\b", code), member
+                assert name.startswith("async def ") == (name in code and f"    {name}(" in code), member
+
+
+assert intake.EXACT == 2**53, "the document says 2^53"
