@@ -1,0 +1,243 @@
+"""The README is true: its clients run as printed, its tables are those of the code, its links lead somewhere."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import pytest
+from starlette.routing import Route, WebSocketRoute
+
+from src.demo.nats_server import NatsServer
+from src.gateway.http_api import make_app
+from src.gateway.settings import VARIABLES, Settings
+from src.gateway.signals.contract import LevelSignal
+from src.gateway.socket_broadcaster import SocketBroadcaster
+from tests.documents import CHANGELOG, INTERFACES, README, ROOT, Document, code_words
+from tests.end_to_end.gateway_process import GatewayProcess
+from tests.end_to_end.publisher import Publisher
+from tests.test_repository import pyproject
+from tests.waiting import until
+
+DOCUMENT = Document(README)
+PRINTED_ADDRESS = "localhost:8000"
+TYPESCRIPT = "typescript@5.9.3"  # one package, in plain JavaScript, without dependencies
+TSC_OPTIONS = "--strict --noUncheckedIndexedAccess --noImplicitReturns --erasableSyntaxOnly --moduleDetection force"
+TSC_OUTPUT = "--target es2022 --lib es2022,dom --module esnext"
+RUNS_TYPESCRIPT = (22, 18)  # the Node from which on it strips types by itself
+HAS_WEBSOCKET = (22, 0)
+
+
+# -- the clients, as printed -------------------------------------------------------------------------------------------
+
+
+class Client:
+    """A printed client as a process of its own; only host and port are replaced."""
+
+    def __init__(self, command: list[str], folder: Path) -> None:
+        self._output = folder / "output"
+        with self._output.open("wb") as output:
+            self._process = subprocess.Popen(
+                command,
+                cwd=folder,
+                env={**os.environ, "no_proxy": "localhost,127.0.0.1"},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    @property
+    def lines(self) -> list[str]:
+        return self._output.read_text().splitlines()
+
+    async def until_it_says(self, *lines: str) -> None:
+        """Wait until these are its last lines."""
+
+        def said() -> bool:
+            assert self._process.poll() is None, f"the client ended:\n{self._output.read_text()}"
+            return self.lines[-len(lines) :] == list(lines)
+
+        await until(said, f"{lines} from the client")
+
+    async def until_offline(self) -> None:
+        await until(lambda: self.lines[-1].startswith("OFFLINE"), "the client notices")
+
+    def end(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
+def printed(language: str, gateway: GatewayProcess) -> str:
+    (client,) = (block for block in DOCUMENT.code(language) if "/ws/stream" in block)
+    assert client.count(PRINTED_ADDRESS) == 1
+    return client.replace(PRINTED_ADDRESS, f"localhost:{gateway.port}")
+
+
+@pytest.fixture
+def gateway(nats_server: NatsServer, tmp_path: Path) -> Iterator[GatewayProcess]:
+    gateway = GatewayProcess(tmp_path, nats_server.url).start()
+    yield gateway
+    gateway.kill()
+
+
+@pytest.fixture
+async def publisher(nats_server: NatsServer) -> AsyncIterator[Publisher]:
+    async with Publisher(nats_server) as publisher:
+        yield publisher
+
+
+def node_version() -> tuple[int, ...]:
+    version = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout
+    return tuple(map(int, re.findall(r"\d+", version)))
+
+
+@pytest.fixture(scope="session")
+def tsc(request: pytest.FixtureRequest) -> Path:
+    """TypeScript's compiler, installed by npm into pytest's cache when it is not there yet."""
+    if shutil.which("node") is None:
+        pytest.skip("node is not installed")
+    assert shutil.which("npm"), "node without npm: install npm too"
+    assert request.config.cache is not None
+    folder = Path(request.config.cache.mkdir(TYPESCRIPT.replace("@", "-")))
+    compiler = folder / "node_modules" / "typescript" / "bin" / "tsc"
+    if not compiler.exists():
+        quiet = ["--no-save", "--no-audit", "--no-fund", "--ignore-scripts", "--no-update-notifier"]
+        subprocess.run(["npm", "install", *quiet, "--prefix", str(folder), TYPESCRIPT], check=True)
+    return compiler
+
+
+def typescript_command(tsc: Path, source: str, folder: Path) -> list[str]:
+    """Check the types; then run the source itself where Node can, else what the compiler leaves of it."""
+    (folder / "client.mts").write_text(source)
+    checked = [str(tsc), *TSC_OPTIONS.split(), *TSC_OUTPUT.split(), "client.mts"]
+    compiled = subprocess.run(["node", *checked], cwd=folder, capture_output=True, text=True, check=False)
+    assert compiled.returncode == 0, compiled.stdout
+    version = node_version()
+    flags = [] if version >= HAS_WEBSOCKET else ["--experimental-websocket"]
+    return ["node", *flags, "client.mts" if version >= RUNS_TYPESCRIPT else "client.mjs"]
+
+
+@pytest.fixture(params=["ts", "python"])
+def client(request: pytest.FixtureRequest, gateway: GatewayProcess, tmp_path: Path) -> Iterator[Client]:
+    source, folder = printed(request.param, gateway), tmp_path / "client"
+    folder.mkdir()
+    if request.param == "ts":
+        command = typescript_command(request.getfixturevalue("tsc"), source, folder)
+    else:
+        (folder / "client.py").write_text(source)
+        command = [sys.executable, "client.py"]
+    client = Client(command, folder)
+    yield client
+    client.end()
+
+
+@pytest.mark.timeout(240)  # npm may have to install the compiler first
+async def test_the_printed_client_shows_signals_and_freshness_and_comes_back(
+    client: Client, gateway: GatewayProcess, publisher: Publisher, nats_server: NatsServer, tmp_path: Path
+) -> None:
+    vwap = {"id": "VWAP", "kind": "VWAP", "price": 687.25, "signal": "REJECT"}
+    await publisher.levels(1, spy={"spot": 687.5}, levels=[vwap, {"id": "calm"}])
+    await client.until_it_says("LATE", "spot 687.5, 2 levels: BOUNCE VWAP 687.25")
+    await publisher.levels(2, spy={"spot": 687.75}, levels=[])
+    await client.until_it_says("LIVE", "spot 687.75, 0 levels: no trade")
+    await client.until_it_says("LATE")
+    assert gateway.stop() == 0
+    await client.until_offline()
+    back = GatewayProcess(tmp_path, nats_server.url, GATEWAY_PORT=str(gateway.port)).start()
+    try:
+        await client.until_it_says("LATE", "spot 687.75, 0 levels: no trade")
+    finally:
+        back.kill()
+
+
+def test_the_printed_types_are_those_of_the_payload() -> None:
+    in_typescript = {str: "string", float: "number", int: "number", bool: "boolean", str | None: "string | null"}
+    (client,) = DOCUMENT.code("ts")
+    level = re.search(r"^type Level = \{\n(.*?)^\};", client, re.MULTILINE | re.DOTALL)
+    assert level is not None
+    written = dict(re.findall(r"^  (\w+): ([^;]+);", level[1], re.MULTILINE))
+    contract: dict[str, Any] = get_type_hints(LevelSignal)
+    assert written == {name: in_typescript[contract[name]] for name in written}
+
+
+@pytest.mark.parametrize("path", [README, INTERFACES], ids=lambda path: path.name)
+def test_the_printed_start_is_what_the_gateway_says(
+    path: Path, gateway: GatewayProcess, nats_server: NatsServer
+) -> None:
+    (start,) = (block for block in Document(path).code() if "GATEWAY SERVICE" in block)
+    printed_nats = re.findall(r"nats://\S+", start)[0]
+    assert gateway.stdout == start.replace(printed_nats, nats_server.url).replace(":8000/", f":{gateway.port}/")
+
+
+# -- tables ------------------------------------------------------------------------------------------------------------
+
+
+def settings_table() -> list[dict[str, str]]:
+    def shown(default: object) -> str:
+        return f"`{default:g}`" if isinstance(default, float) else f"`{default}`"
+
+    return [
+        {
+            "variable": ", else ".join(f"`{name}`" for name in variable.names),
+            "default": shown(getattr(Settings(), variable.field)),
+            "accepted": variable.accepted.words,
+            "meaning": variable.meaning,
+        }
+        for variable in VARIABLES
+    ]
+
+
+def test_the_settings_are_those_of_the_code() -> None:
+    should_be = "\n".join(f"| {' | '.join(row.values())} |" for row in settings_table())
+    assert DOCUMENT.table("Settings") == settings_table(), f"the rows of the README should be:\n{should_be}"
+
+
+@pytest.mark.parametrize("path", [README, CHANGELOG, INTERFACES], ids=lambda path: path.name)
+def test_a_variable_that_is_told_of_is_a_setting(path: Path) -> None:
+    told = set(re.findall(r"\bGATEWAY_[A-Z_]+|\bNATS_URL\b", Document(path).text))
+    assert told <= {name for variable in VARIABLES for name in variable.names}
+
+
+@pytest.mark.parametrize(
+    ("path", "heading", "column"), [(README, "Endpoints", "address"), (INTERFACES, "HTTP", "route")]
+)
+def test_the_routes_are_those_of_the_app(path: Path, heading: str, column: str) -> None:
+    words = [word for row in Document(path).table(heading) for cell in row.values() for word in code_words(cell)]
+    told = {word.removeprefix("GET ") for word in words if word.startswith("GET /")}
+    streams = {word.partition(PRINTED_ADDRESS)[2] for word in words if word.startswith("ws://")}
+    routes = make_app(SocketBroadcaster(settings=Settings())).routes
+    assert told == {each.path for each in routes if isinstance(each, Route)} - {"/docs/oauth2-redirect"}
+    assert streams <= {each.path for each in routes if isinstance(each, WebSocketRoute)}
+    assert column in Document(path).table(heading)[0]
+
+
+def test_the_make_targets_are_there() -> None:
+    told = set(re.findall(r"(?:^|`|make )make (\w+)|`make (\w+)`", DOCUMENT.text, re.MULTILINE))
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert {first or second for first, second in told} <= targets
+
+
+# -- links and versions ------------------------------------------------------------------------------------------------
+
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), INTERFACES]
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_every_link_leads_somewhere(path: Path) -> None:
+    for link in Document(path).links:
+        if "://" in link:
+            continue
+        name, _, anchor = link.partition("#")
+        target = (path.parent / name).resolve() if name else path
+        assert target.exists(), link
+        assert not anchor or anchor in Document(target).anchors, link
+
+
+def test_the_changelog_tells_of_the_version_that_is_built() -> None:
+    headings = re.findall(r"^## \[(.+?)\]", CHANGELOG.read_text(), re.MULTILINE)
+    assert headings[0] == "Unreleased"
+    assert pyproject()["project"]["version"] in CHANGELOG.read_text()
