@@ -7,7 +7,6 @@ once goes through the transport, which then pauses this peer until all of it is 
 """
 
 import asyncio
-import codecs
 import socket
 import time
 from collections.abc import Callable, Sequence
@@ -17,19 +16,19 @@ from typing import Any, Final, cast
 import msgspec
 from websockets.datastructures import Headers
 from websockets.extensions import Extension
-from websockets.extensions.permessage_deflate import PerMessageDeflate, ServerPerMessageDeflateFactory
-from websockets.frames import CloseCode, Opcode
+from websockets.extensions.permessage_deflate import PerMessageDeflate
 from websockets.frames import Frame as IncomingFrame
 from websockets.http11 import Request, Response
-from websockets.protocol import OPEN
-from websockets.server import ServerProtocol
+from websockets.protocol import CLOSED, CLOSING
 
 from src.gateway.delivery.closing import NOT_RESPONDING, STALLED, Closing
 from src.gateway.delivery.frame import PING, deflated, plain
 from src.gateway.delivery.hub import Form, Hub
 from src.gateway.delivery.outbox import Outbox
+from src.gateway.delivery.viewer_protocol import ViewerProtocol
 
 CLOSE_LIMIT_S: Final = 1.0  # for the viewer's half of the closing handshake
+ENDING: Final = (CLOSING, CLOSED)
 FULL_WINDOW: Final = 15  # bits; what the shared frame needs at the viewer, RFC 7692 §7.1.2.1
 
 
@@ -50,13 +49,6 @@ class PeerLimits:
     max_incoming_bytes: int = 4096
 
 
-# Negotiated as RFC 7692 demands. No context is kept either way: the shared frame has none, and what viewers send is so
-# little that an inflate window for each would cost more than all else of a viewer.
-DEFLATE: Final = (ServerPerMessageDeflateFactory(server_no_context_takeover=True, client_no_context_takeover=True),)
-DATA: Final = (Opcode.TEXT, Opcode.CONT)
-Utf8: Final = codecs.getincrementaldecoder("utf-8")
-
-
 class StreamPeer(asyncio.Protocol):
     """One viewer from its upgrade to its end."""
 
@@ -75,11 +67,10 @@ class StreamPeer(asyncio.Protocol):
         self._limits = limits
         self._clock = clock
         self._outbox = Outbox()
-        self._text: codecs.IncrementalDecoder | None = None
         self._unsent_bytes = 0
         self._heard_s = self._pinged_s = clock()
         self._abort_at_s: float | None = None
-        self._websocket = ServerProtocol(extensions=DEFLATE, max_size=limits.max_incoming_bytes)
+        self._websocket = ViewerProtocol(limits.max_incoming_bytes)
 
     # -- as the hub sees it ----------------------------------------------------------------------------------------
 
@@ -129,7 +120,7 @@ class StreamPeer(asyncio.Protocol):
             if isinstance(event, Request):
                 self._answer(event)
             elif isinstance(event, IncomingFrame):
-                self._receive(event)
+                self.receive(event)
         self._flush()
 
     def eof_received(self) -> None:
@@ -152,20 +143,8 @@ class StreamPeer(asyncio.Protocol):
         if self._abort_at_s is None and self in self._hub.peers:
             self._hub.ready(self, missed)
 
-    # -- what a viewer sends: read, checked and dropped, for the stream has one direction -----------------------------
-
-    def _receive(self, frame: IncomingFrame) -> None:
-        """Text must be UTF-8, across fragments too (RFC 6455 §8.1); the rest `ServerProtocol` has checked."""
-        if frame.opcode is Opcode.TEXT:
-            self._text = Utf8()
-        if self._text is None or frame.opcode not in DATA:
-            return
-        try:
-            self._text.decode(bytes(frame.data), final=frame.fin)
-        except UnicodeDecodeError:
-            self._websocket.fail(CloseCode.INVALID_DATA, "text that is not UTF-8")
-        if frame.fin:
-            self._text = None
+    def receive(self, frame: IncomingFrame) -> None:
+        """What a viewer sends is read, checked and dropped: the stream has one direction."""
 
     # -- the handshake ---------------------------------------------------------------------------------------------
 
@@ -183,7 +162,7 @@ class StreamPeer(asyncio.Protocol):
 
     def _flush(self) -> None:
         """Write what the protocol has to say; an empty piece is its wish to end the connection."""
-        if self._websocket.state is not OPEN and self._abort_at_s is None:
+        if self._websocket.state in ENDING and self._abort_at_s is None:
             self._abort_at_s = self._clock() + CLOSE_LIMIT_S
             self._hub.blocked(self)  # no frame follows a close frame
         for piece in self._websocket.data_to_send():

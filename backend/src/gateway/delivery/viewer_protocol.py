@@ -1,0 +1,106 @@
+"""What a viewer sends, read by the sans-I/O core of websockets, and held to RFC 6455 where that core is lenient.
+
+Two things are added. Text must be UTF-8 (§8.1); the core leaves that to who reads the text, and the gateway reads none.
+It is checked as it arrives, also within an unfinished frame: a viewer that sends rubbish is closed at its first byte.
+And a close frame may come amid a fragmented message (§5.4): the message is dropped and the close answered.
+"""
+
+import codecs
+from collections.abc import Generator
+from typing import Final
+
+from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
+from websockets.frames import CTRL_OPCODES, CloseCode, Frame, Opcode
+from websockets.protocol import OPEN
+from websockets.server import ServerProtocol
+from websockets.streams import StreamReader
+from websockets.utils import apply_mask
+
+# Negotiated as RFC 7692 demands. No context is kept either way: the shared frame has none, and what viewers send is so
+# little that an inflate window for each would cost more than all else of a viewer.
+DEFLATE: Final = (ServerPerMessageDeflateFactory(server_no_context_takeover=True, client_no_context_takeover=True),)
+Utf8: Final = codecs.getincrementaldecoder("utf-8")
+
+LENGTH_BYTES: Final = {126: 2, 127: 8}  # what follows the 7 bits of length, RFC 6455 §5.2
+MASK_BYTES: Final = 4
+RSV1: Final = 0x40
+
+
+class PartsReader(StreamReader):
+    """Remembers what was read of the frame at hand: header, length where it has one of its own, mask."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts: list[bytes | bytearray] = []
+
+    def read_exact(self, n: int) -> Generator[None, None, bytearray]:
+        part = yield from super().read_exact(n)
+        self.parts.append(part)
+        return part
+
+    def unfinished_text(self) -> bytes | None:
+        """What has arrived of the payload of a frame of plain text or its continuation; None where it is no such."""
+        if not self.parts:
+            return None
+        first, second = self.parts[0]
+        if first & RSV1 or first & 0x0F not in (Opcode.TEXT, Opcode.CONT):
+            return None
+        header_parts = 3 if second & 0x7F in LENGTH_BYTES else 2
+        if len(self.parts) != header_parts:
+            return None
+        return apply_mask(self.buffer, self.parts[-1])
+
+
+class ViewerProtocol(ServerProtocol):
+    """One viewer's side of the WebSocket."""
+
+    def __init__(self, max_size: int) -> None:
+        """
+        Args:
+            max_size: largest message that the viewer may send, in bytes.
+        """
+        super().__init__(extensions=DEFLATE, max_size=max_size)
+        self._text: codecs.IncrementalDecoder | None = None
+        self._checked_bytes = 0
+        self.reader: PartsReader = PartsReader()
+        self.parser = self.parse()
+        next(self.parser)
+
+    def receive_data(self, data: bytes | bytearray) -> None:
+        super().receive_data(data)
+        if self.state is OPEN:
+            self._check_unfinished()
+
+    def recv_frame(self, frame: Frame) -> None:
+        """Called for each complete frame."""
+        self.reader.parts.clear()
+        if frame.opcode is Opcode.CLOSE:
+            self.current_size = None
+        if frame.opcode not in CTRL_OPCODES:
+            self._check(frame)
+        super().recv_frame(frame)
+
+    def _check(self, frame: Frame) -> None:
+        """Raises UnicodeDecodeError, which the core answers with code 1007."""
+        if frame.opcode is Opcode.TEXT and self._text is None:
+            self._text = Utf8()
+        self._decode(bytes(frame.data)[self._checked_bytes :], final=frame.fin)
+        self._checked_bytes = 0
+        if frame.fin:
+            self._text = None
+
+    def _check_unfinished(self) -> None:
+        arrived = self.reader.unfinished_text()
+        if arrived is None:
+            return
+        if self.reader.parts[0][0] & 0x0F == Opcode.TEXT and self._text is None:
+            self._text = Utf8()
+        try:
+            self._decode(arrived[self._checked_bytes :], final=False)
+        except UnicodeDecodeError:
+            self.fail(CloseCode.INVALID_DATA, "text that is not UTF-8")
+        self._checked_bytes = len(arrived)
+
+    def _decode(self, payload: bytes, *, final: bool) -> None:
+        if self._text is not None:
+            self._text.decode(payload, final)
