@@ -7,6 +7,7 @@ connection does in `connection.py`.
 import dataclasses
 import enum
 import os
+import time
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -14,7 +15,7 @@ import msgspec
 from nats.errors import Error as NatsError
 from nats.js.errors import NoStreamResponseError
 
-from src.common.connection import BusError, Connection, Link
+from src.common.connection import API_LIMIT_S, BusError, Connection, Link
 from src.common.messages import decode_object
 from src.common.streams import find_or_make_stream
 from src.common.subjects import STREAMS
@@ -73,8 +74,10 @@ class NATSBus:
         Raises:
             BusError: no server, or no JetStream on it, within the connect timeout; the text says what to check.
         """
+        deadline_s = time.monotonic() + self._connect_timeout_s
         await self._connection.open(self._connect_timeout_s)
-        await self._connection.persist("cannot make the streams", _make_missing_streams, self._connect_timeout_s)
+        left_s = max(deadline_s - time.monotonic(), API_LIMIT_S)
+        await self._connection.persist("cannot make the streams", _make_missing_streams, left_s)
 
     async def publish(self, subject: str, message: Any) -> None:
         """Publish one object as JSON and wait until its stream has stored it.

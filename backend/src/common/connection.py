@@ -169,7 +169,7 @@ class Connection:
                     else:
                         return link
         except TimeoutError:
-            raise BusError(f"{failure} on {self.url} after {limit_s:g} s: {reason(error)}") from error
+            raise BusError(f"{failure} on {self.url} after {limit_s:.3g} s: {reason(error)}") from error
 
     async def close(self) -> None:
         await end(self._keeper)

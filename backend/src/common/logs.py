@@ -2,14 +2,15 @@
 
 import json
 import logging
+import re
 import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
-from urllib.parse import urlsplit, urlunsplit
 
 FORMATS: Final = ("text", "json")
+SECRETS: Final = re.compile(r"(^|://)(?:(?!://).)*@", re.DOTALL)
 LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
@@ -28,8 +29,8 @@ class TextLine(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         text = f"{_utc(record.created)} {record.levelname} {record.name}: {record.getMessage()}"
         if record.exc_info:
-            text += " | " + self.formatException(record.exc_info).replace("\n", " | ")
-        return text
+            text += "\n" + self.formatException(record.exc_info)
+        return text.replace("\n", " | ")
 
 
 class JsonLine(logging.Formatter):
@@ -68,17 +69,11 @@ class Throttle:
 
 
 def redacted(urls: str) -> str:
-    """A comma-separated list of URLs with passwords, tokens and user names replaced by `***`."""
-    return ",".join(_redacted_url(url.strip()) for url in urls.split(","))
+    """URLs, separated by commas, with user names, passwords and tokens replaced by `***`.
 
-
-def _redacted_url(url: str) -> str:
-    if "@" not in url:
-        return url
-    if "://" not in url:
-        return "***@" + url.rsplit("@", 1)[1]
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc="***@" + parts.netloc.rsplit("@", 1)[1])) if "@" in parts.netloc else url
+    Works on the text alone: what is shown here may be too wrong to be parsed, and secrets may hold any character.
+    """
+    return SECRETS.sub(r"\1***@", urls)
 
 
 def _utc(seconds: float) -> str:

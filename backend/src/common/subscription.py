@@ -89,6 +89,7 @@ class Subscription:
         self._decode = decode
         self._max_message_bytes = max_message_bytes
         self._bad_lines = Throttle()
+        self._failed_lines = Throttle()
         self._stream: StreamInfo | None = None
         self._newest_seq = 0
         self._has_delivered = False
@@ -283,7 +284,8 @@ class Subscription:
             self._reject(seq, bad)
         except Exception:
             self.rejected["callback_failed"] += 1
-            logger.exception("%s: the callback failed on message %d", self.subject, seq)
+            if self._failed_lines.lets_through() is not None:
+                logger.exception("%s: the callback failed on message %d", self.subject, seq)
 
     def _reject(self, seq: int, bad: BadMessage) -> None:
         self.rejected[bad.reason] += 1

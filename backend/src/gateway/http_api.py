@@ -57,12 +57,12 @@ def make_app(broadcaster: SocketBroadcaster) -> FastAPI:
         redoc_url=None,
     )
 
-    @app.get("/health")
+    @app.api_route("/health", methods=["GET", "HEAD"])
     async def health() -> Health:
         """200 while the process works; `status` says how well."""
         return _health(broadcaster)
 
-    @app.get("/ready", responses={503: {"model": Readiness}})
+    @app.api_route("/ready", methods=["GET", "HEAD"], responses={503: {"model": Readiness}})
     async def ready(response: Response) -> Readiness:
         """200 only while NATS is connected and every subscription is live, else 503 with the reasons."""
         reasons = _missing(broadcaster)
@@ -76,6 +76,11 @@ def make_app(broadcaster: SocketBroadcaster) -> FastAPI:
         if newest is None:
             return Response(status_code=204)
         return Response(newest.payload, media_type="application/json", headers={"Cache-Control": "no-store"})
+
+    @app.get(STREAM_PATH, status_code=426, include_in_schema=False)
+    async def not_upgraded() -> JSONResponse:
+        headers = {"Upgrade": "websocket", "Connection": "Upgrade"}  # RFC 9110 §15.5.22
+        return JSONResponse({"detail": "this is a WebSocket; connect to it with ws://"}, 426, headers)
 
     @app.websocket(STREAM_PATH)
     async def stream(websocket: WebSocket) -> None:

@@ -31,6 +31,7 @@ STOP_LIMIT_S: Final = 2.5  # for the HTTP server as a whole
 
 def main() -> int:
     """Run the gateway until a signal; the exit status is 0 after one, 1 where it cannot run, 2 for a wrong setting."""
+    logs.configure("text", "INFO")
     try:
         settings = Settings.from_environment(os.environ)
         logs.configure(settings.log_format, settings.log_level)
@@ -65,9 +66,11 @@ async def _run(settings: Settings, listener: socket.socket) -> int:
 
 async def _serve(broadcaster: SocketBroadcaster, listener: socket.socket, stop: asyncio.Event) -> None:
     """Take viewers in until `stop`; then take no more in and let go of those that are here."""
+    logger.info("listening on %s:%d", *listener.getsockname()[:2])
     server = Server(_uvicorn_config(broadcaster))
     serving = asyncio.create_task(server.serve(sockets=[listener]), name="http server")
     await unless(stop, asyncio.wait({serving}))
+    logger.info("stopping; %d viewers are told to reconnect", len(broadcaster.hub.peers))
     server.should_exit = True  # the listening socket closes first
     await broadcaster.say_goodbye()
     await asyncio.wait({serving}, timeout=STOP_LIMIT_S)
@@ -117,8 +120,10 @@ def _listener(settings: Settings) -> socket.socket:
         listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         where = f"{settings.host}:{settings.port}"
+        if isinstance(error, UnicodeError):
+            raise OSError(None, f"cannot listen on {where}: GATEWAY_HOST is not a host name") from None
         remedy = {
             errno.EADDRINUSE: "another program has that port; stop it or set GATEWAY_PORT",
             errno.EACCES: "not allowed; set GATEWAY_PORT to 1024 or above",
@@ -147,8 +152,8 @@ def _say(*lines: str) -> None:
 
 
 def _give_up(error: Exception, status: int) -> int:
-    text = error.strerror if isinstance(error, OSError) else str(error)
-    print(f"gateway: {text}", file=sys.stderr)
+    """One line, in the form that logs have where that is known already."""
+    logger.error("%s", error.strerror if isinstance(error, OSError) else error)
     return status
 
 

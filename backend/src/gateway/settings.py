@@ -119,7 +119,7 @@ def _within(number: N, low: float, high: float) -> N:
 def _servers(text: str) -> str:
     for server in text.split(","):
         url = urlsplit(server.strip() if "://" in server else f"nats://{server.strip()}")
-        if url.scheme not in ("nats", "tls", "ws", "wss") or not url.hostname:
+        if url.scheme not in ("nats", "tls") or not url.hostname:
             raise ValueError(server)
         _within(url.port or 4222, 1, 65535)
     return text
@@ -135,7 +135,7 @@ VARIABLES: Final = (
     Variable(
         ("NATS_URL",),
         "nats_url",
-        Accepted("nats://host:port, or several separated by commas; also tls://, ws://, wss://", _servers),
+        Accepted("nats://host:port or tls://host:port, or several separated by commas", _servers),
         "the NATS servers",
     ),
     Variable(("GATEWAY_HOST",), "host", Accepted("an address or host name", _host), "the address to listen on"),
@@ -161,7 +161,7 @@ VARIABLES: Final = (
     Variable(
         ("GATEWAY_WALL_BASELINE",),
         "wall_baseline",
-        _number(1e-9, 1e12, "of contracts"),
+        _number(1, 1e12, "of contracts"),
         "what `depth_in_zone` is divided by where Core sends no `wall_ratio`",
     ),
     Variable(

@@ -146,6 +146,7 @@ class SocketBroadcaster:
     async def connect(self, websocket: WebSocket) -> None:
         """Accept the viewer and send it the current payload, if there is one, before any later one."""
         await websocket.accept()
+        await asyncio.sleep(0)  # a payload of this very turn of the loop is fanned out first
         peer = AsgiPeer(websocket, self.hub, self.settings.stall_limit_s)
         self._asgi_peers.append(peer)
         self.hub.join(peer)

@@ -7,7 +7,7 @@ import asyncio
 import time
 from typing import Final, Protocol
 
-from src.gateway.delivery.closing import Closing
+from src.gateway.delivery.closing import STALLED, Closing
 from src.gateway.delivery.frame import text
 from src.gateway.delivery.hub import Hub
 from src.gateway.delivery.outbox import Outbox
@@ -69,6 +69,8 @@ class AsgiPeer:
                 await self.websocket.send_text(wire)
             if self in self._hub.peers:
                 self._hub.ready(self, self._outbox.resume(self._hub.newest))
+        except TimeoutError:
+            self.close(STALLED)
         except Exception:  # noqa: BLE001 - each server raises its own when its viewer is gone
             self.drop()
 

@@ -98,9 +98,8 @@ class StreamPeer(asyncio.Protocol):
 
     def _check_stall(self, now_s: float) -> None:
         """What counts is whether anything leaves: one large frame over a slow line is no stall."""
-        unsent_bytes = self._transport.get_write_buffer_size()
-        if unsent_bytes != self._unsent_bytes:
-            self._unsent_bytes = unsent_bytes
+        before, self._unsent_bytes = self._unsent_bytes, self._transport.get_write_buffer_size()
+        if self._unsent_bytes < before:
             self._outbox.progressed(now_s)
         elif self._outbox.stalled_s(now_s) >= self._limits.stall_limit_s:
             self.close(STALLED)
@@ -137,8 +136,11 @@ class StreamPeer(asyncio.Protocol):
         self._unsent_bytes = self._transport.get_write_buffer_size()
         self._outbox.pause(self._hub.newest, self._clock())
         self._hub.blocked(self)
+        self._transport.pause_reading()  # who does not read is not read: answers to its pings would pile up
 
     def resume_writing(self) -> None:
+        self._transport.resume_reading()
+        self._heard_s = self._clock()
         missed = self._outbox.resume(self._hub.newest)
         if self._abort_at_s is None and self in self._hub.peers:
             self._hub.ready(self, missed)
