@@ -20,7 +20,7 @@ $(shell [ "$$(cat $(READY) 2>/dev/null)" = '$(CURDIR)' ] && $(VENV)/bin/python -
 	|| rm -f $(READY))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types layers watch run lock clean
+.PHONY: help demo test check lint types layers watch run conformance lock clean
 
 help:
 	@echo 'make demo     the whole thing on this machine: NATS, gateway, simulated market; Ctrl-C stops it'
@@ -29,6 +29,7 @@ help:
 	@echo 'make watch    the running gateway as a table in this terminal'
 	@echo 'make run      the gateway alone, against NATS_URL (else nats://127.0.0.1:4222)'
 	@echo 'make check    style, format, types and layers'
+	@echo 'make conformance   the Autobahn suite against the WebSocket peer; takes long, needs a Python 2.7'
 	@echo 'make lock     write the requirements files anew from backend/pyproject.toml'
 	@echo 'make clean    remove what make has installed and what the tools have cached'
 	@echo
@@ -57,6 +58,9 @@ types: $(READY)
 
 layers: $(READY)
 	@$(IN_BACKEND) .venv/bin/lint-imports --no-logo
+
+conformance: $(READY)
+	@$(IN_BACKEND) exec $(PYTHON) -m tests.conformance $(CASES)
 
 # Versions are chosen in pyproject.toml alone; these files add the hashes.
 COMPILE := pip compile --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --quiet
