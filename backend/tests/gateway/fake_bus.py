@@ -1,0 +1,53 @@
+"""A bus without NATS: what tests deliver on a subject goes to whoever subscribed."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from src.common.subscription import Callback
+
+
+@dataclass
+class FakeSubscription:
+    """What `/health` and `/ready` look at."""
+
+    subject: str
+    durable_name: str | None
+    callback: Callback
+    trouble: str | None = None
+    received: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+    non_finite: int = 0
+    lag: int = 0
+    last_message_s: float | None = None
+    rebinds: int = 0
+
+
+class FakeBus:
+    """Has what `SocketBroadcaster` and the HTTP routes use of `NATSBus`."""
+
+    def __init__(self) -> None:
+        self.url = "nats://***@fake:4222"
+        self.is_connected = False
+        self.reconnects = 0
+        self.subscriptions: list[FakeSubscription] = []
+        self.calls: list[str] = []
+
+    async def connect(self) -> None:
+        self.calls.append("connect")
+        self.is_connected = True
+
+    async def subscribe(self, subject: str, callback: Callback, durable_name: str | None = None) -> FakeSubscription:
+        self.calls.append(f"subscribe {subject}")
+        self.subscriptions.append(FakeSubscription(subject, durable_name, callback))
+        return self.subscriptions[-1]
+
+    async def close(self) -> None:
+        self.calls.append("close")
+        self.is_connected = False
+        self.subscriptions.clear()
+
+    async def deliver(self, subject: str, message: Any) -> None:
+        for subscription in self.subscriptions:
+            if subscription.subject == subject:
+                await subscription.callback(message)
