@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from src.common import logs
 from src.gateway.settings import VARIABLES, SettingError, Settings, unknown_variables
 
 NAMES = [name for variable in VARIABLES for name in variable.names]
@@ -116,11 +117,25 @@ def test_a_value_of_several_lines_is_told_in_one() -> None:
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("url", ["http://ann:s3cret@nats:4222", "nats://ann:s3cret@:4222", "nats://s3cret@nats:port"])
+@pytest.mark.parametrize(
+    "url",
+    ["http://ann:s3cret@nats:4222", "nats://ann:s3cret@:4222", "nats://s3cret@nats:port", "nats://ann:s3cret@[::1"],
+)
 def test_a_refused_nats_url_is_shown_without_its_password(url: str) -> None:
     with pytest.raises(SettingError, match="NATS_URL") as refused:
         Settings.from_environment({"NATS_URL": url})
     assert "s3cret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("between", [*"/?#,@:[]% ", "@[::1"])
+def test_a_password_of_any_characters_is_never_shown(between: str) -> None:
+    """Where the URL is refused for it, half of the password is not shown either."""
+    url = f"nats://ann:s3cret{between}s3cret@127.0.0.1:4222"
+    try:
+        shown = logs.redacted(Settings.from_environment({"NATS_URL": url}).nats_url)
+    except SettingError as refused:
+        shown = str(refused)
+    assert "s3cret" not in shown
 
 
 def test_every_variable_says_what_it_means_and_what_it_accepts() -> None:
