@@ -2,7 +2,9 @@
 
 import asyncio
 import os
-from contextlib import AsyncExitStack
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import pytest
 from websockets.asyncio.client import connect
@@ -91,21 +93,39 @@ async def test_a_viewer_that_reads_again_is_sent_the_newest(
     await shared_publisher.flow(fresh())
 
 
-async def test_a_viewer_that_takes_nothing_for_too_long_is_closed(
+async def test_a_viewer_that_takes_nothing_for_too_long_is_closed_also_when_it_goes_on_talking(
     make_gateway: LaunchGateway, publisher: Publisher
 ) -> None:
     gateway = make_gateway(GATEWAY_STALL_LIMIT="1", GATEWAY_PING_INTERVAL="1", GATEWAY_PONG_TIMEOUT="1").start()
-    async with Viewer(gateway, compression=None) as viewer, deaf_viewer(gateway):
-        for number in range(1, 11):
-            await publisher.flow(number, padding="x" * 1_000_000)
-            await viewer.until_newest(flow=number)
-        await until(lambda: gateway.health()["connections"] == 1, "the stalled viewer is let go")
-        async with Viewer(gateway, compression=None) as answering, AsyncExitStack() as stack:
-            stack.enter_context(await raw_viewer(gateway))
+    async with Viewer(gateway, compression=None) as viewer:
+        async with deaf_viewer(gateway), deaf_viewer(gateway) as talking, sending_pings(talking):
+            for number in range(1, 11):
+                await publisher.flow(number, padding="x" * 1_000_000)
+                await viewer.until_newest(flow=number)
+            await until(lambda: gateway.health()["connections"] == 1, "the stalled viewers are let go")
+        async with Viewer(gateway, compression=None) as answering, deaf_viewer(gateway):
             assert gateway.health()["connections"] == 3
             await until(lambda: gateway.health()["connections"] == 2, "one that answers no ping is let go too")
             assert viewer.connected
             assert answering.connected
+
+
+@asynccontextmanager
+async def sending_pings(raw: socket.socket) -> AsyncIterator[None]:
+    """Whose answers nobody reads, until the gateway has had enough."""
+
+    async def send() -> None:
+        with suppress(OSError):
+            while True:
+                await asyncio.get_running_loop().sock_sendall(raw, 100 * client_frame(PING, b"x" * 125))
+                await asyncio.sleep(0)
+
+    sending = asyncio.create_task(send())
+    try:
+        yield
+    finally:
+        sending.cancel()
+        await asyncio.wait({sending})
 
 
 async def test_pings_are_answered(shared_gateway: GatewayProcess) -> None:
