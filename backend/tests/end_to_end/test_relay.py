@@ -77,13 +77,12 @@ async def test_every_message_reaches_a_viewer_that_keeps_up(
 async def test_a_relayed_number_keeps_its_value_and_its_kind(
     shared_gateway: GatewayProcess, shared_publisher: Publisher, number: str
 ) -> None:
-    viewport = '{"ts":1,"targets":[],"x":%s}' % number
+    n = fresh()
+    viewport = '{"targets":[],"x":%s}' % number
     async with Viewer(shared_gateway) as viewer:
-        await shared_publisher.publish(FLOW, ('{"n":"%s","x":%s}' % (number, number)).encode())
-        await shared_publisher.publish(LEVELS, ('{"ts":2,"levels":[],"viewport":%s}' % viewport).encode())
-        await until(lambda: viewer.newest.get("viewport", {}).get("targets") == [], "the viewport")
-        await until(lambda: viewer.newest.get("flow", {}).get("n") == number, "the flow")
-        await viewer.ping()
+        await shared_publisher.publish(FLOW, ('{"n":%d,"x":%s}' % (n, number)).encode())
+        await shared_publisher.publish(LEVELS, ('{"ts":%d,"levels":[],"viewport":%s}' % (n, viewport)).encode())
+        await viewer.until_newest(flow=n, levels=n)
     sections = json.loads(viewer.texts[-1], parse_int=str, parse_float=str)
     assert (sections["flow"]["x"], sections["viewport"]["x"]) == (number, number)
 
