@@ -1,9 +1,10 @@
 """The hub sends each new frame to every peer that is ready, and watches over all of them between frames.
 
 **Fan-out is one plain loop without an await**, at most once a turn of the event loop: what is published within one turn
-is one frame, the newest. Ready peers stand in one table for each form of the frame, so that the loop is nothing but a
-send for each. A peer that is behind is not in the table: it costs nothing until it is ready again, and is then sent the
-newest frame. A peer that joins is sent the newest frame first, so nobody sees an older one after it.
+is one frame, the newest. The sends of ready peers stand in one table for each form of the frame, so that the loop
+touches nothing of a peer but its socket. A peer that is behind is not in the table: it costs nothing until it is ready
+again, and is then sent the newest frame. A peer that joins is sent the newest frame first, so nobody sees an older one
+after it.
 """
 
 import asyncio
@@ -20,6 +21,7 @@ from src.gateway.delivery.frame import Frame
 WATCH_INTERVAL_S: Final = 1.0
 
 Form = Callable[[Frame], Any]
+Send = Callable[[Any], int]
 
 
 class Peer(Protocol):
@@ -30,7 +32,7 @@ class Peer(Protocol):
         """Which form of a frame it takes; the same function for all that take the same."""
 
     @property
-    def send(self) -> Callable[[Any], int]:
+    def send(self) -> Send:
         """Takes what it can of a frame at once and returns how much; raises OSError where that is nothing."""
 
     def send_rest(self, wire: Any, taken: int) -> None:
@@ -60,7 +62,7 @@ class Hub:
         self.joined = 0
         self.sent = 0
         self.closings: Counter[int] = Counter()
-        self._ready: dict[Form, dict[Peer, None]] = {}
+        self._ready: dict[Form, dict[Send, Peer]] = {}
         self._next: Frame | None = None
         self._numbered = 0
         self._closing: Closing | None = None
@@ -84,7 +86,7 @@ class Hub:
             return
         self.ready(peer)
         if self.newest is not None:
-            self._send(peer, peer.form(self.newest))
+            self._send_all({peer.send: peer}, peer.form(self.newest))
 
     def leave(self, peer: Peer) -> None:
         """Idempotent."""
@@ -95,13 +97,13 @@ class Hub:
 
     def ready(self, peer: Peer, missed: Frame | None = None) -> None:
         """The peer takes frames from now on, first the one that it `missed`."""
-        self._ready.setdefault(peer.form, {})[peer] = None
+        self._ready.setdefault(peer.form, {})[peer.send] = peer
         if missed is not None:
-            self._send(peer, peer.form(missed))
+            self._send_all({peer.send: peer}, peer.form(missed))
 
     def blocked(self, peer: Peer) -> None:
         """The peer takes none for now; idempotent."""
-        self._ready.get(peer.form, {}).pop(peer, None)
+        self._ready.get(peer.form, {}).pop(peer.send, None)
 
     # -- fan-out ---------------------------------------------------------------------------------------------------
 
@@ -112,21 +114,18 @@ class Hub:
         self.newest = frame
         for form, ready in self._ready.items():
             if ready:
-                self._send_all(tuple(ready), form(frame))  # a copy: a peer that is blocked leaves the table
+                self._send_all(ready.copy(), form(frame))  # a copy: a peer that is blocked leaves the table
 
-    def _send_all(self, peers: tuple[Peer, ...], wire: Any) -> None:
+    def _send_all(self, peers: dict[Send, Peer], wire: Any) -> None:
         whole = len(wire)
-        for peer in peers:
+        for send in peers:
             try:
-                taken = peer.send(wire)
+                taken = send(wire)
             except OSError:  # full, or gone: the transport finds out which
                 taken = 0
             if taken != whole:
-                peer.send_rest(wire, taken)
+                peers[send].send_rest(wire, taken)
         self.sent += len(peers)
-
-    def _send(self, peer: Peer, wire: Any) -> None:
-        self._send_all((peer,), wire)
 
     # -- the life --------------------------------------------------------------------------------------------------
 

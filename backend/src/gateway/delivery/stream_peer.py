@@ -57,6 +57,23 @@ class PeerLimits:
 class StreamPeer(asyncio.Protocol):
     """One viewer from its upgrade to its end."""
 
+    __slots__ = (
+        "_abort_at_s",
+        "_clock",
+        "_heard_s",
+        "_hub",
+        "_limits",
+        "_outbox",
+        "_path",
+        "_pinged_s",
+        "_socket",
+        "_transport",
+        "_unsent_bytes",
+        "_websocket",
+        "form",
+        "send",
+    )
+
     def __init__(self, hub: Hub, path: str, limits: PeerLimits, clock: Callable[[], float] = time.monotonic) -> None:
         """
         Args:
