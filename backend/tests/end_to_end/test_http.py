@@ -54,13 +54,6 @@ async def test_the_snapshot_is_the_payload_of_the_stream(
         assert answer.body.decode() == viewer.texts[-1]
 
 
-def test_there_is_no_snapshot_before_the_first_message(gateway: GatewayProcess) -> None:
-    answer = gateway.get("/snapshot")
-    assert (answer.status, answer.body) == (204, b"")
-    assert gateway.health()["last_message_ts"] is None
-    assert gateway.ready, "an empty stream is no fault"
-
-
 def test_the_docs_name_every_route(shared_gateway: GatewayProcess) -> None:
     assert b"/openapi.json" in shared_gateway.get("/docs").body
     paths = shared_gateway.get("/openapi.json").json["paths"]

@@ -132,7 +132,10 @@ async def test_sections_appear_as_they_become_known(gateway: GatewayProcess, pub
     async with Viewer(gateway) as viewer:
         await viewer.ping()
         assert viewer.payloads == [], "nothing is sent until there is something"
-        assert gateway.get("/snapshot").status == 204
+        snapshot = gateway.get("/snapshot")
+        assert (snapshot.status, snapshot.body) == (204, b"")
+        assert gateway.health()["last_message_ts"] is None
+        assert gateway.ready, "an empty stream is no fault"
         await publisher.flow(1)
         assert (await viewer.until_newest(flow=1)).keys() == {"flow"}
         await publisher.levels(1)

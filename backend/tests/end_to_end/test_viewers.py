@@ -48,7 +48,7 @@ async def test_a_viewer_that_connects_while_messages_pour_in_never_sees_an_older
     await shared_publisher.levels(fresh())
 
     async def pour() -> int:
-        for _ in range(300):
+        for _ in range(100):
             await shared_publisher.levels(newest := fresh())
         return newest
 
