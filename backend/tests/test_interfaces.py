@@ -11,7 +11,7 @@ import pytest
 from src.common.messages import MAX_DEPTH, REASONS
 from src.common.subjects import DURABLES, STREAMS
 from src.gateway.delivery.closing import CLOSINGS
-from src.gateway.http_api import Health, Readiness, SubscriptionHealth
+from src.gateway.http_api import Health, Readiness, SubscriptionHealth, WorkerHealth
 from src.gateway.signals import intake
 from src.gateway.signals.contract import (
     LevelSignal,
@@ -67,7 +67,9 @@ def test_a_field_is_told_as_absent_when_it_may_be(shape: Any) -> None:
     assert told == may_be_absent - {"feature_set"}, "feature_set is there in each retrieval that is not empty"
 
 
-@pytest.mark.parametrize("model", [Health, SubscriptionHealth, Readiness], ids=lambda model: model.__name__)
+@pytest.mark.parametrize(
+    "model", [Health, WorkerHealth, SubscriptionHealth, Readiness], ids=lambda model: model.__name__
+)
 def test_the_fields_of_the_answers_are_those_of_the_models(model: Any) -> None:
     written = fields(DOCUMENT.table(model.__name__))
     assert written == {name: in_words(hint) for name, hint in get_type_hints(model).items()}

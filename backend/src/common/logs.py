@@ -14,33 +14,51 @@ SECRETS: Final = re.compile(r"(^|://)(?:(?!://).)*@", re.DOTALL)
 LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
-def configure(log_format: str, level: str) -> None:
-    """Send every logger's lines to stderr in one format; libraries speak from WARNING up."""
+def configure(log_format: str, level: str, worker: int | None = None) -> None:
+    """Send every logger's lines to stderr in one format; libraries speak from WARNING up.
+
+    Args:
+        log_format: one of `FORMATS`.
+        level: one of `LEVELS`.
+        worker: the number of this process, where several write to one stream.
+    """
     lines = logging.StreamHandler(sys.stderr)
-    lines.setFormatter(JsonLine() if log_format == "json" else TextLine())
+    lines.setFormatter(JsonLine(worker) if log_format == "json" else TextLine(worker))
     logging.basicConfig(handlers=[lines], level=level, force=True)
     for library in ("nats", "uvicorn", "websockets", "asyncio", "fastapi"):
         logging.getLogger(library).setLevel(max(logging.WARNING, logging.getLevelName(level)))
 
 
 class TextLine(logging.Formatter):
-    """`2026-01-02T14:30:00.123Z INFO gateway: text`, with a traceback folded into the line's end."""
+    """`2026-01-02T14:30:00.123Z INFO gateway: text`, with a traceback folded into the line's end.
+
+    In worker 2 the logger is `gateway[2]`.
+    """
+
+    def __init__(self, worker: int | None = None) -> None:
+        super().__init__()
+        self._process = "" if worker is None else f"[{worker}]"
 
     def format(self, record: logging.LogRecord) -> str:
-        text = f"{_utc(record.created)} {record.levelname} {record.name}: {record.getMessage()}"
+        text = f"{_utc(record.created)} {record.levelname} {record.name}{self._process}: {record.getMessage()}"
         if record.exc_info:
             text += "\n" + self.formatException(record.exc_info)
         return text.replace("\n", " | ")
 
 
 class JsonLine(logging.Formatter):
-    """One JSON object a line: `time`, `level`, `logger`, `message`, and `exception` where there is one."""
+    """One JSON object a line: `time`, `level`, `logger`, `message`; `worker` and `exception` where there is one."""
+
+    def __init__(self, worker: int | None = None) -> None:
+        super().__init__()
+        self._process: dict[str, str | int] = {} if worker is None else {"worker": worker}
 
     def format(self, record: logging.LogRecord) -> str:
         line = {
             "time": _utc(record.created),
             "level": record.levelname,
             "logger": record.name,
+            **self._process,
             "message": record.getMessage(),
         }
         if record.exc_info:

@@ -8,6 +8,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from src.common.subscription import Subscription
+from src.gateway.head_count import HeadCount
 from src.gateway.socket_broadcaster import SocketBroadcaster
 
 STREAM_PATH: Final = "/ws/stream"
@@ -26,13 +27,23 @@ class SubscriptionHealth(BaseModel):
     rebinds: Annotated[int, Field(description="times that its consumer had to be made anew")]
 
 
+class WorkerHealth(BaseModel):
+    """The processes that serve the port."""
+
+    configured: Annotated[int, Field(description="how many there should be")]
+    live: Annotated[int, Field(description="how many work")]
+
+
 class Health(BaseModel):
-    """The process, its connection to NATS, and what it relays."""
+    """The process that answers, its connection to NATS, and what it relays; with the viewers of all workers."""
 
     service: str
-    status: Annotated[str, Field(description="healthy, or degraded while a part of the way from NATS is down")]
+    status: Annotated[
+        str, Field(description="healthy, or degraded while a part of the way from NATS is down or a worker is missing")
+    ]
     nats_url: Annotated[str, Field(description="without user names, passwords and tokens")]
-    connections: Annotated[int, Field(description="viewers connected now")]
+    connections: Annotated[int, Field(description="viewers connected now, to all workers")]
+    workers: WorkerHealth
     nats_connected: bool
     last_message_ts: Annotated[int | None, Field(description="arrival of the newest message of any subject, ms UTC")]
     consumer_lag: Annotated[int, Field(description="messages not delivered yet, all subjects")]
@@ -48,8 +59,14 @@ class Readiness(BaseModel):
     reasons: Annotated[list[str], Field(description="what is missing; empty when ready")]
 
 
-def make_app(broadcaster: SocketBroadcaster) -> FastAPI:
-    """The ASGI application around a broadcaster that somebody else starts and closes."""
+def make_app(broadcaster: SocketBroadcaster, head_count: HeadCount | None = None) -> FastAPI:
+    """The ASGI application around a broadcaster that somebody else starts and closes.
+
+    Args:
+        broadcaster: whose state and viewers the routes tell of.
+        head_count: where the other workers report; by default there are none.
+    """
+    head_count = head_count or HeadCount()
     app = FastAPI(
         title="Spymaster Gateway",
         version=_version(),
@@ -60,7 +77,7 @@ def make_app(broadcaster: SocketBroadcaster) -> FastAPI:
     @app.api_route("/health", methods=["GET", "HEAD"])
     async def health() -> Health:
         """200 while the process works; `status` says how well."""
-        return _health(broadcaster)
+        return _health(broadcaster, head_count)
 
     @app.api_route("/ready", methods=["GET", "HEAD"], responses={503: {"model": Readiness}})
     async def ready(response: Response) -> Readiness:
@@ -100,15 +117,18 @@ def make_app(broadcaster: SocketBroadcaster) -> FastAPI:
     return app
 
 
-def _health(broadcaster: SocketBroadcaster) -> Health:
+def _health(broadcaster: SocketBroadcaster, head_count: HeadCount) -> Health:
     bus = broadcaster.bus
+    head_count.report(len(broadcaster.hub.peers))
+    workers = WorkerHealth(configured=head_count.configured, live=head_count.live)
     subscriptions = {one.subject: _subscription_health(one) for one in bus.subscriptions}
     arrivals = [one.last_message_ts for one in subscriptions.values() if one.last_message_ts is not None]
     return Health(
         service="gateway",
-        status="degraded" if _missing(broadcaster) else "healthy",
+        status="degraded" if _missing(broadcaster) or workers.live < workers.configured else "healthy",
         nats_url=bus.url,
-        connections=len(broadcaster.hub.peers),
+        connections=head_count.viewers,
+        workers=workers,
         nats_connected=bus.is_connected,
         last_message_ts=max(arrivals, default=None),
         consumer_lag=sum(one.consumer_lag for one in subscriptions.values()),

@@ -2,13 +2,15 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import errno
+import functools
 import logging
 import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import uvicorn
@@ -18,15 +20,18 @@ from src.common import logs
 from src.common.bus import BusError
 from src.common.tasks import end, unless
 from src.gateway.delivery.stream_peer import PeerLimits, factory
+from src.gateway.head_count import REPORT_INTERVAL_S, HeadCount
 from src.gateway.http_api import STREAM_PATH, make_app
-from src.gateway.settings import SettingError, Settings, unknown_variables
+from src.gateway.settings import SettingError, Settings, overruled_variables, unknown_variables
 from src.gateway.socket_broadcaster import SocketBroadcaster
+from src.gateway.workers import CannotStart, Signals, Supervisor
 
 logger = logging.getLogger("gateway")
 
 BACKLOG: Final = 4096  # connections that may wait to be accepted; the kernel caps it at net.core.somaxconn
 HTTP_STOP_LIMIT_S: Final = 1  # for HTTP requests under way at a stop
 STOP_LIMIT_S: Final = 2.5  # for the HTTP server as a whole
+SUBSCRIBED: Final = "✅ Gateway subscribed to NATS subjects"
 
 
 def main() -> int:
@@ -35,39 +40,99 @@ def main() -> int:
     try:
         settings = Settings.from_environment(os.environ)
         logs.configure(settings.log_format, settings.log_level)
+        if settings.workers > 1 and sys.platform != "linux":
+            raise SettingError(f"GATEWAY_WORKERS={settings.workers} is not accepted: above 1 needs Linux")
         listener = _listener(settings)
     except SettingError as error:
         return _give_up(error, 2)
     except OSError as error:
         return _give_up(error, 1)
-    for line in unknown_variables(os.environ):
+    for line in unknown_variables(os.environ) + overruled_variables(settings, os.environ):
         logger.warning(line)
+    if settings.workers > 1:
+        return _supervise(settings, listener)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_run(settings, listener))
+        return runner.run(_run_alone(settings, listener))
 
 
-async def _run(settings: Settings, listener: socket.socket) -> int:
+async def _run_alone(settings: Settings, listener: socket.socket) -> int:
     stop = _stop_event()
-    broadcaster = SocketBroadcaster(settings=settings)
-    _say(*_banner(settings, broadcaster.bus.url))
+    _say(*_banner(settings))
     try:
-        await unless(stop, broadcaster.start())
-        if stop.is_set():
-            return 0
-        _say("✅ Gateway subscribed to NATS subjects")
-        await _serve(broadcaster, listener, stop)
+        await _relay(settings, listener, HeadCount(), stop, lambda: _say(SUBSCRIBED))
     except BusError as error:
         return _give_up(error, 1)
-    finally:
-        listener.close()
-        await broadcaster.close()
     return 0
 
 
-async def _serve(broadcaster: SocketBroadcaster, listener: socket.socket, stop: asyncio.Event) -> None:
+def _supervise(settings: Settings, reserved: socket.socket) -> int:
+    """Run workers, each with a listening socket of its own beside `reserved`, which only keeps the port."""
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    head_count = HeadCount(settings.workers)
+    # A durable belongs to one process.
+    work = functools.partial(_work, dataclasses.replace(settings, consumers="ephemeral"), reserved, head_count)
+    supervisor = Supervisor(work, head_count, Signals())
+    _say(*_banner(settings))
+    return supervisor.run(lambda: _say(SUBSCRIBED))
+
+
+def _work(
+    settings: Settings, reserved: socket.socket, head_count: HeadCount, worker: int, on_serving: Callable[[], None]
+) -> None:
+    logs.configure(settings.log_format, settings.log_level, worker)
+    listener = _listener_beside(reserved)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_run_as_worker(settings, listener, head_count, on_serving))
+    except BusError as error:
+        raise CannotStart(str(error)) from None
+
+
+async def _run_as_worker(
+    settings: Settings, listener: socket.socket, head_count: HeadCount, on_serving: Callable[[], None]
+) -> None:
+    stop = asyncio.Event()
+    # However often: who stops a whole group of processes reaches a worker itself and through its supervisor.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+
+    def on_subscribed() -> None:
+        listener.listen(BACKLOG)
+        head_count.report(0)
+        on_serving()
+
+    await _relay(settings, listener, head_count, stop, on_subscribed)
+
+
+async def _relay(
+    settings: Settings,
+    listener: socket.socket,
+    head_count: HeadCount,
+    stop: asyncio.Event,
+    on_subscribed: Callable[[], None],
+) -> None:
+    """The gateway in one process, until `stop`.
+
+    Raises:
+        BusError: it cannot subscribe.
+    """
+    broadcaster = SocketBroadcaster(settings=settings)
+    try:
+        await unless(stop, broadcaster.start())
+        if not stop.is_set():
+            on_subscribed()
+            await _serve(broadcaster, listener, head_count, stop)
+    finally:
+        listener.close()
+        await broadcaster.close()
+
+
+async def _serve(
+    broadcaster: SocketBroadcaster, listener: socket.socket, head_count: HeadCount, stop: asyncio.Event
+) -> None:
     """Take viewers in until `stop`; then take no more in and let go of those that are here."""
     logger.info("listening on %s:%d", *listener.getsockname()[:2])
-    server = Server(_uvicorn_config(broadcaster))
+    server = Server(_uvicorn_config(broadcaster, head_count))
+    reporting = asyncio.create_task(_report(broadcaster, head_count), name="head count")
     serving = asyncio.create_task(server.serve(sockets=[listener]), name="http server")
     await unless(stop, asyncio.wait({serving}))
     logger.info("stopping; %d viewers are told to reconnect", len(broadcaster.hub.peers))
@@ -75,6 +140,13 @@ async def _serve(broadcaster: SocketBroadcaster, listener: socket.socket, stop: 
     await broadcaster.say_goodbye()
     await asyncio.wait({serving}, timeout=STOP_LIMIT_S)
     await end(serving)
+    await end(reporting)
+
+
+async def _report(broadcaster: SocketBroadcaster, head_count: HeadCount) -> None:
+    while True:
+        head_count.report(len(broadcaster.hub.peers))
+        await asyncio.sleep(REPORT_INTERVAL_S)
 
 
 class Server(uvicorn.Server):
@@ -85,7 +157,7 @@ class Server(uvicorn.Server):
         yield
 
 
-def _uvicorn_config(broadcaster: SocketBroadcaster) -> uvicorn.Config:
+def _uvicorn_config(broadcaster: SocketBroadcaster, head_count: HeadCount) -> uvicorn.Config:
     settings = broadcaster.settings
     limits = PeerLimits(
         stall_limit_s=settings.stall_limit_s,
@@ -94,7 +166,7 @@ def _uvicorn_config(broadcaster: SocketBroadcaster) -> uvicorn.Config:
         max_incoming_bytes=settings.max_incoming_bytes,
     )
     return uvicorn.Config(
-        make_app(broadcaster),
+        make_app(broadcaster, head_count),
         http="httptools",
         ws=factory(broadcaster.hub, STREAM_PATH, limits),  # type: ignore[arg-type]  # any callable that makes a protocol
         lifespan="off",
@@ -132,13 +204,22 @@ def _listener(settings: Settings) -> socket.socket:
     return listener
 
 
-def _banner(settings: Settings, nats_url: str) -> tuple[str, ...]:
+def _listener_beside(reserved: socket.socket) -> socket.socket:
+    """One more socket on a port that is ours already; the kernel spreads connections over those that listen."""
+    listener = socket.socket(reserved.family, reserved.type, reserved.proto)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listener.bind(reserved.getsockname())
+    return listener
+
+
+def _banner(settings: Settings) -> tuple[str, ...]:
     rule = "=" * 60
     return (
         rule,
         "GATEWAY SERVICE",
         rule,
-        f"  NATS URL: {nats_url}",
+        f"  NATS URL: {logs.redacted(settings.nats_url)}",
         f"  WebSocket: ws://localhost:{settings.port}{STREAM_PATH}",
         rule,
     )

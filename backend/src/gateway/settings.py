@@ -24,6 +24,7 @@ class Settings:
     nats_url: str = DEFAULT_NATS_URL
     host: str = "127.0.0.1"
     port: int = 8000
+    workers: int = 1
     connect_timeout_s: float = CONNECT_TIMEOUT_S
     max_message_bytes: int = MAX_MESSAGE_BYTES
     consumers: str = "durable"
@@ -76,6 +77,15 @@ def unknown_variables(environment: Mapping[str, str]) -> list[str]:
             nearest = difflib.get_close_matches(name, known, 1)
             lines.append(f"{name} is not a setting" + (f"; did you mean {nearest[0]}?" if nearest else ""))
     return lines
+
+
+def overruled_variables(settings: Settings, environment: Mapping[str, str]) -> list[str]:
+    """A line for each variable that was set and that another setting leaves without effect."""
+    if settings.workers > 1 and settings.consumers == "durable" and environment.get("GATEWAY_CONSUMERS", "").strip():
+        return [
+            f"GATEWAY_CONSUMERS=durable has no effect: GATEWAY_WORKERS={settings.workers}, and a durable is for one"
+        ]
+    return []
 
 
 def _parsed(name: str, text: str, variable: Variable) -> Any:
@@ -140,6 +150,12 @@ VARIABLES: Final = (
     ),
     Variable(("GATEWAY_HOST",), "host", Accepted("an address or host name", _host), "the address to listen on"),
     Variable(("GATEWAY_PORT", "PORT"), "port", _integer(1, 65535), "the port for HTTP and WebSocket"),
+    Variable(
+        ("GATEWAY_WORKERS",),
+        "workers",
+        _integer(1, 64),
+        "how many processes serve the port; above 1 needs Linux, and each has ephemeral consumers",
+    ),
     Variable(
         ("GATEWAY_CONNECT_TIMEOUT",),
         "connect_timeout_s",

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from src.common import logs
-from src.gateway.settings import VARIABLES, SettingError, Settings, unknown_variables
+from src.gateway.settings import VARIABLES, SettingError, Settings, overruled_variables, unknown_variables
 
 NAMES = [name for variable in VARIABLES for name in variable.names]
 
@@ -34,6 +34,7 @@ def test_an_empty_variable_counts_as_not_set(name: str, text: str) -> None:
         ("GATEWAY_HOST", "::1", "host", "::1"),
         ("GATEWAY_PORT", " 1 ", "port", 1),
         ("PORT", "65535", "port", 65535),
+        ("GATEWAY_WORKERS", "64", "workers", 64),
         ("GATEWAY_CONNECT_TIMEOUT", "0.5", "connect_timeout_s", 0.5),
         ("GATEWAY_MAX_MESSAGE", "1024", "max_message_bytes", 1024),
         ("GATEWAY_CONSUMERS", "EPHEMERAL", "consumers", "ephemeral"),
@@ -76,6 +77,7 @@ def test_gateway_port_counts_before_port(environment: dict[str, str], port: int)
             for text in ("http", "0", "65536", "-1", "1.0", "nan")
         ],
         ("PORT", "of Spain", "a whole number from 1 to 65535"),
+        *[("GATEWAY_WORKERS", text, "a whole number from 1 to 64") for text in ("0", "65", "many", "2.5")],
         *[
             ("GATEWAY_CONNECT_TIMEOUT", text, "a number of seconds from 0.1 to 3600")
             for text in ("soon", "0", "-1", "inf", "nan", "3601", "10s")
@@ -158,3 +160,20 @@ def test_an_unknown_gateway_variable_is_told_with_the_nearest_name(
     environment: dict[str, str], lines: list[str]
 ) -> None:
     assert unknown_variables(environment) == lines
+
+
+@pytest.mark.parametrize(
+    ("environment", "overruled"),
+    [
+        ({}, False),
+        ({"GATEWAY_CONSUMERS": "durable"}, False),
+        ({"GATEWAY_WORKERS": "2"}, False),
+        ({"GATEWAY_WORKERS": "2", "GATEWAY_CONSUMERS": "ephemeral"}, False),
+        ({"GATEWAY_WORKERS": "2", "GATEWAY_CONSUMERS": " "}, False),
+        ({"GATEWAY_WORKERS": "2", "GATEWAY_CONSUMERS": "Durable"}, True),
+    ],
+)
+def test_durables_that_were_asked_for_and_cannot_be_had_are_told(environment: dict[str, str], overruled: bool) -> None:
+    lines = overruled_variables(Settings.from_environment(environment), environment)
+    assert len(lines) == overruled
+    assert all(line.startswith("GATEWAY_CONSUMERS=durable has no effect: GATEWAY_WORKERS=2") for line in lines)
