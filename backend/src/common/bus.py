@@ -4,6 +4,7 @@ The subjects and their streams are in `subjects.py`; how a subscription stays li
 connection does in `connection.py`.
 """
 
+import asyncio
 import dataclasses
 import enum
 import os
@@ -118,8 +119,8 @@ class NATSBus:
 
     async def close(self) -> None:
         """End the subscriptions, then the connection; idempotent, bounded in time."""
-        while self.subscriptions:
-            await self.subscriptions.pop().unsubscribe()
+        ending, self.subscriptions = self.subscriptions, []
+        await asyncio.gather(*(subscription.unsubscribe() for subscription in ending))
         await self._connection.close()
 
     async def _publish(self, subject: str, body: bytes) -> None:

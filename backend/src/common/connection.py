@@ -126,7 +126,7 @@ class Connection:
         try:
             async with asyncio.timeout(limit_s):
                 async for failed in self._attempts():
-                    error = failed
+                    error = error if _is_refusal(error) else failed
         except TimeoutError:
             raise BusError(
                 f"cannot reach {self.url} after {limit_s:g} s ({reason(error)}); is NATS_URL right and the server up?"
@@ -208,6 +208,11 @@ class Connection:
                 return
             await asyncio.sleep(random.uniform(pause_s / 2, pause_s))
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+
+def _is_refusal(error: BaseException | None) -> bool:
+    """The server said no to the credentials: that outlives the resets and refusals of later attempts."""
+    return "authorization" in str(error).lower()
 
 
 async def _boxed(work: Coroutine[Any, Any, T]) -> tuple[T]:

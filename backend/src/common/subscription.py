@@ -5,9 +5,9 @@ subscription binds, the consumer is made anew at the stream's newest message. Wh
 superseded, never replayed.
 
 **A deliver subject of its own name.** The consumer is a push consumer, without acknowledgements, that delivers to a
-subject derived from stream and durable. Delivery to a subject is ordinary publish/subscribe: two gateways on one
-durable both see every message, and one that is frozen takes nothing from the other.
-It also keeps `num_ack_pending` at 0.
+subject named after stream, consumer and the stream's time of creation. Delivery to a subject is ordinary
+publish/subscribe: two gateways on one durable both see every message, and one that is frozen takes nothing from the
+other. It also keeps `num_ack_pending` at 0.
 
 **Trust nobody's silence.** A push consumer whose stream was remade goes silent without an error. Every second the
 watch compares what arrived with what the server says it delivered, and binds anew when the two disagree.
@@ -47,6 +47,7 @@ FIRST_MESSAGE_LIMIT_S: Final = 1.0
 LOOK_BACK_MESSAGES: Final = 100  # how far to search for a good message when the newest at start is bad
 PENDING_MESSAGES: Final = 4096  # between socket and callback; what is dropped beyond it, the watch notices
 PENDING_BYTES: Final = 64 << 20
+LEAVE_LIMIT_S: Final = 0.5  # for deleting an ephemeral consumer; the server does it by itself, later
 EPHEMERAL_IDLE_S: Final = 30.0  # the server forgets an ephemeral consumer this long after its reader went
 
 
@@ -114,8 +115,9 @@ class Subscription:
         await self._unbind()
         if self._durable_name is None and self._stream is not None and self._connection.is_connected:
             with contextlib.suppress(*PASSING):
-                link = self._connection.link_nowait()
-                await link.jetstream.delete_consumer(self._stream.config.name or "", self._consumer_name)
+                async with asyncio.timeout(LEAVE_LIMIT_S):
+                    link = self._connection.link_nowait()
+                    await link.jetstream.delete_consumer(self._stream.config.name or "", self._consumer_name)
 
     # -- being live ------------------------------------------------------------------------------------------------
 
@@ -190,7 +192,7 @@ class Subscription:
         # An existing consumer would first deliver its backlog: it goes before anyone listens to its deliver subject.
         with contextlib.suppress(NotFoundError):
             await link.jetstream.delete_consumer(stream_name, self._consumer_name)
-        config = self._consumer_config(stream_name)
+        config = self._consumer_config(stream)
         self._arrived.clear()
         self._nats_subscription = await link.client.subscribe(
             config.deliver_subject or "",
@@ -221,12 +223,13 @@ class Subscription:
             self._newest_seq = 0
         self._stream = stream
 
-    def _consumer_config(self, stream_name: str) -> ConsumerConfig:
+    def _consumer_config(self, stream: StreamInfo) -> ConsumerConfig:
+        life = f"{stream.created:%Y%m%d%H%M%S%f}"  # what was in flight when a stream was remade goes elsewhere
         return ConsumerConfig(
             name=self._consumer_name,
             durable_name=self._durable_name,
             description="newest snapshot first; made anew at each start",
-            deliver_subject=f"_INBOX.{stream_name}.{self._consumer_name}",
+            deliver_subject=f"_INBOX.{stream.config.name}.{self._consumer_name}.{life}",
             deliver_policy=DeliverPolicy.LAST,
             ack_policy=AckPolicy.NONE,
             filter_subject=self.subject,
@@ -257,7 +260,7 @@ class Subscription:
         metadata = message.metadata
         seq = metadata.sequence.stream
         self.lag = metadata.num_pending
-        if seq <= self._newest_seq or self._is_from_a_former_life(message):
+        if seq <= self._newest_seq:
             return
         self._newest_seq = seq
         self.received += 1
@@ -266,11 +269,6 @@ class Subscription:
             await self._deliver(seq, message.data)
         finally:
             self._arrived.set()
-
-    def _is_from_a_former_life(self, message: Msg) -> bool:
-        """In flight when its stream was remade: its sequence says nothing about the new stream."""
-        created = self._stream.created if self._stream else None
-        return created is not None and message.metadata.timestamp < created
 
     async def _deliver(self, seq: int, body: bytes) -> None:
         try:
