@@ -20,7 +20,7 @@ $(shell [ "$$(cat $(READY) 2>/dev/null)" = '$(CURDIR)' ] && $(VENV)/bin/python -
 	|| rm -f $(READY))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types layers watch run conformance lock clean
+.PHONY: help demo test check lint types layers watch run conformance bench lock clean
 
 help:
 	@echo 'make demo     the whole thing on this machine: NATS, gateway, simulated market; Ctrl-C stops it'
@@ -30,6 +30,7 @@ help:
 	@echo 'make run      the gateway alone, against NATS_URL (else nats://127.0.0.1:4222)'
 	@echo 'make check    style, format, types and layers'
 	@echo 'make conformance   the Autobahn suite against the WebSocket peer; takes long, needs a Python 2.7'
+	@echo 'make bench    what the gateway costs, beside other servers; six minutes, writes docs/benchmarks'
 	@echo 'make lock     write the requirements files anew from backend/pyproject.toml'
 	@echo 'make clean    remove what make has installed and what the tools have cached'
 	@echo
@@ -62,11 +63,17 @@ layers: $(READY)
 conformance: $(READY)
 	@$(IN_BACKEND) exec $(PYTHON) -m tests.conformance $(CASES)
 
+# It draws with Pillow, which nothing else needs. OPTIONS=--quick tells in under a minute whether it works.
+bench: $(READY)
+	@$(IN_BACKEND) '$(UV)' pip install --quiet --python $(PYTHON) --require-hashes -r requirements-bench.txt
+	@$(IN_BACKEND) exec $(PYTHON) -m benchmarks $(OPTIONS)
+
 # Versions are chosen in pyproject.toml alone; these files add the hashes.
 COMPILE := pip compile --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --quiet
 lock: $(READY)
 	@$(IN_BACKEND) '$(UV)' $(COMPILE) pyproject.toml --output-file requirements.txt
 	@$(IN_BACKEND) '$(UV)' $(COMPILE) pyproject.toml --group dev --output-file requirements-dev.txt
+	@$(IN_BACKEND) '$(UV)' $(COMPILE) pyproject.toml --extra bench --output-file requirements-bench.txt
 	@$(IN_BACKEND) '$(UV)' $(COMPILE) --group uv --output-file requirements-uv.txt
 
 clean:

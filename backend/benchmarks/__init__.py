@@ -1,0 +1,1 @@
+"""What the gateway costs, measured on the machine at hand: `make bench`."""
