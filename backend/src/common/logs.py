@@ -10,7 +10,9 @@ from datetime import UTC, datetime
 from typing import Final
 
 FORMATS: Final = ("text", "json")
-SECRETS: Final = re.compile(r"(^|://)(?:(?!://).)*@", re.DOTALL)
+BETWEEN_URLS: Final = re.compile(r",(?=\s*\w+://)")
+SECRET: Final = re.compile(r"^(\s*\w+://)?.*@", re.DOTALL)
+HOST: Final = re.compile(r"(\w+://)?(\[[0-9a-fA-F:.]+\]|[\w.-]+)(:\d*)?/?")
 LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
@@ -89,9 +91,16 @@ class Throttle:
 def redacted(urls: str) -> str:
     """URLs, separated by commas, with user names, passwords and tokens replaced by `***`.
 
-    Works on the text alone: what is shown here may be too wrong to be parsed, and secrets may hold any character.
+    Works on the text alone: what is shown here may be too wrong to be parsed, and secrets may hold any character. So
+    beside a secret only what is plainly a host stays.
     """
-    return SECRETS.sub(r"\1***@", urls)
+    if "@" not in urls:
+        return urls
+    return ",".join(SECRET.sub(r"\1***@", url) if "@" in url else _host_alone(url) for url in BETWEEN_URLS.split(urls))
+
+
+def _host_alone(url: str) -> str:
+    return url if HOST.fullmatch(url.strip()) else "***"
 
 
 def _utc(seconds: float) -> str:

@@ -74,12 +74,14 @@ def make_app(broadcaster: SocketBroadcaster, head_count: HeadCount | None = None
         redoc_url=None,
     )
 
-    @app.api_route("/health", methods=["GET", "HEAD"])
+    @app.head("/health", include_in_schema=False)
+    @app.get("/health")
     async def health() -> Health:
         """200 while the process works; `status` says how well."""
         return _health(broadcaster, head_count)
 
-    @app.api_route("/ready", methods=["GET", "HEAD"], responses={503: {"model": Readiness}})
+    @app.head("/ready", include_in_schema=False)
+    @app.get("/ready", responses={503: {"model": Readiness}})
     async def ready(response: Response) -> Readiness:
         """200 only while NATS is connected and every subscription is live, else 503 with the reasons."""
         reasons = _missing(broadcaster)

@@ -1,13 +1,18 @@
 """Build the parts, run them, stop them: `python -m src.gateway.main`."""
 
+import os
+import signal
+
+if __name__ == "__main__":  # the imports below take a second or two: a signal meanwhile is a stop like any other
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: os._exit(0))
+
 import asyncio
 import contextlib
 import dataclasses
 import errno
 import functools
 import logging
-import os
-import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator

@@ -107,3 +107,8 @@ async def test_nonsense_on_the_port_is_nobodys_trouble(shared_gateway: GatewayPr
     await asyncio.wait_for(reader.read(), 20)
     writer.close()
     assert shared_gateway.ready
+
+
+def test_the_openapi_document_is_made_without_a_warning(shared_gateway: GatewayProcess) -> None:
+    assert shared_gateway.get("/openapi.json").status == 200
+    assert "Warning" not in shared_gateway.stderr

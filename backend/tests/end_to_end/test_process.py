@@ -1,7 +1,9 @@
 """The process: what it prints, what it accepts, how it starts, gives up and stops."""
 
 import json
+import re
 import socket
+from pathlib import Path
 from signal import SIGINT, SIGTERM
 
 import pytest
@@ -241,3 +243,20 @@ async def test_it_stops_also_while_nats_is_gone_or_hangs(make_gateway: LaunchGat
     assert gone.stop() == 0
     for gateway in (gone, hanging):
         assert "Traceback" not in gateway.stderr
+
+
+@EACH_SIGNAL
+def test_a_signal_while_it_is_still_importing_ends_it_with_0(make_gateway: LaunchGateway, how: int) -> None:
+    gateway = make_gateway().launch()
+    assert gateway.process is not None
+    while not catches_sigterm(gateway.process.pid):
+        assert gateway.running
+    gateway.signal(how)
+    assert gateway.wait() == 0
+    assert "Traceback" not in gateway.stderr
+
+
+def catches_sigterm(pid: int) -> bool:
+    """Whether the process has set its handlers by now, SIGTERM's last."""
+    (caught,) = re.findall(r"SigCgt:\s*([0-9a-f]+)", Path(f"/proc/{pid}/status").read_text())
+    return bool(int(caught, 16) >> (SIGTERM - 1) & 1)
