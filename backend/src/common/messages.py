@@ -171,26 +171,30 @@ def is_object(value: msgspec.Raw) -> bool:
     return bytes(memoryview(value)[:1]) == b"{"
 
 
-# Both expressions are possessive throughout and never fail at a place that they have passed: linear in any input. A
-# string that does not end takes the rest of the body, which is then no JSON anyway.
-_STRING: Final = rb'"(?:[^"\\]++|\\.?+)*+"?+'
-_STRINGS: Final = re.compile(_STRING, re.DOTALL)
-_UP_TO_NON_FINITE: Final = re.compile(
-    rb'((?:[^"NI-]++|' + _STRING + rb"|N(?!aN)|-(?!Infinity)|I(?!nfinity))*+)(NaN|-?Infinity)?+", re.DOTALL
-)
+# One token at a time, with nothing to repeat and so nothing to go back over: linear in any input. (Possessive
+# quantifiers would say the same in one expression; Python before 3.11.5, such as Debian 12 has, gets them wrong.)
+_TOKENS: Final = re.compile(rb'\\.|"|NaN|-?Infinity', re.DOTALL)
+_MARKS: Final = re.compile(rb'\\.|["\[\]{}]', re.DOTALL)
+_ESCAPE: Final = ord("\\")
 
 
 def _without_non_finite(body: bytes) -> tuple[bytes, int]:
     """`body` with null for each bare NaN and Infinity, and their number."""
     if b"NaN" not in body and b"Infinity" not in body:
         return body, 0
-    pieces = _UP_TO_NON_FINITE.findall(body)
-    mended = b"".join(passed + b"null" if token else passed for passed, token in pieces)
-    return mended, sum(1 for _, token in pieces if token)
+    pieces, passed, in_string = [], 0, False
+    for match in _TOKENS.finditer(body):
+        token = match[0]
+        if token == b'"':
+            in_string = not in_string
+        elif not in_string and token[0] != _ESCAPE:
+            pieces.append(body[passed : match.start()])
+            passed = match.end()
+    pieces.append(body[passed:])
+    return b"null".join(pieces), len(pieces) - 1
 
 
 _BRACKETS: Final = b"[]{}"
-_NOT_BRACKETS: Final = bytes(byte for byte in range(256) if byte not in _BRACKETS)
 _NOT_MARKS: Final = bytes(byte for byte in range(256) if byte not in _BRACKETS + b'"')
 _STEPS: Final = bytes.maketrans(b"[{]}", bytes([1, 1, 255, 255]))  # 255 is -1 in a signed byte
 
@@ -199,5 +203,15 @@ def _depth(body: bytes) -> int:
     """How many containers are open at once, at most; brackets in strings do not count."""
     marks = body.translate(None, _NOT_MARKS).replace(b'""', b"")  # a string without brackets leaves no mark
     if b'"' in marks or b"\\" in body:
-        marks = _STRINGS.sub(b"", body).translate(None, _NOT_BRACKETS)
+        marks = _brackets_beside_strings(body)
     return max(accumulate(memoryview(marks.translate(_STEPS)).cast("b")), default=0)
+
+
+def _brackets_beside_strings(body: bytes) -> bytes:
+    brackets, in_string = [], False
+    for mark in _MARKS.findall(body):
+        if mark == b'"':
+            in_string = not in_string
+        elif not in_string and mark[0] != _ESCAPE:
+            brackets.append(mark)
+    return b"".join(brackets)
