@@ -15,6 +15,7 @@ watch compares what arrived with what the server says it delivered, and binds an
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import time
 from collections import Counter
@@ -41,6 +42,9 @@ Callback = Callable[[Any], Awaitable[None]]
 Decoder = Callable[[bytes], Decoded]
 
 WATCH_INTERVAL_S: Final = 1.0
+LOOKS_A_STREAM: Final = (
+    3  # a consumer is looked at each time; whether its stream still has the subject, each third time
+)
 REBIND_PAUSE_S: Final = 0.25
 REMAKE_GRACE_S: Final = 1.0  # a stream that vanished is first left to its owner, who may want other settings
 FIRST_MESSAGE_LIMIT_S: Final = 1.0
@@ -95,6 +99,7 @@ class Subscription:
         self._newest_seq = 0
         self._has_delivered = False
         self._arrived = asyncio.Event()
+        self._looks = itertools.count()
         self._nats_subscription: NatsSubscription | None = None
         self._keeper: asyncio.Task[None] | None = None
 
@@ -161,12 +166,13 @@ class Subscription:
         """The consumer as the server sees it, or what is wrong with it."""
         assert self._stream is not None, "bound before watched"
         stream_name = self._stream.config.name or ""
-        try:
-            holder = await jetstream.find_stream_name_by_subject(self.subject)
-        except NotFoundError:
-            return f"stream {stream_name} is gone"
-        if holder != stream_name:
-            return f"{self.subject} moved from stream {stream_name} to {holder}"
+        if next(self._looks) % LOOKS_A_STREAM == 0:
+            try:
+                holder = await jetstream.find_stream_name_by_subject(self.subject)
+            except NotFoundError:
+                return f"stream {stream_name} is gone"
+            if holder != stream_name:
+                return f"{self.subject} moved from stream {stream_name} to {holder}"
         try:
             consumer: ConsumerInfo = await jetstream.consumer_info(stream_name, self._consumer_name)
         except NotFoundError:

@@ -36,6 +36,7 @@ logger = logging.getLogger("gateway")
 BACKLOG: Final = 4096  # connections that may wait to be accepted; the kernel caps it at net.core.somaxconn
 HTTP_STOP_LIMIT_S: Final = 1  # for HTTP requests under way at a stop
 STOP_LIMIT_S: Final = 2.5  # for the HTTP server as a whole
+TICK_S: Final = 1.0
 SUBSCRIBED: Final = "✅ Gateway subscribed to NATS subjects"
 
 
@@ -65,7 +66,7 @@ async def _run_alone(settings: Settings, listener: socket.socket) -> int:
     _say(*_banner(settings))
     try:
         await _relay(settings, listener, HeadCount(), stop, lambda: _say(SUBSCRIBED))
-    except BusError as error:
+    except (BusError, OSError) as error:
         return _give_up(error, 1)
     return 0
 
@@ -141,25 +142,45 @@ async def _serve(
     serving = asyncio.create_task(server.serve(sockets=[listener]), name="http server")
     await unless(stop, asyncio.wait({serving}))
     logger.info("stopping; %d viewers are told to reconnect", len(broadcaster.hub.peers))
-    server.should_exit = True  # the listening socket closes first
+    server.stop()
+    await asyncio.sleep(0)  # the listening socket closes first
     await broadcaster.say_goodbye()
     await asyncio.wait({serving}, timeout=STOP_LIMIT_S)
+    failed = serving.done() and not stop.is_set()
     await end(serving)
     await end(reporting)
+    if failed:
+        serving.result()
 
 
 async def _report(broadcaster: SocketBroadcaster, head_count: HeadCount) -> None:
     while True:
         head_count.report(len(broadcaster.hub.peers))
-        await asyncio.sleep(REPORT_INTERVAL_S)
+        await asyncio.sleep(REPORT_INTERVAL_S if broadcaster.settings.workers > 1 else TICK_S)
 
 
 class Server(uvicorn.Server):
-    """uvicorn without its signal handlers: it would raise the signal again after a clean stop."""
+    """uvicorn without its signal handlers, which raise the signal again after a clean stop, and without its idle work."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """Close the listening socket, then let go of HTTP connections."""
+        self.should_exit = True
+        self._stopping.set()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    async def main_loop(self) -> None:
+        """Once a second for the date header, where uvicorn looks ten times for what `stop` says here."""
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(TICK_S):
+                    await self._stopping.wait()
 
 
 def _uvicorn_config(broadcaster: SocketBroadcaster, head_count: HeadCount) -> uvicorn.Config:
