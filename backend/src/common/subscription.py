@@ -42,9 +42,7 @@ Callback = Callable[[Any], Awaitable[None]]
 Decoder = Callable[[bytes], Decoded]
 
 WATCH_INTERVAL_S: Final = 1.0
-LOOKS_A_STREAM: Final = (
-    3  # a consumer is looked at each time; whether its stream still has the subject, each third time
-)
+LOOKS_A_STREAM: Final = 3  # the consumer is looked at each time, who has its subject each third time
 REBIND_PAUSE_S: Final = 0.25
 REMAKE_GRACE_S: Final = 1.0  # a stream that vanished is first left to its owner, who may want other settings
 FIRST_MESSAGE_LIMIT_S: Final = 1.0

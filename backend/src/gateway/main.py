@@ -160,7 +160,7 @@ async def _report(broadcaster: SocketBroadcaster, head_count: HeadCount) -> None
 
 
 class Server(uvicorn.Server):
-    """uvicorn without its signal handlers, which raise the signal again after a clean stop, and without its idle work."""
+    """uvicorn without its signal handlers, which raise the signal again after a clean stop, or its idle work."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)

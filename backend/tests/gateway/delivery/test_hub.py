@@ -2,9 +2,12 @@
 
 import asyncio
 
+import pytest
+
 from src.gateway.delivery.closing import GOING_AWAY, Closing
 from src.gateway.delivery.frame import Frame
-from src.gateway.delivery.hub import Hub
+from src.gateway.delivery.hub import LONGEST_GATHERING_S, Hub, gathering_s
+from tests.waiting import until
 
 
 def payload(frame: Frame) -> bytes:
@@ -63,6 +66,32 @@ async def test_what_is_published_within_a_turn_is_one_frame() -> None:
         hub.publish(payload)
     await end_of_turn()
     assert peer.frames == [b"3"]
+
+
+@pytest.mark.parametrize(
+    ("cost_s", "idle_s", "waits_s"),
+    [
+        (0.0, float("inf"), 0.0),  # the first
+        (0.000_040, 1.0, 0.000_010),  # one viewer: nothing that a clock could tell
+        (0.012, 1.0, 0.003),  # a thousand viewers
+        (0.100, 1.0, LONGEST_GATHERING_S),
+        (0.012, 0.001, 0.0),  # hard on the heels of the one before
+    ],
+)
+def test_a_fan_out_waits_for_a_quarter_of_its_cost_and_never_long(cost_s: float, idle_s: float, waits_s: float) -> None:
+    assert gathering_s(cost_s, idle_s) == pytest.approx(waits_s)
+
+
+async def test_what_belongs_together_is_one_frame_where_frames_cost_much() -> None:
+    hub = Hub()
+    hub.join(peer := RememberingPeer(hub))
+    hub._cost_s = 1.0
+    hub.publish(b"levels")
+    await end_of_turn()
+    assert peer.frames == []
+    hub.publish(b"levels and flow")
+    await until(lambda: peer.frames, "the frame")
+    assert peer.frames == [b"levels and flow"]
 
 
 async def test_a_joining_peer_gets_the_newest_frame_first_and_never_an_older_one() -> None:
