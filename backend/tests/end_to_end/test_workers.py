@@ -174,6 +174,7 @@ async def test_a_killed_worker_costs_its_own_viewers_a_reconnect_and_nobody_else
         os.kill(killed, SIGKILL)
         for viewer in lost:
             assert await viewer.close_code() == 1006, "closed without a word"
+        await until(lambda: is_gone(killed), "its listening socket is closed too, after those of its viewers")
         await publisher.levels(2)
         for viewer in others:
             await viewer.until_newest(levels=2)
