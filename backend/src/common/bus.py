@@ -5,8 +5,6 @@ connection does in `connection.py`.
 """
 
 import asyncio
-import dataclasses
-import enum
 import os
 import time
 from collections.abc import Mapping
@@ -16,7 +14,7 @@ import msgspec
 from nats.errors import Error as NatsError
 from nats.js.errors import NoStreamResponseError
 
-from src.common.connection import API_LIMIT_S, BusError, Connection, Link
+from src.common.connection import API_LIMIT_S, BusError, Connection, Link, reason
 from src.common.messages import decode_object
 from src.common.streams import find_or_make_stream
 from src.common.subjects import STREAMS
@@ -96,7 +94,7 @@ class NATSBus:
         try:
             await self._publish(subject, body)
         except (NatsError, OSError, TimeoutError) as error:
-            raise BusError(f"cannot publish on {subject}: {str(error) or type(error).__name__}") from error
+            raise BusError(f"cannot publish on {subject}: {reason(error)}") from error
 
     async def subscribe(self, subject: str, callback: Callback, durable_name: str | None = None) -> Subscription:
         """Hand the newest message of `subject`, then each that follows, to `callback`, one at a time.
@@ -138,12 +136,8 @@ async def _make_missing_streams(link: Link) -> None:
 
 
 def _as_json(value: Any) -> Any:
-    """What msgspec does not know by itself, as something that it does."""
+    """What msgspec does not know by itself, as something that it does; enums and dataclasses it knows."""
     for method in ("model_dump", "dict"):
         if callable(dump := getattr(value, method, None)):
             return dump()
-    if isinstance(value, enum.Enum):
-        return value.value
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return dataclasses.asdict(value)
     raise TypeError(f"cannot publish a {type(value).__name__}: pass a mapping, a dataclass or a model")

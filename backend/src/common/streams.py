@@ -21,8 +21,6 @@ async def stream_of(jetstream: JetStreamContext, subject: str) -> StreamInfo | N
     """
     try:
         return await jetstream.stream_info(await jetstream.find_stream_name_by_subject(subject))
-    except ServiceUnavailableError:
-        raise
     except NotFoundError:
         return None
 

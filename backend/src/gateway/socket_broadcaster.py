@@ -162,7 +162,7 @@ class SocketBroadcaster:
     async def _settle(self) -> None:
         """Let plain ASGI WebSockets take the frame. The gateway's own peers took it or not: nothing waits for them."""
         if self._asgi_peers:
-            await asyncio.sleep(0)  # the fan-out runs at the end of this turn
+            await asyncio.sleep(0)  # the fan-out runs at the end of this turn, unless it gathers
             await asyncio.gather(*(peer.settle(SETTLE_LIMIT_S) for peer in self._asgi_peers))
             self._forget_gone_peers()
 

@@ -5,14 +5,12 @@ The server frames, compresses and buffers here, so this peer costs a task and a 
 
 import asyncio
 import time
-from typing import Final, Protocol
+from typing import Protocol
 
-from src.gateway.delivery.closing import STALLED, Closing
+from src.gateway.delivery.closing import CLOSE_LIMIT_S, STALLED, Closing
 from src.gateway.delivery.frame import text
 from src.gateway.delivery.hub import Hub
 from src.gateway.delivery.outbox import Outbox
-
-CLOSE_LIMIT_S: Final = 1.0
 
 
 class WebSocket(Protocol):

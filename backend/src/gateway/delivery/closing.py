@@ -5,6 +5,8 @@ Codes below 4000 are RFC 6455's (§7.4.1); those from 4000 are the gateway's own
 
 from typing import Final, NamedTuple
 
+CLOSE_LIMIT_S: Final = 1.0  # for the viewer's half of the closing handshake
+
 
 class Closing(NamedTuple):
     """Why a viewer is let go.

@@ -1,10 +1,10 @@
 """The hub sends each new frame to every peer that is ready, and watches over all of them between frames.
 
 **Fan-out is one plain loop without an await**, at most once a turn of the event loop: what is published within one turn
-is one frame, the newest. The sends of ready peers stand in one table for each form of the frame, so that the loop
-touches nothing of a peer but its socket. A peer that is behind is not in the table: it costs nothing until it is ready
-again, and is then sent the newest frame. A peer that joins is sent the newest frame first, so nobody sees an older one
-after it.
+is one frame, the newest; so is what is published while a fan-out gathers (`gathering_s`). The sends of ready peers stand
+in one table for each form of the frame, so that the loop touches nothing of a peer but its socket. A peer that is behind
+is not in the table: it costs nothing until it is ready again, and is then sent the newest frame. A peer that joins is
+sent the newest frame first, so nobody sees an older one after it.
 """
 
 import asyncio
@@ -82,7 +82,6 @@ class Hub:
         self.closings: Counter[int] = Counter()
         self._ready: dict[Form, dict[Send, Peer]] = {}
         self._next: Frame | None = None
-        self._numbered = 0
         self._cost_s = 0.0
         self._done_at_s = float("-inf")
         self._closing: Closing | None = None
@@ -93,7 +92,7 @@ class Hub:
         """Send `payload` to every ready peer, unless a newer one comes before its turn."""
         if self._next is None:
             self._schedule_fan_out()
-        self._next = Frame(payload, self._numbered + 1)
+        self._next = Frame(payload, self.newest.number + 1 if self.newest else 1)
 
     # -- what peers tell -------------------------------------------------------------------------------------------
 
@@ -104,9 +103,7 @@ class Hub:
         if self._closing is not None:
             peer.close(self._closing)
             return
-        self.ready(peer)
-        if self.newest is not None:
-            self._send_all({peer.send: peer}, peer.form(self.newest))
+        self.ready(peer, self.newest)
 
     def leave(self, peer: Peer) -> None:
         """Idempotent."""
@@ -145,7 +142,6 @@ class Hub:
     def _send_newest(self) -> None:
         frame, self._next = self._next, None
         assert frame is not None, "scheduled by publish()"
-        self._numbered = frame.number
         self.newest = frame
         for form, ready in self._ready.items():
             if ready:

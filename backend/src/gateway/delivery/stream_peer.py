@@ -22,13 +22,12 @@ from websockets.frames import Frame as IncomingFrame
 from websockets.http11 import Request, Response
 from websockets.protocol import CLOSED, CLOSING
 
-from src.gateway.delivery.closing import NOT_RESPONDING, STALLED, Closing
+from src.gateway.delivery.closing import CLOSE_LIMIT_S, NOT_RESPONDING, STALLED, Closing
 from src.gateway.delivery.frame import PING, deflated, plain
 from src.gateway.delivery.hub import Form, Hub
 from src.gateway.delivery.outbox import Outbox
 from src.gateway.delivery.viewer_protocol import ViewerProtocol
 
-CLOSE_LIMIT_S: Final = 1.0  # for the viewer's half of the closing handshake
 ENDING: Final = (CLOSING, CLOSED)
 TCP_NOTSENT_LOWAT: Final = 25  # linux/tcp.h; Python 3.11 has no name for it
 # What the kernel may hold unsent. Its default holds megabytes, seconds of old frames. Measured with viewers that read
