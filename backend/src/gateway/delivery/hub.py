@@ -1,10 +1,10 @@
 """The hub sends each new frame to every peer that is ready, and watches over all of them between frames.
 
-**Fan-out is one plain loop without an await**, at most once a turn of the event loop: what is published within one turn
-is one frame, the newest; so is what is published while a fan-out gathers (`gathering_s`). The sends of ready peers stand
-in one table for each form of the frame, so that the loop touches nothing of a peer but its socket. A peer that is behind
-is not in the table: it costs nothing until it is ready again, and is then sent the newest frame. A peer that joins is
-sent the newest frame first, so nobody sees an older one after it.
+**Fan-out is one plain loop without an await**, at most once a turn of the event loop: what is published within one
+turn is one frame, the newest; so is what is published while a fan-out gathers (`gathering_s`). The sends of ready
+peers stand in one table for each form of the frame, so that the loop touches nothing of a peer but its socket. A peer
+that is behind is not in the table: it costs nothing until it is ready again, and is then sent the newest frame. A
+peer that joins is sent the newest frame first, so nobody sees an older one after it.
 """
 
 import asyncio
