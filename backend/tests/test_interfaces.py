@@ -10,7 +10,7 @@ import pytest
 
 from src.common.messages import MAX_DEPTH, REASONS
 from src.common.subjects import DURABLES, STREAMS
-from src.gateway.delivery.closing import CLOSINGS
+from src.gateway.goodbyes import CLOSINGS
 from src.gateway.http_api import Health, Readiness, SubscriptionHealth, WorkerHealth
 from src.gateway.signals import intake
 from src.gateway.signals.contract import (

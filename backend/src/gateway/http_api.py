@@ -8,6 +8,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from src.common.subscription import Subscription
+from src.gateway.goodbyes import NOT_UPGRADED
 from src.gateway.head_count import HeadCount
 from src.gateway.socket_broadcaster import SocketBroadcaster
 
@@ -99,7 +100,7 @@ def make_app(broadcaster: SocketBroadcaster, head_count: HeadCount | None = None
     @app.get(STREAM_PATH, status_code=426, include_in_schema=False)
     async def not_upgraded() -> JSONResponse:
         headers = {"Upgrade": "websocket", "Connection": "Upgrade"}  # RFC 9110 §15.5.22
-        return JSONResponse({"detail": "this is a WebSocket; connect to it with ws://"}, 426, headers)
+        return JSONResponse({"detail": NOT_UPGRADED.detail}, NOT_UPGRADED.status, headers)
 
     @app.websocket(STREAM_PATH)
     async def stream(websocket: WebSocket) -> None:

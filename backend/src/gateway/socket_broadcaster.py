@@ -22,8 +22,8 @@ from src.common.messages import decode_value
 from src.common.subjects import DURABLES, LEVELS_SIGNALS, MARKET_FLOW
 from src.common.subscription import Subscription
 from src.gateway.delivery.asgi_peer import AsgiPeer
-from src.gateway.delivery.closing import GOING_AWAY
 from src.gateway.delivery.hub import Hub
+from src.gateway.goodbyes import GOING_AWAY
 from src.gateway.metrics import Metrics
 from src.gateway.settings import Settings
 from src.gateway.signals.contract import LevelSignal, LevelsPayload

@@ -7,10 +7,10 @@ import asyncio
 import time
 from typing import Protocol
 
-from src.gateway.delivery.closing import CLOSE_LIMIT_S, STALLED, Closing
 from src.gateway.delivery.frame import text
 from src.gateway.delivery.hub import Hub
 from src.gateway.delivery.outbox import Outbox
+from src.gateway.goodbyes import CLOSE_LIMIT_S, STALLED, Closing
 
 
 class WebSocket(Protocol):

@@ -15,8 +15,8 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from src.common.tasks import end
-from src.gateway.delivery.closing import Closing
 from src.gateway.delivery.frame import Frame
+from src.gateway.goodbyes import Closing
 
 WATCH_INTERVAL_S: Final = 1.0
 

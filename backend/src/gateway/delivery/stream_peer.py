@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Final, cast
 
 import msgspec
@@ -22,11 +23,11 @@ from websockets.frames import Frame as IncomingFrame
 from websockets.http11 import Request, Response
 from websockets.protocol import CLOSED, CLOSING
 
-from src.gateway.delivery.closing import CLOSE_LIMIT_S, NOT_RESPONDING, STALLED, Closing
 from src.gateway.delivery.frame import PING, deflated, plain
 from src.gateway.delivery.hub import Form, Hub
 from src.gateway.delivery.outbox import Outbox
 from src.gateway.delivery.viewer_protocol import ViewerProtocol
+from src.gateway.goodbyes import CLOSE_LIMIT_S, NO_STREAM, NOT_RESPONDING, STALLED, Closing, Refusal
 
 ENDING: Final = (CLOSING, CLOSED)
 TCP_NOTSENT_LOWAT: Final = 25  # linux/tcp.h; Python 3.11 has no name for it
@@ -176,7 +177,7 @@ class StreamPeer(asyncio.Protocol):
 
     def _answer(self, request: Request) -> None:
         if request.path.partition("?")[0] != self._path:
-            self._websocket.send_response(refusal(404, "Not Found", f"no stream here; connect to {self._path}"))
+            self._websocket.send_response(refused(NO_STREAM))
             return
         response = self._websocket.accept(request)
         self._websocket.send_response(response)
@@ -210,14 +211,16 @@ def _send_nothing(_wire: bytes) -> int:
     raise ConnectionError("not open")
 
 
-def refusal(status: int, phrase: str, detail: str) -> Response:
+def refused(refusal: Refusal) -> Response:
     """An HTTP answer instead of a stream: short JSON, as the HTTP routes answer."""
-    body = msgspec.json.encode({"detail": detail})
+    body = msgspec.json.encode({"detail": refusal.detail})
     headers = Headers()
     headers["Content-Type"] = "application/json"
     headers["Content-Length"] = str(len(body))
     headers["Connection"] = "close"
-    return Response(status, phrase, headers, body)
+    if refusal.retry_after_s is not None:
+        headers["Retry-After"] = str(refusal.retry_after_s)
+    return Response(refusal.status, HTTPStatus(refusal.status).phrase, headers, body)
 
 
 def factory(hub: Hub, path: str, limits: PeerLimits) -> Callable[..., StreamPeer]:

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from src.gateway.delivery.closing import GOING_AWAY, Closing
 from src.gateway.delivery.frame import Frame
 from src.gateway.delivery.hub import LONGEST_GATHERING_S, Hub, gathering_s
+from src.gateway.goodbyes import GOING_AWAY, Closing
 from tests.waiting import until
 
 

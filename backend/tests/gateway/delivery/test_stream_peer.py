@@ -13,9 +13,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
-from src.gateway.delivery.closing import GOING_AWAY, NOT_RESPONDING, STALLED
 from src.gateway.delivery.hub import Hub
 from src.gateway.delivery.stream_peer import PeerLimits, StreamPeer
+from src.gateway.goodbyes import GOING_AWAY, NOT_RESPONDING, STALLED
 from tests.waiting import until
 
 HANDSHAKE = (
