@@ -10,7 +10,7 @@ import pytest
 
 from src.common.messages import MAX_DEPTH, REASONS
 from src.common.subjects import DURABLES, STREAMS
-from src.gateway.goodbyes import CLOSINGS
+from src.gateway.goodbyes import CLOSINGS, REFUSALS
 from src.gateway.http_api import Health, Readiness, SubscriptionHealth, WorkerHealth
 from src.gateway.signals import intake
 from src.gateway.signals.contract import (
@@ -190,6 +190,11 @@ def test_the_close_codes_are_the_codes() -> None:
     written = [(int(row["code"]), row["reason"], row["connect again"] == "yes") for row in ours]
     assert written == [tuple(closing) for closing in CLOSINGS]
     assert [row["code"] for row in of_the_protocol] == ["1002", "1007", "1009"]
+
+
+def test_the_refusals_are_the_codes() -> None:
+    written = [(int(row["status"]), row["detail"]) for row in DOCUMENT.table("Refusals")]
+    assert written == [(refusal.status, refusal.detail) for refusal in REFUSALS]
 
 
 def test_a_member_that_is_told_is_there() -> None:

@@ -38,10 +38,14 @@ class Closing(NamedTuple):
     reconnect: bool
 
 
+BAD_REQUEST: Final = Refusal(400, "bad_request", "this is no HTTP request")
+BAD_UPGRADE: Final = Refusal(
+    400, "bad_upgrade", "upgrade by a GET of HTTP/1.1, without a body, when all before is answered"
+)
 NO_STREAM: Final = Refusal(404, "no_stream", "no stream here; connect to /ws/stream")
 NOT_UPGRADED: Final = Refusal(426, "not_upgraded", "this is a WebSocket; connect to it with ws://")
 
-REFUSALS: Final = (NO_STREAM, NOT_UPGRADED)
+REFUSALS: Final = (BAD_REQUEST, BAD_UPGRADE, NO_STREAM, NOT_UPGRADED)
 
 GOING_AWAY: Final = Closing(1001, "the gateway is stopping; reconnect", True)
 STALLED: Final = Closing(4001, "took nothing for too long; reconnect when the network allows", True)

@@ -73,6 +73,7 @@ def make_app(broadcaster: SocketBroadcaster, head_count: HeadCount | None = None
         version=_version(),
         description=f"Live market state. The stream itself is a WebSocket at `{STREAM_PATH}`.",
         redoc_url=None,
+        redirect_slashes=False,  # a redirect would go to whatever host the request named
     )
 
     @app.head("/health", include_in_schema=False)

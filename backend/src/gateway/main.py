@@ -27,6 +27,7 @@ from src.common.tasks import end, unless
 from src.gateway.delivery.stream_peer import PeerLimits, factory
 from src.gateway.head_count import REPORT_INTERVAL_S, HeadCount
 from src.gateway.http_api import STREAM_PATH, make_app
+from src.gateway.http_connection import HttpConnection
 from src.gateway.settings import SettingError, Settings, overruled_variables, unknown_variables
 from src.gateway.socket_broadcaster import SocketBroadcaster
 from src.gateway.workers import CannotStart, Signals, Supervisor
@@ -193,7 +194,7 @@ def _uvicorn_config(broadcaster: SocketBroadcaster, head_count: HeadCount) -> uv
     )
     return uvicorn.Config(
         make_app(broadcaster, head_count),
-        http="httptools",
+        http=HttpConnection,
         ws=factory(broadcaster.hub, STREAM_PATH, limits),  # type: ignore[arg-type]  # any callable that makes a protocol
         lifespan="off",
         log_config=None,
