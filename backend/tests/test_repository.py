@@ -17,6 +17,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 BACKEND = ROOT / "backend"
+REQUIREMENTS = ["requirements.txt", "requirements-dev.txt", "requirements-uv.txt", "requirements-node.txt"]
 
 
 def pyproject() -> dict[str, Any]:
@@ -53,14 +54,14 @@ def dockerfile() -> str:
     return (BACKEND / "Dockerfile").read_text()
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt", "requirements-uv.txt"])
+@pytest.mark.parametrize("name", REQUIREMENTS)
 def test_requirements_hold_the_versions_of_pyproject_and_no_other(name: str) -> None:
     unlike = hashed_versions(name).items() - chosen_versions().items()
     assert not unlike, f"name these in pyproject.toml, then `make lock`: {sorted(unlike)}"
 
 
 def test_every_chosen_version_is_installed_from_some_requirements_file() -> None:
-    installed = hashed_versions("requirements-dev.txt") | hashed_versions("requirements-uv.txt")
+    installed = dict(version for name in REQUIREMENTS for version in hashed_versions(name).items())
     assert chosen_versions().items() - installed.items() == set(), "`make lock`, or take it out of pyproject.toml"
 
 
@@ -77,7 +78,7 @@ def test_no_tracked_file_says_where_packages_come_from() -> None:
     assert [path for path in tracked_files() if named.search(path.read_bytes())] == []
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt", "requirements-uv.txt", "pyproject.toml"])
+@pytest.mark.parametrize("name", [*REQUIREMENTS, "pyproject.toml"])
 def test_versions_come_without_addresses(name: str) -> None:
     assert "://" not in (BACKEND / name).read_text()
 

@@ -1,0 +1,44 @@
+/** What a close code means, and how long to wait before connecting again. All rules, no clock and no socket. */
+
+/** Why a connection ended. */
+export interface Closing {
+  /** The WebSocket close code; 1006 when the connection was lost, or could not be made. */
+  readonly code: number;
+  /** What the gateway said, in words; empty when it could not. */
+  readonly reason: string;
+  /** What the code means. */
+  readonly meaning: string;
+  /** Whether the client connects again by itself. */
+  readonly reconnect: boolean;
+}
+
+/** Code, meaning, whether to connect again. */
+type Goodbye = readonly [meaning: string, reconnect: boolean];
+
+const GOODBYES: Readonly<Record<number, Goodbye>> = {
+  1000: ["closed", true],
+  1001: ["the gateway is stopping", true],
+  1002: ["a frame that broke the protocol", false],
+  1003: ["a kind of frame that the gateway does not take", false],
+  1006: ["the connection was lost, or could not be made", true],
+  1007: ["text that was not UTF-8", false],
+  1008: ["not allowed", false],
+  1009: ["a message that was too large", false],
+  4001: ["took nothing for too long", true],
+  4002: ["did not answer a ping", true],
+};
+
+/** The closing that a code and a reason stand for; a code that is not known is no reason to stay away. */
+export function closingOf(code: number, reason: string): Closing {
+  const [meaning, reconnect] = GOODBYES[code] ?? ["closed", true];
+  return { code, reason, meaning, reconnect };
+}
+
+/**
+ * How long to wait before the next attempt, in ms: full jitter below a bound that doubles with each failure.
+ * A reason that says "reconnect in 5 s" is obeyed first.
+ */
+export function pauseMs(failures: number, firstMs: number, longestMs: number, random: number, reason = ""): number {
+  const askedS = /reconnect in (\d+(?:\.\d+)?) ?s/.exec(reason)?.[1] ?? 0;
+  return +askedS * 1000 + random * Math.min(longestMs, firstMs * 2 ** failures);
+}
