@@ -1,24 +1,20 @@
 """`python -m src.watch [URL]`: a running gateway in the terminal, as its viewers see it.
 
-Three parts: `read_market` turns a frame into values, `render` turns a `View` into text (both pure), and `Watcher` keeps
-the connection. Frames arrive faster than a terminal is read: only the newest is parsed, at each refresh.
+Two parts: `read_market` turns a payload into values and `render` turns a `View` into text, both pure; the connection is
+the Python client's. Payloads arrive faster than a terminal is read: only the newest is looked at, at each refresh.
 """
 
 import argparse
 import asyncio
 import contextlib
-import json
 import math
-import os
-import random
 import signal
 import sys
-import time
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal, NoReturn
+from pathlib import Path
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from rich.box import SIMPLE_HEAD
@@ -26,32 +22,20 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI, WebSocketException
-from websockets.uri import parse_uri
+
+from src.client import ConnectionState, SectionFreshness, Stream, stream
 
 DEFAULT_URL = "ws://localhost:8000/ws/stream"
 NEW_YORK = ZoneInfo("America/New_York")
 
-Freshness = Literal["WAITING", "LIVE", "LATE", "STALE"]
+Badge = Literal["WAITING", "OFFLINE", "LIVE", "LATE", "STALE"]
 
 REFRESH_S = 0.25
 FIRST_FRAME_LIMIT_S = 5.0
-# Longest pause between attempts to connect, and the first; full jitter keeps many viewers from coming back at once.
-PAUSE_CAP_S = 5.0
-FIRST_PAUSE_S = 0.25
-# A dead connection that says nothing is noticed within the sum of both.
-PING_EVERY_S = PONG_LIMIT_S = 5.0
-# The gateway accepts messages of 8 MiB of each subject (GATEWAY_MAX_MESSAGE) and merges them.
-MAX_FRAME_BYTES = 64 << 20
 
-# A frame is late when it is missing for well over the usual gap, stale when nobody should trade on it.
-USUAL_GAP_BEFORE_KNOWN_S = 1.0
-LATE_GAPS, LATE_SLACK_S = 2.5, 0.25
-STALE_GAPS, STALE_AT_LEAST_S = 10.0, 5.0
-
-BADGES: dict[Freshness, tuple[str, str]] = {
+BADGES: dict[Badge, tuple[str, str]] = {
     "WAITING": ("no frame yet", "bold white on blue"),
+    "OFFLINE": ("do not trade on this", "bold white on red"),
     "LIVE": ("", "bold black on green"),
     "LATE": ("", "bold black on yellow"),
     "STALE": ("do not trade on this", "bold white on red"),
@@ -118,65 +102,16 @@ class Market:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """All that is on the screen. Ages are on the receiver's clock, in seconds."""
+    """All that is on the screen; `connection` in words, beside the client's word for it."""
 
     url: str
+    state: ConnectionState
     connection: str
     connected: bool
     market: Market | None = None
-    age_s: float | None = None
-    usual_gap_s: float = USUAL_GAP_BEFORE_KNOWN_S
+    levels: SectionFreshness | None = None
+    flow: SectionFreshness | None = None
     frames_per_s: float = 0.0
-
-
-class Cadence:
-    """When frames came: how long ago the last one, how far apart they usually are, how many a second."""
-
-    _GAPS = 40
-    _WINDOW_S = 5.0
-
-    def __init__(self) -> None:
-        self._gaps_s: deque[float] = deque(maxlen=self._GAPS)
-        self._recent: deque[float] = deque()
-        self._last: float | None = None
-
-    def add(self, now: float) -> None:
-        if self._last is not None:
-            self._gaps_s.append(now - self._last)
-        self._last = now
-        self._recent.append(now)
-
-    def forget_last(self) -> None:
-        """The next gap spans a lost connection and says nothing about the cadence."""
-        self._recent.clear()
-        self._last = None
-
-    def usual_gap_s(self) -> float:
-        """The ninth longest of ten gaps: frames come in pairs (levels, then flow), so that a mean would mislead."""
-        if not self._gaps_s:
-            return USUAL_GAP_BEFORE_KNOWN_S
-        return sorted(self._gaps_s)[int(len(self._gaps_s) * 0.9)]
-
-    def frames_per_s(self, now: float) -> float:
-        while self._recent and now - self._recent[0] > self._WINDOW_S:
-            self._recent.popleft()
-        if len(self._recent) < 2:
-            return 0.0
-        return len(self._recent) / max(now - self._recent[0], self._recent[-1] - self._recent[0], 0.1)
-
-
-def freshness(age_s: float | None, usual_gap_s: float) -> Freshness:
-    """How far the last frame can be trusted, judged by the cadence of those before it."""
-    if age_s is None:
-        return "WAITING"
-    if age_s > max(STALE_AT_LEAST_S, STALE_GAPS * usual_gap_s):
-        return "STALE"
-    return "LATE" if age_s > LATE_GAPS * usual_gap_s + LATE_SLACK_S else "LIVE"
-
-
-def pause_s(attempt: int, rng: random.Random) -> float:
-    """How long to wait before attempt `attempt` (1 is the first retry): full jitter below a doubling bound."""
-    return rng.uniform(0, min(PAUSE_CAP_S, FIRST_PAUSE_S * 2.0 ** min(attempt, 16)))
 
 
 def session_phase(ts_ms: float) -> str:
@@ -186,15 +121,8 @@ def session_phase(ts_ms: float) -> str:
     return next(name for begin, name in reversed(PHASES) if second >= begin)
 
 
-def read_market(frame: str | bytes) -> Market:
-    """The market in one frame of the gateway.
-
-    Raises:
-        ValueError: the frame is not a JSON object.
-    """
-    payload = json.loads(frame)
-    if not isinstance(payload, dict):
-        raise ValueError("the frame is not a JSON object")
+def read_market(payload: Mapping[str, Any]) -> Market:
+    """The market in one payload, of which nothing is taken for granted: it came over a socket."""
     levels = _mapping(payload.get("levels"))
     quote = _mapping(levels.get("spy"))
     rows = levels.get("levels")
@@ -223,161 +151,78 @@ def render(view: View, width: int, height: int | None = None) -> RenderableType:
     return Group(*parts)
 
 
-class Watcher:
-    """Keeps a connection to the gateway and the newest frame that came over it."""
-
-    def __init__(self, url: str, rng: random.Random | None = None) -> None:
-        self.cadence = Cadence()
-        self.frame_came = asyncio.Event()
-        self.connection = "connecting"
-        self._url = url
-        self._rng = rng or random.Random()
-        self._connected = False
-        self._unreadable = False
-        self._newest: str | bytes | None = None
-        self._newest_at = 0.0
-        self._market: Market | None = None
-
-    async def follow(self) -> NoReturn:
-        """Receive frames; connect again whenever the connection ends."""
-        attempt = 0
-        while True:
-            self.frame_came.clear()
-            reason = await self._receive_until_it_ends()
-            attempt = 1 if self.frame_came.is_set() else attempt + 1
-            pause = pause_s(attempt, self._rng)
-            self.connection = f"{reason}; trying again"
-            await asyncio.sleep(pause)
-
-    def view(self, now: float) -> View:
-        """What there is to see at `now` (monotonic)."""
-        self._parse_newest()
-        return View(
-            url=self._url,
-            connection=self.connection + (", but the last frame is not a JSON object" if self._unreadable else ""),
-            connected=self._connected,
-            market=self._market,
-            age_s=now - self._newest_at if self._market else None,
-            usual_gap_s=self.cadence.usual_gap_s(),
-            frames_per_s=self.cadence.frames_per_s(now),
-        )
-
-    async def _receive_until_it_ends(self) -> str:
-        """One connection from its start to its end; returns why it ended."""
-        try:
-            async with connect(
-                self._url,
-                proxy=None,
-                max_size=MAX_FRAME_BYTES,
-                open_timeout=FIRST_FRAME_LIMIT_S,
-                close_timeout=1,
-                ping_interval=PING_EVERY_S,
-                ping_timeout=PONG_LIMIT_S,
-            ) as socket:
-                self.connection, self._connected = "connected", True
-                await self._receive(socket)
-        except (OSError, TimeoutError, WebSocketException) as error:
-            return why(error)
-        finally:
-            self._connected = False
-            self.cadence.forget_last()
-        return "closed"
-
-    async def _receive(self, socket: ClientConnection) -> None:
-        try:
-            while True:
-                self._newest = await socket.recv()
-                self._newest_at = time.monotonic()
-                self.cadence.add(self._newest_at)
-                self.frame_came.set()
-        except asyncio.CancelledError:
-            await socket.close()  # left to itself, the library takes leave with 1011, an error
-            raise
-
-    def _parse_newest(self) -> None:
-        frame, self._newest = self._newest, None
-        if frame is not None:
-            try:
-                self._market = read_market(frame)
-                self._unreadable = False
-            except ValueError:
-                self._unreadable = True
-
-
-def why(error: Exception) -> str:
-    """The reason for a connection's end, in a few words."""
-    if isinstance(error, ConnectionClosed):
-        close = error.rcvd
-        return f"closed by the gateway: {close.code} {close.reason}".rstrip() if close else "connection lost"
-    if isinstance(error, InvalidStatus):
-        return f"refused: HTTP {error.response.status_code}"
-    if isinstance(error, TimeoutError):
-        return "no answer"
-    if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
-        return os.strerror(error.errno).lower()  # asyncio's own text repeats the address
-    return str(error) or type(error).__name__
+def view_of(url: str, states: Stream) -> View:
+    """What there is to see now."""
+    now = states.state()
+    words = "connected" if states.is_connected else "connecting"
+    if now.closing is not None and not states.is_connected:
+        words = f"{now.closing.reason}; trying again" if now.closing.reconnect else now.closing.reason
+    if now.garbage:
+        words += f"; unreadable frames: {now.garbage}"
+    return View(
+        url=url,
+        state=now.connection,
+        connection=words,
+        connected=states.is_connected,
+        market=read_market(now.payload) if now.payload else None,
+        levels=now.freshness.levels,
+        flow=now.freshness.flow,
+        frames_per_s=now.freshness.frames_per_s,
+    )
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="watch", description="Watch a running gateway in the terminal.")
     parser.add_argument("url", nargs="?", default=DEFAULT_URL, help=f"the gateway's stream (default {DEFAULT_URL})")
     parser.add_argument("--once", action="store_true", help="print one snapshot as plain text and exit")
+    parser.add_argument("--token-file", type=Path, metavar="FILE", help="holds the token of a gateway that wants one")
     given = parser.parse_args()
     try:
-        parse_uri(given.url)
-    except InvalidURI:
-        return _fail(f"{given.url!r} is not the address of a stream, such as {DEFAULT_URL}", status=2)
+        token = given.token_file.read_text().strip() if given.token_file else None
+        states = stream(given.url, token)
+    except (OSError, ValueError) as error:
+        return _fail(str(error), status=2)
     if not given.once and not sys.stdout.isatty():
         return _fail("the output is not a terminal: use --once", status=2)
     try:
-        return asyncio.run(print_once(given.url) if given.once else show(given.url))
+        return asyncio.run(print_once(given.url, states) if given.once else show(given.url, states))
     except KeyboardInterrupt:
         return 130
 
 
-async def print_once(url: str) -> int:
-    """Print the first frame as plain text; 1 when none comes within the limit."""
-    watcher = Watcher(url)
-    following = asyncio.create_task(watcher.follow())
-    try:
-        async with asyncio.timeout(FIRST_FRAME_LIMIT_S):
-            await watcher.frame_came.wait()
-    except TimeoutError:
-        reason = watcher.connection
-        state = "is up but has sent nothing: is anything published?" if reason == "connected" else f"({reason})"
-        return _fail(f"no frame from {url} within {FIRST_FRAME_LIMIT_S:g} s {state}")
-    finally:
-        await _end(following)
-    view = watcher.view(time.monotonic())
+async def print_once(url: str, states: Stream) -> int:
+    """Print the first payload as plain text; 1 when none comes within the limit."""
+    async with states:
+        try:
+            async with asyncio.timeout(FIRST_FRAME_LIMIT_S):
+                async for state in states:
+                    if state.payload:
+                        break
+        except TimeoutError:
+            pass
+        view = view_of(url, states)  # before leaving: it tells how far we got
+    if view.market is None:
+        why = "is up but has sent nothing: is anything published?" if view.connected else f"({view.connection})"
+        return _fail(f"no frame from {url} within {FIRST_FRAME_LIMIT_S:g} s {why}")
     console = Console(width=120, color_system=None, highlight=False, force_terminal=False)
     console.print(render(view, console.width))
     return 0
 
 
-async def show(url: str) -> int:
-    """Keep the screen up to date until SIGINT or SIGTERM."""
-    watcher, stopping = Watcher(url), asyncio.Event()
+async def show(url: str, states: Stream) -> int:
+    """Keep the screen up to date until SIGINT or SIGTERM; 1 when the gateway wants us no more."""
+    stopping = asyncio.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(name, stopping.set)
-    following = asyncio.create_task(watcher.follow())
     console = Console(highlight=False)
-    try:
+    async with states:
         with Live(console=console, screen=True, auto_refresh=False) as live:
-            while not stopping.is_set() and not following.done():
-                view = watcher.view(time.monotonic())
+            while not stopping.is_set() and (view := view_of(url, states)).state != "closed":
                 live.update(render(view, console.width, console.height), refresh=True)
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(stopping.wait(), REFRESH_S)
-    finally:
-        await _end(following)
-    return 0
-
-
-async def _end(task: "asyncio.Task[NoReturn]") -> None:
-    """Cancel a task and wait for it; an error that ended it before is raised here."""
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+                    async with asyncio.timeout(REFRESH_S):
+                        await stopping.wait()
+        return 0 if stopping.is_set() else _fail(view.connection)
 
 
 def _fail(text: str, status: int = 1) -> int:
@@ -412,25 +257,35 @@ def _clock(ts_ms: float | None, wide: bool) -> Text:
 
 
 def _state_line(view: View, wide: bool) -> Text:
-    state = freshness(view.age_s, view.usual_gap_s)
-    note, style = BADGES[state]
+    badge = _badge(view)
+    note, style = BADGES[badge]
     line = Text("  ", no_wrap=True, overflow="ellipsis")
-    line.append(f" {state} ", style=style)
-    if view.age_s is not None:
-        line.append(f" last frame {_age(view.age_s)} ago" if wide else f" {_age(view.age_s)} ago")
+    line.append(f" {badge} ", style=style)
+    if view.levels is not None:
+        line.append(f" levels {_age(view.levels.age_s)} ago")
+        if wide and view.levels.usual_s is not None:
+            line.append(f", usually every {view.levels.usual_s:.2f} s")
+    if view.flow is not None:
+        line.append(f"  flow {_age(view.flow.age_s)} ago")
     if view.frames_per_s:
-        line.append(f", usually every {view.usual_gap_s:.2f} s" if wide else f" (usual {view.usual_gap_s:.2f} s)")
         line.append(f"  {view.frames_per_s:.1f} frames/s" if wide else f"  {view.frames_per_s:.1f}/s")
     if note:
-        line.append(f"  {note}", style="bold red" if state == "STALE" else "")
+        line.append(f"  {note}", style="" if badge == "WAITING" else "bold red")
     line.append(f"  {view.connection}", style="green" if view.connected else "bold red")
     line.append(f"  {view.url}", style="bright_black")
     return line
 
 
+def _badge(view: View) -> Badge:
+    if view.state in ("connecting", "closed"):
+        return "WAITING" if view.market is None else "OFFLINE"
+    words: dict[ConnectionState, Badge] = {"live": "LIVE", "late": "LATE"}
+    return words.get(view.state, "STALE")
+
+
 def _levels_table(view: View, market: Market, wide: bool, room: int) -> Table:
     """Highest price on top, the spot between the levels above and those below it."""
-    trusted = freshness(view.age_s, view.usual_gap_s) != "STALE"
+    trusted = view.state in ("live", "late")
     table = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0) if wide else 0, style="" if trusted else "dim")
     for name, justify in _columns(wide):
         table.add_column(name, justify=justify, no_wrap=True, header_style="bright_black")

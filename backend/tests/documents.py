@@ -38,7 +38,8 @@ class Document:
 
     def code(self, language: str = "") -> list[str]:
         """The code blocks of this language, as printed."""
-        return re.findall(rf"^```{language}\n(.*?)^```$", self.text, re.MULTILINE | re.DOTALL)
+        blocks = re.findall(r"^```(\w*)\n(.*?)^```$", self.text, re.MULTILINE | re.DOTALL)
+        return [code for each, code in blocks if each == language]
 
     def tables(self, heading: str) -> list[list[Row]]:
         """The tables between this heading and the next."""

@@ -5,34 +5,24 @@ import io
 import json
 import os
 import pty
-import random
 import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import datetime
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.http11 import Request, Response
 
-from src.watch import (
-    NEW_YORK,
-    PAUSE_CAP_S,
-    Cadence,
-    FlowTotals,
-    Market,
-    View,
-    Watcher,
-    freshness,
-    pause_s,
-    read_market,
-    render,
-    session_phase,
-)
+from src.client import ConnectionState, SectionFreshness, stream
+from src.watch import NEW_YORK, FlowTotals, Market, View, read_market, render, session_phase, view_of
+from tests.waiting import until
 
 BACKEND = Path(__file__).parents[1]
 COMMAND = [sys.executable, "-m", "src.watch"]
@@ -83,11 +73,12 @@ def payload() -> dict[str, Any]:
 def a_view(**changes: Any) -> View:
     seen = View(
         url=URL,
+        state="live",
         connection="connected",
         connected=True,
-        market=read_market(json.dumps(payload())),
-        age_s=0.1,
-        usual_gap_s=0.25,
+        market=read_market(payload()),
+        levels=SectionFreshness("live", 0.1, 0.25),
+        flow=SectionFreshness("live", 1.5, 0.25),
         frames_per_s=8.0,
     )
     return replace(seen, **changes)
@@ -100,7 +91,7 @@ def text_of(view: View, width: int = 120, height: int | None = None, *, colours:
 
 
 def test_a_frame_is_read() -> None:
-    market = read_market(json.dumps(payload()))
+    market = read_market(payload())
     assert (market.spot, market.bid, market.ask) == (6900.0, 6899.75, 6900.0)
     assert [row.p_break for row in market.levels] == [None, 0.345, None]
     assert market.flow == FlowTotals(2, 3000, 1000, 1_500_000.0, 250_000.0)
@@ -119,15 +110,9 @@ def test_a_frame_is_read() -> None:
 )
 @pytest.mark.parametrize("width", [40, 80, 120])
 def test_odd_frames_are_shown_as_far_as_they_go(frame: dict[str, Any], width: int) -> None:
-    shown = text_of(a_view(market=read_market(json.dumps(frame))), width)
+    shown = text_of(a_view(market=read_market(frame)), width)
     assert "LIVE" in shown
     assert "\x1b" not in shown
-
-
-@pytest.mark.parametrize("frame", ["", "[]", "null", '"text"', "{", b"\xff"])
-def test_what_is_no_json_object_is_refused(frame: str | bytes) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011  json's own error is one too
-        read_market(frame)
 
 
 def test_levels_stand_by_price_with_the_spot_between_them() -> None:
@@ -144,6 +129,8 @@ def test_levels_stand_by_price_with_the_spot_between_them() -> None:
         "bid 6,899.75",
         "09:43:47 New York",
         "first 15 minutes",
+        "levels 0.1 s ago, usually every 0.25 s",
+        "flow 1.5 s ago",
         "8.0 frames/s",
         "connected",
         "calls 3.0k",
@@ -170,7 +157,7 @@ def test_signals_differ_in_colour_too() -> None:
 
 @pytest.mark.parametrize("width", [80, 120])
 def test_nothing_in_the_table_is_cut_off(width: int) -> None:
-    market = read_market(json.dumps(payload()))
+    market = read_market(payload())
     longest = replace(market.levels[0], kind="USER_HOTZONE", barrier="ABSORPTION", confluence="CONSOLIDATION")
     shown = text_of(a_view(market=replace(market, levels=(replace(longest, confluence_count=12),))), width)
     assert "…" not in "".join(shown.splitlines()[2:])
@@ -179,7 +166,7 @@ def test_nothing_in_the_table_is_cut_off(width: int) -> None:
 def test_lines_fit_a_small_terminal_and_the_furthest_levels_give_way() -> None:
     many = payload()
     many["levels"]["levels"] = [level(f"L{index}", 6900.0 + index) for index in range(40)]
-    shown = text_of(a_view(market=read_market(json.dumps(many))), 80, 24).splitlines()
+    shown = text_of(a_view(market=read_market(many)), 80, 24).splitlines()
     assert len(shown) <= 24
     assert any(line.strip().startswith("L1 ") for line in shown)
     assert not any(line.strip().startswith("L39 ") for line in shown)
@@ -187,51 +174,25 @@ def test_lines_fit_a_small_terminal_and_the_furthest_levels_give_way() -> None:
 
 
 def test_before_the_first_frame_it_says_that_it_waits() -> None:
-    shown = text_of(View(url=URL, connection="connecting", connected=False))
+    shown = text_of(View(url=URL, state="connecting", connection="connecting", connected=False))
     assert "WAITING" in shown
     assert "waiting for the first frame" in shown
 
 
 @pytest.mark.parametrize(
-    ("age_s", "usual_gap_s", "expected"),
+    ("state", "badge", "trusted"),
     [
-        (None, 0.25, "WAITING"),
-        (0.2, 0.25, "LIVE"),
-        (0.8, 0.25, "LIVE"),
-        (1.0, 0.25, "LATE"),
-        (4.9, 0.25, "LATE"),
-        (5.1, 0.25, "STALE"),
-        (20.0, 10.0, "LIVE"),
-        (30.0, 10.0, "LATE"),
-        (101.0, 10.0, "STALE"),
+        ("live", "LIVE", True),
+        ("late", "LATE", True),
+        ("stale", "STALE", False),
+        ("connecting", "OFFLINE", False),
+        ("closed", "OFFLINE", False),
     ],
 )
-def test_freshness_is_judged_by_the_streams_own_cadence(age_s: float | None, usual_gap_s: float, expected: str) -> None:
-    assert freshness(age_s, usual_gap_s) == expected
-    assert f" {expected} " in text_of(a_view(age_s=age_s, usual_gap_s=usual_gap_s))
-
-
-def test_a_stale_screen_says_not_to_trade_on_it() -> None:
-    assert "do not trade on this" in text_of(a_view(age_s=60.0))
-    assert "do not trade on this" not in text_of(a_view())
-
-
-def test_the_usual_gap_of_frames_that_come_in_pairs_is_the_one_between_pairs() -> None:
-    cadence = Cadence()
-    for pair in range(20):
-        cadence.add(pair * 0.25)
-        cadence.add(pair * 0.25 + 0.005)
-    assert cadence.usual_gap_s() == pytest.approx(0.245)
-    assert cadence.frames_per_s(5.0) == pytest.approx(8.0, rel=0.1)
-
-
-def test_a_lost_connection_does_not_count_as_a_gap() -> None:
-    cadence = Cadence()
-    for second in (0.0, 1.0, 2.0):
-        cadence.add(second)
-    cadence.forget_last()
-    cadence.add(60.0)
-    assert cadence.usual_gap_s() == 1.0
+def test_a_screen_says_how_far_to_believe_it(state: ConnectionState, badge: str, trusted: bool) -> None:
+    shown = text_of(a_view(state=state))
+    assert f" {badge} " in shown
+    assert ("do not trade on this" in shown) is not trusted
 
 
 @pytest.mark.parametrize(
@@ -250,14 +211,6 @@ def test_a_lost_connection_does_not_count_as_a_gap() -> None:
 def test_the_phase_of_the_session_follows_new_york(wall: str, phase: str) -> None:
     moment = datetime.fromisoformat(wall).replace(tzinfo=NEW_YORK)
     assert session_phase(moment.timestamp() * 1000) == phase
-
-
-def test_pauses_jitter_over_their_whole_range_and_stop_growing() -> None:
-    rng = random.Random(1)
-    for attempt, bound in ((1, 0.5), (2, 1.0), (5, PAUSE_CAP_S), (10_000, PAUSE_CAP_S)):
-        pauses = [pause_s(attempt, rng) for _ in range(500)]
-        assert 0 <= min(pauses) < bound * 0.1
-        assert bound * 0.9 < max(pauses) <= bound
 
 
 @pytest.fixture
@@ -298,6 +251,7 @@ async def test_once_prints_one_plain_snapshot(gateway: Server) -> None:
         (["ws://127.0.0.1:1/ws/stream", "--once"], 1, "connection refused"),
         (["http://localhost:8000", "--once"], 2, "http://localhost:8000"),
         (["ws://127.0.0.1:1/ws/stream"], 2, "--once"),
+        (["ws://127.0.0.1:1/ws/stream", "--once", "--token-file", "missing"], 2, "missing"),
     ],
 )
 async def test_what_is_wrong_is_said_in_one_line(arguments: list[str], status: int, expected: str) -> None:
@@ -307,28 +261,20 @@ async def test_what_is_wrong_is_said_in_one_line(arguments: list[str], status: i
     assert stderr.count("\n") == 1
 
 
-async def test_it_comes_back_when_the_gateway_does() -> None:
-    viewers = 0
-
+async def test_a_gateway_that_has_left_is_offline_and_its_market_stays_on_the_screen() -> None:
     async def greet_and_leave(socket: ServerConnection) -> None:
-        nonlocal viewers
-        viewers += 1
-        frame = payload()
-        frame["levels"]["spy"]["spot"] = 6900.0 + viewers
-        await socket.send(json.dumps(frame))
-        if viewers == 1:
-            await socket.close(1001, "going away")
-        await socket.wait_closed()
+        await socket.send(json.dumps(payload()))
+        await socket.close(1001, "going away")
 
-    async with serve(greet_and_leave, "127.0.0.1", 0) as server:
-        watcher = Watcher(url_of(server), random.Random(1))
-        following = asyncio.create_task(watcher.follow())
-        while (market := watcher.view(0.0).market) is None or market.spot != 6902.0:
-            watcher.frame_came.clear()
-            await watcher.frame_came.wait()
-        following.cancel()
-        await asyncio.gather(following, return_exceptions=True)
-    assert viewers == 2
+    server = await serve(greet_and_leave, "127.0.0.1", 0)
+    url = url_of(server)
+    async with stream(url) as states:
+        await until(lambda: view_of(url, states).market, "the market")
+        server.close()
+        await until(lambda: "connection refused" in view_of(url, states).connection, "nobody is there any more")
+        shown = text_of(view_of(url, states), 200)
+    for words in (" OFFLINE ", "trying again", "PM_HIGH"):
+        assert words in shown
 
 
 async def test_leaving_closes_the_connection_as_normal() -> None:
@@ -345,27 +291,32 @@ async def test_leaving_closes_the_connection_as_normal() -> None:
 
 
 async def test_an_unreadable_frame_leaves_the_last_market_and_is_said() -> None:
-    second_sent = asyncio.Event()
-
     async def send_nonsense(socket: ServerConnection) -> None:
         await socket.send(json.dumps(payload()))
-        await second_sent.wait()
         await socket.send("nonsense")
         await socket.wait_closed()
 
-    async with serve(send_nonsense, "127.0.0.1", 0) as server:
-        watcher = Watcher(url_of(server))
-        following = asyncio.create_task(watcher.follow())
-        await watcher.frame_came.wait()
-        assert watcher.view(0.0).market is not None
-        watcher.frame_came.clear()
-        second_sent.set()
-        await watcher.frame_came.wait()
-        view = watcher.view(0.0)
-        following.cancel()
-        await asyncio.gather(following, return_exceptions=True)
+    async with serve(send_nonsense, "127.0.0.1", 0) as server, stream(url_of(server)) as states:
+        await until(lambda: states.state().garbage, "the nonsense")
+        view = view_of(url_of(server), states)
     assert isinstance(view.market, Market)
-    assert "not a JSON object" in view.connection
+    assert "connected; unreadable frames: 1" in view.connection
+
+
+async def test_a_token_is_read_from_its_file(tmp_path: Path) -> None:
+    def refuse_others(connection: ServerConnection, request: Request) -> Response | None:
+        known = request.headers.get("Authorization") == "Bearer secret"
+        return None if known else connection.respond(HTTPStatus.UNAUTHORIZED, "")
+
+    async def send_frame(socket: ServerConnection) -> None:
+        await socket.send(json.dumps(payload()))
+        await socket.wait_closed()
+
+    (tmp_path / "token").write_text("secret\n")
+    async with serve(send_frame, "127.0.0.1", 0, process_request=refuse_others) as server:
+        assert (await run(url_of(server), "--once", "--token-file", str(tmp_path / "token")))[0] == 0
+        status, _, stderr = await run(url_of(server), "--once")
+    assert (status, "refused: HTTP 401" in stderr) == (1, True)
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])

@@ -1,0 +1,290 @@
+"""One stream: a connection that comes back by itself, the newest payload, and how far to believe it.
+
+A task of its own receives and parses every frame, so that nothing waits in a socket: whoever iterates slowly gets the
+newest state at the next step, and never a queue of old ones. All that the task keeps is in one slot.
+"""
+
+import asyncio
+import contextlib
+import inspect
+import json
+import random
+import ssl
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Final, Literal, NoReturn, Self, cast
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import InvalidURI, WebSocketException
+from websockets.uri import parse_uri
+
+from src.client.closing import LONGEST_PAUSE_S, LOST, Closing, closing_of, pause_s
+from src.client.freshness import Cadence, FrameRate, Freshness
+from src.common.tasks import end
+from src.gateway.signals.contract import Payload
+
+ConnectionState = Literal["connecting", "live", "late", "stale", "closed"]
+Token = str | Callable[[], str | Awaitable[str]]
+
+OPEN_LIMIT_S: Final = 10.0
+CLOSE_LIMIT_S: Final = 1.0
+PING_EVERY_S = PONG_LIMIT_S = 5.0  # a dead line that says nothing is noticed within the sum of both
+LOOK_EVERY_S: Final = 0.25  # live turns into late without any news
+# The gateway accepts messages of 8 MiB of each subject (GATEWAY_MAX_MESSAGE) and merges them.
+MAX_FRAME_BYTES: Final = 64 << 20
+SECTIONS: Final = ("flow", "levels", "viewport")
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """All there is to know at one moment.
+
+    Attributes:
+        connection: `connecting`: no frame on this connection yet. `live`: the levels (the flow, where there are none)
+            come at their usual pace. `late`: they are due, or are only the last known state, which is what the first
+            frame of a connection brings. `stale`: nobody should trade on them. `closed`: for good.
+        payload: the newest, also while connecting; empty before the first. A section that did not change is the same
+            object as before. Do not change it: it is what the next frame is compared with.
+        freshness: ages, on this machine's clock.
+        garbage: frames that were left out because they hold no payload.
+        closing: why the last connection ended; None while none has.
+    """
+
+    connection: ConnectionState
+    payload: Payload
+    freshness: Freshness
+    garbage: int
+    closing: Closing | None
+
+
+def stream(url: str, token: Token | None = None, *, ssl: ssl.SSLContext | None = None) -> "Stream":
+    """The states of the gateway at `url`: each time something new came, and each time `connection` changed.
+
+    `async for state in stream(url)` connects, and leaves when the loop is left. `async with stream(url) as states`
+    leaves at a known moment, and lets a single `await anext(states)` be cancelled without losing anything. Either way
+    the iteration ends by itself only after a state that is `closed`.
+
+    Args:
+        url: such as `ws://localhost:8000/ws/stream`, or `wss://…`.
+        token: goes into the header `Authorization: Bearer …`; a function, plain or async, is asked before each attempt,
+            as tokens expire.
+        ssl: for `wss://` with certificates that the system does not know.
+
+    Raises:
+        ValueError: `url` is not the address of a WebSocket.
+    """
+    return Stream(url, token, ssl=ssl)
+
+
+class Stream:
+    """See `stream`. For one reader; `state()` may be called at any time besides."""
+
+    def __init__(self, url: str, token: Token | None = None, *, ssl: ssl.SSLContext | None = None) -> None:
+        self._url, self._token = url, token
+        self._ssl = ssl or True if _is_secure(url) else None
+        self._socket: ClientConnection | None = None
+        self._receiving: asyncio.Task[None] | None = None
+        self._news = asyncio.Event()
+        self._told: ConnectionState | None = None
+        self._connection_has_frame = False
+        self._is_closed = False
+        self._payload: Payload = {}
+        self._levels, self._flow, self._rate = Cadence(), Cadence(), FrameRate()
+        self._garbage = 0
+        self._closing: Closing | None = None
+
+    async def __aenter__(self) -> Self:
+        self._open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __aiter__(self) -> AsyncIterator[State]:
+        return self._left_when_dropped() if self._receiving is None else self
+
+    async def __anext__(self) -> State:
+        """The next news; may be cancelled.
+
+        Raises:
+            StopAsyncIteration: the stream is closed, and that has been told.
+        """
+        while True:
+            state = self.state()
+            if self._news.is_set() or state.connection != self._told:
+                self._news.clear()
+                self._told = state.connection
+                return state
+            if self._is_closed:
+                raise StopAsyncIteration
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_EVERY_S):
+                    await self._news.wait()
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether there is a connection, with or without a frame."""
+        return self._socket is not None
+
+    def state(self) -> State:
+        """What there is right now."""
+        if self._receiving is not None and self._receiving.done() and not self._receiving.cancelled():
+            self._receiving.result()  # a bug in the receiver is not taken for silence
+        now_s = clock_s()
+        freshness = Freshness(self._levels.at(now_s), self._flow.at(now_s), self._rate.at(now_s))
+        return State(self._connection(freshness), self._payload, freshness, self._garbage, self._closing)
+
+    async def aclose(self) -> None:
+        """Leave for good, within a second or so; idempotent."""
+        if not self._is_closed:
+            self._is_closed = True
+            self._news.set()
+        try:
+            if self._socket is not None:
+                await self._socket.close()
+        finally:
+            await end(self._receiving)
+
+    def _open(self) -> None:
+        assert self._receiving is None, "a stream is opened once"
+        if not self._is_closed:
+            self._receiving = asyncio.create_task(self._keep_connected(), name=f"stream {self._url}")
+
+    async def _left_when_dropped(self) -> AsyncIterator[State]:
+        """A generator, because the event loop closes those that a loop was left from."""
+        async with self:
+            async for state in self:
+                yield state
+
+    def _connection(self, freshness: Freshness) -> ConnectionState:
+        if self._is_closed:
+            return "closed"
+        section = freshness.levels or freshness.flow
+        return section.age if self._connection_has_frame and section else "connecting"
+
+    # -- connections -----------------------------------------------------------------------------------------------
+
+    async def _keep_connected(self) -> None:
+        failures = 0
+        while True:
+            began_s = clock_s()
+            closing = await self._one_connection()
+            if self._is_closed:
+                return
+            self._end_connection(closing)
+            if not closing.reconnect:
+                return
+            failures = 0 if clock_s() - began_s > LONGEST_PAUSE_S else failures
+            await asyncio.sleep(pause_s(failures, closing, random.random()))
+            failures += 1
+
+    def _end_connection(self, closing: Closing) -> None:
+        self._connection_has_frame = False
+        self._levels.interrupt()
+        self._flow.interrupt()
+        self._is_closed = not closing.reconnect
+        self._closing = closing
+        self._news.set()
+
+    async def _one_connection(self) -> Closing:
+        """From the attempt to the end."""
+        self._rate.begin(clock_s())
+        try:
+            headers = await self._headers()
+        except Exception as error:  # noqa: BLE001  it is the caller's function: whatever it raises may pass
+            return Closing(LOST, f"no token: {error}", True)
+        try:
+            async with connect(
+                self._url,
+                additional_headers=headers,
+                ssl=self._ssl,
+                proxy=None,
+                max_size=MAX_FRAME_BYTES,
+                open_timeout=OPEN_LIMIT_S,
+                close_timeout=CLOSE_LIMIT_S,
+                ping_interval=PING_EVERY_S,
+                ping_timeout=PONG_LIMIT_S,
+            ) as self._socket:
+                await self._receive(self._socket)
+        except (OSError, TimeoutError, WebSocketException) as error:
+            return closing_of(error)
+        finally:
+            self._socket = None
+
+    async def _headers(self) -> Mapping[str, str]:
+        token = self._token() if callable(self._token) else self._token
+        if inspect.isawaitable(token):
+            token = await token
+        return {} if token is None else {"Authorization": f"Bearer {token}"}
+
+    async def _receive(self, socket: ClientConnection) -> NoReturn:
+        """Until the connection ends.
+
+        Raises:
+            ConnectionClosed: it has.
+        """
+        try:
+            while True:
+                self._take(await socket.recv(), clock_s())
+        except asyncio.CancelledError:
+            await socket.close()  # left to itself, the library takes leave with 1011, an error
+            raise
+
+    # -- frames ----------------------------------------------------------------------------------------------------
+
+    def _take(self, frame: str | bytes, now_s: float) -> None:
+        before = self._payload
+        try:
+            self._payload = read_payload(frame, before)
+        except ValueError:
+            self._garbage += 1
+            return
+        self._rate.add(now_s)
+        first = not self._connection_has_frame
+        self._connection_has_frame = True
+        if any(self._payload.get(name) is not before.get(name) for name in ("levels", "viewport")):
+            self._levels.add(now_s, first=first)
+        if self._payload.get("flow") is not before.get("flow"):
+            self._flow.add(now_s, first=first)
+        self._news.set()
+
+
+def read_payload(frame: str | bytes, before: Payload) -> Payload:
+    """The payload of a frame, in which a section that equals the one in `before` is that very object.
+
+    Raises:
+        ValueError: the frame holds no payload.
+    """
+    try:
+        payload = json.loads(frame, parse_constant=_refuse) if isinstance(frame, str) else None
+    except RecursionError:
+        raise ValueError("the frame is nested too deep") from None
+    if not isinstance(payload, dict) or not all(isinstance(payload.get(name, {}), dict) for name in SECTIONS):
+        raise ValueError("the frame is no payload")
+    if "levels" in payload and not isinstance(payload["levels"].get("levels"), list):
+        raise ValueError("the frame's levels are no list")
+    unchanged = {name: before[name] for name in SECTIONS if name in payload and payload[name] == before.get(name)}
+    return cast(Payload, payload | unchanged)
+
+
+def clock_s() -> float:
+    """Seconds that only go forward, also while the machine sleeps where the system can tell."""
+    return time.monotonic() if _CLOCK is None else time.clock_gettime(_CLOCK)
+
+
+_CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", None)  # Linux; the usual clock stands still in a machine that sleeps
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is not strict JSON")
+
+
+def _is_secure(url: str) -> bool:
+    try:
+        return parse_uri(url).secure
+    except (InvalidURI, ValueError):
+        raise ValueError(f"{url!r} is not the address of a stream, such as ws://localhost:8000/ws/stream") from None

@@ -1,0 +1,115 @@
+"""How far a section can be believed, by its own cadence."""
+
+import re
+
+import pytest
+
+from src.client import closing, freshness
+from src.client.freshness import Age, Cadence, FrameRate
+from tests.documents import ROOT
+
+
+def cadence(*moments_s: float) -> Cadence:
+    """Changes at these moments, the first of them with a connection's first frame."""
+    made = Cadence()
+    for number, moment_s in enumerate(moments_s):
+        made.add(moment_s, first=number == 0)
+    return made
+
+
+def age_at(made: Cadence, now_s: float) -> Age | None:
+    seen = made.at(now_s)
+    return None if seen is None else seen.age
+
+
+@pytest.mark.parametrize(
+    ("gap_s", "silent_s", "expected"),
+    [
+        (0.25, 0.2, "live"),
+        (0.25, 0.85, "live"),
+        (0.25, 0.9, "late"),
+        (0.25, 2.45, "late"),
+        (0.25, 2.55, "stale"),
+        (10.0, 20.0, "live"),
+        (10.0, 25.5, "late"),
+        (10.0, 79.0, "late"),
+        (10.0, 80.5, "stale"),
+    ],
+)
+def test_a_section_is_judged_by_its_own_cadence(gap_s: float, silent_s: float, expected: Age) -> None:
+    made = cadence(*(number * gap_s for number in range(10)))
+    assert age_at(made, 9 * gap_s + silent_s) == expected
+
+
+def test_nothing_is_said_before_the_first_change() -> None:
+    assert Cadence().at(1.0) is None
+
+
+@pytest.mark.parametrize(("silent_s", "expected"), [(0.0, "late"), (2.0, "late"), (9.0, "stale")])
+def test_the_first_frame_of_a_connection_never_makes_it_live(silent_s: float, expected: Age) -> None:
+    assert age_at(cadence(0.0), silent_s) == expected
+
+
+def test_the_second_change_does() -> None:
+    assert age_at(cadence(0.0, 0.25), 0.25) == "live"
+
+
+def test_a_first_frame_that_brings_nothing_new_leaves_the_age_as_it_was() -> None:
+    made = cadence(0.0, 0.25, 0.5)
+    made.interrupt()
+    seen = made.at(1.0)
+    assert seen is not None
+    assert (seen.age, seen.age_s) == ("late", 0.5)
+
+
+def test_an_outage_does_not_count_as_a_gap() -> None:
+    made = cadence(0.0, 1.0, 2.0)
+    made.interrupt()
+    made.add(60.0, first=True)
+    made.add(61.0, first=False)
+    made.add(62.0, first=False)
+    seen = made.at(62.0)
+    assert seen is not None
+    assert seen.usual_s == 1.0
+
+
+def test_the_usual_gap_is_one_that_nine_of_ten_keep() -> None:
+    moments, moment = [0.0], 0.0
+    for number in range(40):
+        moment += 3.0 if number == 20 else 0.25
+        moments.append(moment)
+    seen = cadence(*moments).at(moment)
+    assert seen is not None
+    assert seen.usual_s == pytest.approx(0.25)
+
+
+def test_frames_are_counted_over_the_last_seconds() -> None:
+    rate = FrameRate()
+    rate.begin(0.0)
+    for number in range(20):
+        rate.add(number * 0.125)
+    assert rate.at(2.5) == pytest.approx(8.0)
+    assert rate.at(7.0) == pytest.approx(0.6)
+    assert rate.at(60.0) == 0.0
+
+
+def test_one_frame_at_once_is_no_rate_of_hundreds() -> None:
+    rate = FrameRate()
+    rate.begin(10.0)
+    rate.add(10.001)
+    assert rate.at(10.002) == 1.0
+
+
+def test_the_typescript_client_judges_by_the_same_numbers() -> None:
+    source = (ROOT / "client" / "src" / "freshness.ts").read_text()
+    written = re.findall(r"^const (\w+) = ([\d_.]+);", source, re.MULTILINE)
+    theirs = {
+        re.sub("_MS$", "_S", name): float(value) / (1000 if name.endswith("_MS") else 1) for name, value in written
+    }
+    assert theirs == {name: value for name, value in vars(freshness).items() if name.isupper()}
+
+
+def test_the_typescript_client_waits_as_long() -> None:
+    source = (ROOT / "client" / "src" / "stream.ts").read_text()
+    first, longest = re.findall(r"(?:firstPauseMs|longestPauseMs) = ([\d_]+)", source)
+    assert [float(first) / 1000, float(longest) / 1000] == [closing.FIRST_PAUSE_S, closing.LONGEST_PAUSE_S]
