@@ -10,8 +10,9 @@ import pytest
 
 from src.common.messages import MAX_DEPTH, REASONS
 from src.common.subjects import DURABLES, STREAMS
+from src.gateway.exporter import FAMILIES, WORKER_FAMILIES
 from src.gateway.goodbyes import CLOSINGS, REFUSALS
-from src.gateway.http_api import Health, Readiness, SubscriptionHealth, WorkerHealth
+from src.gateway.http_api import Health, Readiness, SubscriptionHealth, ViewersHealth, WorkerHealth
 from src.gateway.signals import intake
 from src.gateway.signals.contract import (
     LevelSignal,
@@ -68,7 +69,7 @@ def test_a_field_is_told_as_absent_when_it_may_be(shape: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "model", [Health, WorkerHealth, SubscriptionHealth, Readiness], ids=lambda model: model.__name__
+    "model", [Health, WorkerHealth, ViewersHealth, SubscriptionHealth, Readiness], ids=lambda model: model.__name__
 )
 def test_the_fields_of_the_answers_are_those_of_the_models(model: Any) -> None:
     written = fields(DOCUMENT.table(model.__name__))
@@ -195,6 +196,27 @@ def test_the_close_codes_are_the_codes() -> None:
 def test_the_refusals_are_the_codes() -> None:
     written = [(int(row["status"]), row["detail"]) for row in DOCUMENT.table("Refusals")]
     assert written == [(refusal.status, refusal.detail) for refusal in REFUSALS]
+
+
+def metrics_table() -> list[Row]:
+    rows = [
+        {
+            "metric": f"`{family.name}`",
+            "type": family.kind,
+            "labels": ", ".join(f"`{label}`" for label in family.labels),
+            "meaning": family.meaning,
+        }
+        for family in FAMILIES
+    ]
+    return rows + [
+        {"metric": f"`{name}`", "type": "gauge", "labels": "of all workers", "meaning": meaning}
+        for name, meaning, _ in WORKER_FAMILIES
+    ]
+
+
+def test_the_metrics_are_those_that_are_exported() -> None:
+    should_be = "\n".join(f"| {' | '.join(row.values())} |" for row in metrics_table())
+    assert DOCUMENT.table("Metrics") == metrics_table(), f"the rows should be:\n{should_be}"
 
 
 def test_a_member_that_is_told_is_there() -> None:

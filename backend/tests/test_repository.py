@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
+from src import gateway
+
 ROOT = Path(__file__).resolve().parents[2]
 BACKEND = ROOT / "backend"
 REQUIREMENTS = ["requirements.txt", "requirements-dev.txt", "requirements-uv.txt", "requirements-node.txt"]
@@ -63,6 +65,10 @@ def test_requirements_hold_the_versions_of_pyproject_and_no_other(name: str) -> 
 def test_every_chosen_version_is_installed_from_some_requirements_file() -> None:
     installed = dict(version for name in REQUIREMENTS for version in hashed_versions(name).items())
     assert chosen_versions().items() - installed.items() == set(), "`make lock`, or take it out of pyproject.toml"
+
+
+def test_the_gateway_tells_the_version_of_pyproject() -> None:
+    assert gateway.__version__ == pyproject()["project"]["version"]
 
 
 def test_the_service_installs_a_part_of_what_its_tests_install() -> None:

@@ -58,12 +58,16 @@ class Subscription:
 
     Attributes:
         received: messages that arrived, good and bad.
+        delivered: good ones that the callback took, older ones that were looked for at the start included.
+        repeated: those dropped because their sequence was not above the newest seen.
         rejected: bad messages, by reason.
         non_finite: bare NaN and Infinity tokens that were read as null.
         lag: messages that the consumer has yet to deliver (`num_pending`).
         unacknowledged: delivered and not acknowledged (`num_ack_pending`).
         rebinds: how often the consumer had to be made anew after the first time.
         last_message_s: when the newest message arrived, seconds since the epoch, or None.
+        published_s: when the stream took the message that the callback has in hand, by the server's clock, seconds
+            since the epoch; None between messages.
         trouble: why the subscription is not live, or None while it is.
     """
 
@@ -78,12 +82,15 @@ class Subscription:
     ) -> None:
         self.subject = subject
         self.received = 0
+        self.delivered = 0
+        self.repeated = 0
         self.rejected: Counter[str] = Counter()
         self.non_finite = 0
         self.lag = 0
         self.unacknowledged = 0
         self.rebinds = 0
         self.last_message_s: float | None = None
+        self.published_s: float | None = None
         self.trouble: str | None = "not bound yet"
         self._connection = connection
         self._callback = callback
@@ -265,13 +272,16 @@ class Subscription:
         seq = metadata.sequence.stream
         self.lag = metadata.num_pending
         if seq <= self._newest_seq:
+            self.repeated += 1
             return
         self._newest_seq = seq
         self.received += 1
         self.last_message_s = time.time()
+        self.published_s = metadata.timestamp.timestamp()
         try:
             await self._deliver(seq, message.data)
         finally:
+            self.published_s = None
             self._arrived.set()
 
     async def _deliver(self, seq: int, body: bytes) -> None:
@@ -282,6 +292,7 @@ class Subscription:
             self.non_finite += decoded.non_finite
             await self._callback(decoded.value)
             self._has_delivered = True
+            self.delivered += 1
         except BadMessage as bad:
             self._reject(seq, bad)
         except Exception:

@@ -1,6 +1,6 @@
 """The HTTP routes, and the stream for servers other than the gateway's own."""
 
-from importlib.metadata import PackageNotFoundError, version
+import time
 from typing import Annotated, Any, Final
 
 from fastapi import FastAPI, Request, Response, WebSocket, WebSocketDisconnect
@@ -8,6 +8,8 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from src.common.subscription import Subscription
+from src.gateway import __version__
+from src.gateway.exporter import CONTENT_TYPE, Exporter
 from src.gateway.goodbyes import NOT_UPGRADED
 from src.gateway.head_count import HeadCount
 from src.gateway.socket_broadcaster import SocketBroadcaster
@@ -35,6 +37,15 @@ class WorkerHealth(BaseModel):
     live: Annotated[int, Field(description="how many work")]
 
 
+class ViewersHealth(BaseModel):
+    """The viewers of the worker that answers."""
+
+    accepted: Annotated[int, Field(description="let in since the start")]
+    closed: Annotated[dict[str, int], Field(description="closed by the gateway since the start, by close code")]
+    behind: Annotated[int, Field(description="connected now and taking nothing")]
+    frames_skipped: Annotated[int, Field(description="frames that slow viewers were never sent since the start")]
+
+
 class Health(BaseModel):
     """The process that answers, its connection to NATS, and what it relays; with the viewers of all workers."""
 
@@ -45,6 +56,9 @@ class Health(BaseModel):
     nats_url: Annotated[str, Field(description="without user names, passwords and tokens")]
     connections: Annotated[int, Field(description="viewers connected now, to all workers")]
     workers: WorkerHealth
+    viewers: ViewersHealth
+    state_age_s: Annotated[dict[str, float], Field(description="since the message of each known section arrived")]
+    loop_lag_s: Annotated[float, Field(description="the latest that the event loop was in the last minute")]
     nats_connected: bool
     last_message_ts: Annotated[int | None, Field(description="arrival of the newest message of any subject, ms UTC")]
     consumer_lag: Annotated[int, Field(description="messages not delivered yet, all subjects")]
@@ -60,17 +74,21 @@ class Readiness(BaseModel):
     reasons: Annotated[list[str], Field(description="what is missing; empty when ready")]
 
 
-def make_app(broadcaster: SocketBroadcaster, head_count: HeadCount | None = None) -> FastAPI:
+def make_app(
+    broadcaster: SocketBroadcaster, head_count: HeadCount | None = None, exporter: Exporter | None = None
+) -> FastAPI:
     """The ASGI application around a broadcaster that somebody else starts and closes.
 
     Args:
         broadcaster: whose state and viewers the routes tell of.
         head_count: where the other workers report; by default there are none.
+        exporter: what `/metrics` says; by default of this process alone. There is none where the settings say so.
     """
     head_count = head_count or HeadCount()
+    exporter = exporter or Exporter(broadcaster, head_count)
     app = FastAPI(
         title="Spymaster Gateway",
-        version=_version(),
+        version=__version__,
         description=f"Live market state. The stream itself is a WebSocket at `{STREAM_PATH}`.",
         redoc_url=None,
         redirect_slashes=False,  # a redirect would go to whatever host the request named
@@ -98,6 +116,13 @@ def make_app(broadcaster: SocketBroadcaster, head_count: HeadCount | None = None
             return Response(status_code=204)
         return Response(newest.payload, media_type="application/json", headers={"Cache-Control": "no-store"})
 
+    async def metrics() -> Response:
+        """Counts and times of all workers, for Prometheus."""
+        return Response(await exporter.page(), media_type=CONTENT_TYPE)
+
+    if broadcaster.settings.metrics == "on":
+        app.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})(metrics)
+
     @app.get(STREAM_PATH, status_code=426, include_in_schema=False)
     async def not_upgraded() -> JSONResponse:
         headers = {"Upgrade": "websocket", "Connection": "Upgrade"}  # RFC 9110 §15.5.22
@@ -122,8 +147,8 @@ def make_app(broadcaster: SocketBroadcaster, head_count: HeadCount | None = None
 
 
 def _health(broadcaster: SocketBroadcaster, head_count: HeadCount) -> Health:
-    bus = broadcaster.bus
-    head_count.report(len(broadcaster.hub.peers))
+    bus, hub, metrics = broadcaster.bus, broadcaster.hub, broadcaster.metrics
+    head_count.report(len(hub.peers))
     workers = WorkerHealth(configured=head_count.configured, live=head_count.live)
     subscriptions = {one.subject: _subscription_health(one) for one in bus.subscriptions}
     arrivals = [one.last_message_ts for one in subscriptions.values() if one.last_message_ts is not None]
@@ -133,11 +158,19 @@ def _health(broadcaster: SocketBroadcaster, head_count: HeadCount) -> Health:
         nats_url=bus.url,
         connections=head_count.viewers,
         workers=workers,
+        viewers=ViewersHealth(
+            accepted=hub.joined,
+            closed={str(code): count for code, count in hub.closings.items()},
+            behind=hub.behind,
+            frames_skipped=hub.skipped,
+        ),
+        state_age_s={name: round(age_s, 3) for name, age_s in metrics.state_age_s(time.monotonic()).items()},
+        loop_lag_s=round(metrics.loop_lag.recent_max_s, 4),
         nats_connected=bus.is_connected,
         last_message_ts=max(arrivals, default=None),
         consumer_lag=sum(one.consumer_lag for one in subscriptions.values()),
         reconnects=bus.reconnects,
-        faults=dict(broadcaster.metrics.faults),
+        faults=dict(metrics.faults),
         subscriptions=subscriptions,
     )
 
@@ -164,10 +197,3 @@ def _missing(broadcaster: SocketBroadcaster) -> list[str]:
     if not bus.subscriptions:
         reasons.append("not subscribed yet")
     return reasons
-
-
-def _version() -> str:
-    try:
-        return version("spymaster-gateway")
-    except PackageNotFoundError:
-        return "0.1.0"

@@ -15,6 +15,7 @@ import functools
 import logging
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -25,10 +26,13 @@ from src.common import logs
 from src.common.bus import BusError
 from src.common.tasks import end, unless
 from src.gateway.delivery.stream_peer import PeerLimits, factory
+from src.gateway.exporter import Exporter
 from src.gateway.head_count import REPORT_INTERVAL_S, HeadCount
 from src.gateway.http_api import STREAM_PATH, make_app
 from src.gateway.http_connection import HttpConnection
+from src.gateway.metrics import LOOP_LAG_INTERVAL_S, LoopLag
 from src.gateway.settings import SettingError, Settings, overruled_variables, unknown_variables
+from src.gateway.siblings import Siblings
 from src.gateway.socket_broadcaster import SocketBroadcaster
 from src.gateway.workers import CannotStart, Signals, Supervisor
 
@@ -66,7 +70,7 @@ async def _run_alone(settings: Settings, listener: socket.socket) -> int:
     stop = _stop_event()
     _say(*_banner(settings))
     try:
-        await _relay(settings, listener, HeadCount(), stop, lambda: _say(SUBSCRIBED))
+        await _relay(settings, listener, HeadCount(), Siblings(), stop, lambda: _say(SUBSCRIBED))
     except (BusError, OSError) as error:
         return _give_up(error, 1)
     return 0
@@ -75,28 +79,41 @@ async def _run_alone(settings: Settings, listener: socket.socket) -> int:
 def _supervise(settings: Settings, reserved: socket.socket) -> int:
     """Run workers, each with a listening socket of its own beside `reserved`, which only keeps the port."""
     reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    head_count = HeadCount(settings.workers)
+    head_count, siblings = HeadCount(settings.workers), Siblings(settings.workers)
     # A durable belongs to one process.
-    work = functools.partial(_work, dataclasses.replace(settings, consumers="ephemeral"), reserved, head_count)
+    work = functools.partial(
+        _work, dataclasses.replace(settings, consumers="ephemeral"), reserved, head_count, siblings
+    )
     supervisor = Supervisor(work, head_count, Signals())
     _say(*_banner(settings))
-    return supervisor.run(lambda: _say(SUBSCRIBED))
+    with contextlib.closing(siblings):
+        return supervisor.run(lambda: _say(SUBSCRIBED))
 
 
 def _work(
-    settings: Settings, reserved: socket.socket, head_count: HeadCount, worker: int, on_serving: Callable[[], None]
+    settings: Settings,
+    reserved: socket.socket,
+    head_count: HeadCount,
+    siblings: Siblings,
+    worker: int,
+    on_serving: Callable[[], None],
 ) -> None:
     logs.configure(settings.log_format, settings.log_level, worker)
+    siblings.own = worker
     listener = _listener_beside(reserved)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_run_as_worker(settings, listener, head_count, on_serving))
+            runner.run(_run_as_worker(settings, listener, head_count, siblings, on_serving))
     except BusError as error:
         raise CannotStart(str(error)) from None
 
 
 async def _run_as_worker(
-    settings: Settings, listener: socket.socket, head_count: HeadCount, on_serving: Callable[[], None]
+    settings: Settings,
+    listener: socket.socket,
+    head_count: HeadCount,
+    siblings: Siblings,
+    on_serving: Callable[[], None],
 ) -> None:
     stop = asyncio.Event()
     # However often: who stops a whole group of processes reaches a worker itself and through its supervisor.
@@ -107,13 +124,14 @@ async def _run_as_worker(
         head_count.report(0)
         on_serving()
 
-    await _relay(settings, listener, head_count, stop, on_subscribed)
+    await _relay(settings, listener, head_count, siblings, stop, on_subscribed)
 
 
 async def _relay(
     settings: Settings,
     listener: socket.socket,
     head_count: HeadCount,
+    siblings: Siblings,
     stop: asyncio.Event,
     on_subscribed: Callable[[], None],
 ) -> None:
@@ -127,19 +145,26 @@ async def _relay(
         await unless(stop, broadcaster.start())
         if not stop.is_set():
             on_subscribed()
-            await _serve(broadcaster, listener, head_count, stop)
+            await _serve(broadcaster, listener, head_count, siblings, stop)
     finally:
         listener.close()
         await broadcaster.close()
 
 
 async def _serve(
-    broadcaster: SocketBroadcaster, listener: socket.socket, head_count: HeadCount, stop: asyncio.Event
+    broadcaster: SocketBroadcaster,
+    listener: socket.socket,
+    head_count: HeadCount,
+    siblings: Siblings,
+    stop: asyncio.Event,
 ) -> None:
     """Take viewers in until `stop`; then take no more in and let go of those that are here."""
     logger.info("listening on %s:%d", *listener.getsockname()[:2])
-    server = Server(_uvicorn_config(broadcaster, head_count))
+    exporter = Exporter(broadcaster, head_count, siblings)
+    server = Server(_uvicorn_config(broadcaster, head_count, exporter))
+    siblings.listen(exporter.own)
     reporting = asyncio.create_task(_report(broadcaster, head_count), name="head count")
+    watching = asyncio.create_task(_watch_loop(broadcaster.metrics.loop_lag), name="loop watch")
     serving = asyncio.create_task(server.serve(sockets=[listener]), name="http server")
     await unless(stop, asyncio.wait({serving}))
     logger.info("stopping; %d viewers are told to reconnect", len(broadcaster.hub.peers))
@@ -149,6 +174,8 @@ async def _serve(
     await asyncio.wait({serving}, timeout=STOP_LIMIT_S)
     failed = serving.done() and not stop.is_set()
     await end(serving)
+    siblings.deafen()
+    await end(watching)
     await end(reporting)
     if failed:
         serving.result()
@@ -158,6 +185,14 @@ async def _report(broadcaster: SocketBroadcaster, head_count: HeadCount) -> None
     while True:
         head_count.report(len(broadcaster.hub.peers))
         await asyncio.sleep(REPORT_INTERVAL_S if broadcaster.settings.workers > 1 else TICK_S)
+
+
+async def _watch_loop(lag: LoopLag) -> None:
+    """What else is due waits as long as this does."""
+    while True:
+        due_s = time.monotonic() + LOOP_LAG_INTERVAL_S
+        await asyncio.sleep(LOOP_LAG_INTERVAL_S)
+        lag.observe(time.monotonic() - due_s)
 
 
 class Server(uvicorn.Server):
@@ -184,7 +219,7 @@ class Server(uvicorn.Server):
                     await self._stopping.wait()
 
 
-def _uvicorn_config(broadcaster: SocketBroadcaster, head_count: HeadCount) -> uvicorn.Config:
+def _uvicorn_config(broadcaster: SocketBroadcaster, head_count: HeadCount, exporter: Exporter) -> uvicorn.Config:
     settings = broadcaster.settings
     limits = PeerLimits(
         stall_limit_s=settings.stall_limit_s,
@@ -193,7 +228,7 @@ def _uvicorn_config(broadcaster: SocketBroadcaster, head_count: HeadCount) -> uv
         max_incoming_bytes=settings.max_incoming_bytes,
     )
     return uvicorn.Config(
-        make_app(broadcaster, head_count),
+        make_app(broadcaster, head_count, exporter),
         http=HttpConnection,
         ws=factory(broadcaster.hub, STREAM_PATH, limits),  # type: ignore[arg-type]  # any callable that makes a protocol
         lifespan="off",

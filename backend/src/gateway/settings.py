@@ -33,6 +33,7 @@ class Settings:
     ping_interval_s: float = 20.0
     pong_timeout_s: float = 20.0
     max_incoming_bytes: int = 4096
+    metrics: str = "on"
     log_format: str = "text"
     log_level: str = "INFO"
 
@@ -204,6 +205,7 @@ VARIABLES: Final = (
         _integer(125, 1 << 20, " of bytes"),
         "the largest message that a viewer may send; beyond it is closed with 1009",
     ),
+    Variable(("GATEWAY_METRICS",), "metrics", _choice("on", "off"), "whether `/metrics` is there"),
     Variable(("GATEWAY_LOG_FORMAT",), "log_format", _choice(*logs.FORMATS), "the form of the lines on stderr"),
     Variable(("GATEWAY_LOG_LEVEL",), "log_level", _choice(*logs.LEVELS), "the least level of the lines on stderr"),
 )

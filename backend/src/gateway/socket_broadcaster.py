@@ -108,23 +108,28 @@ class SocketBroadcaster:
     # -- the data path ---------------------------------------------------------------------------------------------
 
     async def _on_level_signals(self, data: Mapping[str, Any]) -> None:
+        arrived_s = time.monotonic()
         normalized = self._normalize(data)
+        self.metrics.normalization.observe(time.monotonic() - arrived_s)
         self.metrics.faults.update(normalized.faults)
         self._state.levels, self._state.viewport = normalized.levels, normalized.viewport
-        await self.broadcast(self._build_payload())
+        self._note_arrival(arrived_s, levels=normalized.levels, viewport=normalized.viewport)
+        await self.broadcast(self._build_payload(), published_s=self._published_s(LEVELS_SIGNALS))
 
     async def _on_flow_snapshot(self, data: Any) -> None:
         self._state.flow = data
-        await self.broadcast(self._build_payload())
+        self._note_arrival(time.monotonic(), flow=data)
+        await self.broadcast(self._build_payload(), published_s=self._published_s(MARKET_FLOW))
 
     def _build_payload(self) -> dict[str, Any]:
         return self._state.payload()
 
-    async def broadcast(self, message: dict[str, Any]) -> None:
+    async def broadcast(self, message: dict[str, Any], *, published_s: float | None = None) -> None:
         """Serialize once, offer the frame to every viewer, and forget those that fail.
 
         Args:
             message: what JSON can say; a relayed section may be its bytes (`msgspec.Raw`).
+            published_s: when what is new in it was published, seconds since the epoch, where that is to be counted.
         """
         try:
             payload = msgspec.json.encode(message)
@@ -133,8 +138,22 @@ class SocketBroadcaster:
             logger.exception("a payload cannot be written as JSON; skipped")
             return
         self.metrics.payloads += 1
-        self.hub.publish(payload)
+        self.hub.publish(payload, published_s)
         await self._settle()
+
+    def _note_arrival(self, arrived_s: float, **sections: Any) -> None:
+        for section, content in sections.items():
+            if content is None:
+                self.metrics.arrived_s.pop(section, None)
+            else:
+                self.metrics.arrived_s[section] = arrived_s
+
+    def _published_s(self, subject: str) -> float | None:
+        """Of the message in hand; None for the first of a subscription, which may be of last week."""
+        for subscription in self._subscriptions:
+            if subscription.subject == subject:
+                return subscription.published_s
+        return None
 
     # -- viewers of any ASGI server --------------------------------------------------------------------------------
 

@@ -57,7 +57,7 @@ async def test_the_snapshot_is_the_payload_of_the_stream(
 def test_the_docs_name_every_route(shared_gateway: GatewayProcess) -> None:
     assert b"/openapi.json" in shared_gateway.get("/docs").body
     paths = shared_gateway.get("/openapi.json").json["paths"]
-    assert paths.keys() == {"/health", "/ready", "/snapshot"}
+    assert paths.keys() == {"/health", "/ready", "/snapshot", "/metrics"}
     assert paths["/ready"]["get"]["responses"].keys() == {"200", "503"}
     assert paths["/snapshot"]["get"]["responses"].keys() == {"200", "204"}
 
@@ -69,7 +69,7 @@ def test_an_unknown_path_is_a_short_json_404(shared_gateway: GatewayProcess, pat
     assert answer.json.keys() == {"detail"}
 
 
-@pytest.mark.parametrize("path", ["/health", "/ready", "/snapshot"])
+@pytest.mark.parametrize("path", ["/health", "/ready", "/snapshot", "/metrics"])
 def test_another_method_is_a_short_json_405(shared_gateway: GatewayProcess, path: str) -> None:
     answer = shared_gateway.get(path, "POST")
     assert (answer.status, answer.json.keys()) == (405, {"detail"})

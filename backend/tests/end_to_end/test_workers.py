@@ -52,7 +52,11 @@ def workers_of(gateway: GatewayProcess) -> list[int]:
 
 def worker_of(viewer: Viewer, gateway: GatewayProcess) -> int:
     """The process that holds the other end of a viewer's connection."""
-    port = viewer.socket.local_address[1]
+    return worker_at(viewer.socket.local_address[1], gateway)
+
+
+def worker_at(port: int, gateway: GatewayProcess) -> int:
+    """The process that holds the other end of the connection from this port."""
     ends = Path("/proc/net/tcp").read_text()
     (inode,) = re.findall(rf":{gateway.port:04X} \w+:{port:04X} 01 (?:\S+ +){{5}}(\d+)", ends)
     for pid in workers_of(gateway):

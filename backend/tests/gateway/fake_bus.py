@@ -21,6 +21,9 @@ class FakeSubscription:
     lag: int = 0
     last_message_s: float | None = None
     rebinds: int = 0
+    delivered: int = 0
+    repeated: int = 0
+    published_s: float | None = None
 
 
 class FakeBus:

@@ -65,8 +65,10 @@ class AsgiPeer:
         try:
             async with asyncio.timeout(self._stall_limit_s):
                 await self.websocket.send_text(wire)
+            missed, skipped = self._outbox.resume(self._hub.newest)
+            self._hub.skipped += skipped
             if self in self._hub.peers:
-                self._hub.ready(self, self._outbox.resume(self._hub.newest))
+                self._hub.ready(self, missed)
         except TimeoutError:
             self.close(STALLED)
         except Exception:  # noqa: BLE001 - each server raises its own when its viewer is gone

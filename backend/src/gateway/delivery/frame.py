@@ -41,6 +41,12 @@ class Frame:
         body = body.removesuffix(FLUSH_TAIL)
         return _header(TEXT_DEFLATED, len(body)) + body
 
+    @property
+    def compression_ratio(self) -> float | None:
+        """What compression leaves of the plain form; None while nobody has wanted the compressed one."""
+        made: bytes | None = self.__dict__.get("deflated")
+        return None if made is None else len(made) / len(self.plain)
+
     @cached_property
     def text(self) -> str:
         """The payload alone, for peers whose server does the framing."""

@@ -17,6 +17,7 @@ from typing import Any, Final, Protocol
 from src.common.tasks import end
 from src.gateway.delivery.frame import Frame
 from src.gateway.goodbyes import Closing
+from src.gateway.metrics import FAN_OUT_BOUNDS_S, LATENCY_BOUNDS_S, Histogram
 
 WATCH_INTERVAL_S: Final = 1.0
 
@@ -71,7 +72,11 @@ class Hub:
         peers: all that joined and did not leave.
         joined: how many ever joined.
         sent: frames times peers that were sent, in part at least.
+        sent_bytes: what those frames hold, each counted whole.
+        skipped: frames times peers that were never sent, counted when the peer is ready again, for a newer one.
         closings: goodbyes that the gateway said, by code.
+        fan_out: seconds that each fan-out took.
+        latency: seconds from the publication of each message to the end of the fan-out that told of it.
     """
 
     def __init__(self) -> None:
@@ -79,20 +84,37 @@ class Hub:
         self.peers: set[Peer] = set()
         self.joined = 0
         self.sent = 0
+        self.sent_bytes = 0
+        self.skipped = 0
         self.closings: Counter[int] = Counter()
+        self.fan_out = Histogram(FAN_OUT_BOUNDS_S)
+        self.latency = Histogram(LATENCY_BOUNDS_S)
         self._ready: dict[Form, dict[Send, Peer]] = {}
         self._next: Frame | None = None
+        self._published_s: list[float] = []  # of the messages that the next fan-out tells of, which empties it
         self._cost_s = 0.0
         self._done_at_s = float("-inf")
         self._closing: Closing | None = None
         self._empty = asyncio.Event()
         self._watch: asyncio.Task[None] | None = None
 
-    def publish(self, payload: bytes) -> None:
-        """Send `payload` to every ready peer, unless a newer one comes before its turn."""
+    def publish(self, payload: bytes, published_s: float | None = None) -> None:
+        """Send `payload` to every ready peer, unless a newer one comes before its turn.
+
+        Args:
+            payload: one complete JSON object, UTF-8.
+            published_s: when what is new in it was published, seconds since the epoch, where that is to be counted.
+        """
         if self._next is None:
             self._schedule_fan_out()
+        if published_s is not None:
+            self._published_s.append(published_s)
         self._next = Frame(payload, self.newest.number + 1 if self.newest else 1)
+
+    @property
+    def behind(self) -> int:
+        """How many peers take nothing now: their kernel is full, or they are on their way out."""
+        return len(self.peers) - sum(map(len, self._ready.values()))
 
     # -- what peers tell -------------------------------------------------------------------------------------------
 
@@ -138,6 +160,13 @@ class Hub:
         began_s = time.monotonic()
         self._send_newest()
         self._cost_s, self._done_at_s = time.monotonic() - began_s, loop.time()
+        self._observe()
+
+    def _observe(self) -> None:
+        self.fan_out.observe(self._cost_s)
+        published, self._published_s = self._published_s, []
+        for published_s in published:
+            self.latency.observe(time.time() - published_s)
 
     def _send_newest(self) -> None:
         frame, self._next = self._next, None
@@ -157,6 +186,7 @@ class Hub:
             if taken != whole:
                 peers[send].send_rest(wire, taken)
         self.sent += len(peers)
+        self.sent_bytes += whole * len(peers)
 
     # -- the life --------------------------------------------------------------------------------------------------
 

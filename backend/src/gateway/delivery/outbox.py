@@ -10,16 +10,11 @@ from src.gateway.delivery.frame import Frame
 
 
 class Outbox:
-    """Whether one peer is ready, and what it missed while it was not.
+    """Whether one peer is ready, and what it missed while it was not."""
 
-    Attributes:
-        skipped: frames that this peer was never sent because a newer one was there before it was ready.
-    """
-
-    __slots__ = ("_blocked_since_s", "_sent", "skipped")
+    __slots__ = ("_blocked_since_s", "_sent")
 
     def __init__(self) -> None:
-        self.skipped = 0
         self._sent: Frame | None = None
         self._blocked_since_s: float | None = None
 
@@ -38,13 +33,15 @@ class Outbox:
             self._sent = sent
             self._blocked_since_s = now_s
 
-    def resume(self, newest: Frame | None) -> Frame | None:
-        """The peer is ready: the newest frame if it has not been sent that, else None."""
+    def resume(self, newest: Frame | None) -> tuple[Frame | None, int]:
+        """The peer is ready: the newest frame if it has not been sent that, else None; and how many it skipped.
+
+        What it skipped was never sent, because a newer one was there before it was ready.
+        """
         sent, self._sent, self._blocked_since_s = self._sent, None, None
         if newest is None or newest is sent:
-            return None
-        self.skipped += newest.number - (sent.number if sent else 0) - 1
-        return newest
+            return None, 0
+        return newest, newest.number - (sent.number if sent else 0) - 1
 
     def progressed(self, now_s: float) -> None:
         """The peer took something, though it is not ready for more."""

@@ -166,7 +166,8 @@ class StreamPeer(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._transport.resume_reading()
         self._heard_s = self._clock()
-        missed = self._outbox.resume(self._hub.newest)
+        missed, skipped = self._outbox.resume(self._hub.newest)
+        self._hub.skipped += skipped
         if self._abort_at_s is None and self in self._hub.peers:
             self._hub.ready(self, missed)
 

@@ -1,6 +1,7 @@
 """Fan-out and its order, with peers that only remember."""
 
 import asyncio
+import time
 
 import pytest
 
@@ -56,7 +57,22 @@ async def test_every_peer_is_offered_the_same_frame() -> None:
     hub.publish(b"2")
     await end_of_turn()
     assert [peer.frames for peer in peers] == [[b"1", b"2"]] * 3
-    assert hub.sent == 6
+    assert (hub.sent, hub.sent_bytes, sum(hub.fan_out.counts)) == (6, 6, 2)
+
+
+async def test_the_latency_of_each_message_is_counted_when_its_fan_out_ends() -> None:
+    hub = Hub()
+    now_s = time.time()
+    hub.publish(b"1", published_s=now_s - 7.0)
+    hub.publish(b"2", published_s=now_s + 3600.0)
+    hub.publish(b"3")
+    assert sum(hub.latency.counts) == 0
+    await end_of_turn()
+    assert sum(hub.latency.counts) == 2, "the third has no time of publication"
+    assert 7.0 <= hub.latency.total < 60.0, "what seems to be of the future counts as 0"
+    hub.publish(b"4")
+    await end_of_turn()
+    assert sum(hub.latency.counts) == 2
 
 
 async def test_what_is_published_within_a_turn_is_one_frame() -> None:

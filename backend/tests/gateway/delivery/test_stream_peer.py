@@ -256,7 +256,8 @@ async def until_blocked(served: Served) -> StreamPeer:
 async def test_a_slow_viewer_skips_to_the_newest_frame(serve: Serve) -> None:
     served = await serve()
     deaf = await deaf_viewer(served.port)
-    peer = await until_blocked(served)
+    await until_blocked(served)
+    assert (served.hub.behind, served.hub.skipped) == (1, 0)
     for n in range(1000, 1100):
         served.hub.publish(b'{"n":%d}' % n)
         await asyncio.sleep(0)
@@ -264,7 +265,7 @@ async def test_a_slow_viewer_skips_to_the_newest_frame(serve: Serve) -> None:
     while not received.endswith(b'{"n":1099}'):
         received += await loop.sock_recv(deaf, 1 << 20)
     assert len(re.findall(rb'{"n":10\d\d}', received)) == 1
-    assert peer._outbox.skipped == 99
+    assert (served.hub.behind, served.hub.skipped) == (0, 99)
     deaf.close()
 
 
