@@ -28,7 +28,7 @@ $(shell [ "$$(cat $(READY) 2>/dev/null)" = '$(CURDIR)' ] && $(VENV)/bin/python -
 	|| rm -f $(READY))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types layers client watch run conformance bench lock clean
+.PHONY: help demo test check lint types layers contract described client watch run conformance bench lock clean
 
 help:
 	@echo 'make demo     the whole thing on this machine: NATS, gateway, simulated market; Ctrl-C stops it'
@@ -37,6 +37,7 @@ help:
 	@echo 'make watch    the running gateway as a table in this terminal'
 	@echo 'make run      the gateway alone, against NATS_URL (else nats://127.0.0.1:4222)'
 	@echo 'make check    style, format, types and layers'
+	@echo 'make contract the schema, the AsyncAPI document and the TypeScript types, from the Python types'
 	@echo 'make client   the TypeScript client, into client/dist'
 	@echo 'make conformance   the Autobahn suite against the WebSocket peer; takes long, needs a Python 2.7'
 	@echo 'make bench    what the gateway costs, beside other servers; six minutes, writes docs/benchmarks'
@@ -58,7 +59,7 @@ run: export NATS_URL ?= nats://127.0.0.1:4222
 run: $(READY)
 	@$(IN_BACKEND) exec $(PYTHON) -m src.gateway.main
 
-check: lint types layers client
+check: lint types layers described client
 
 lint: $(READY)
 	@$(IN_BACKEND) $(PYTHON) -m ruff check && $(PYTHON) -m ruff format --check
@@ -68,6 +69,18 @@ types: $(READY)
 
 layers: $(READY)
 	@$(IN_BACKEND) .venv/bin/lint-imports --no-logo
+
+# The types of the gateway as JSON Schema, AsyncAPI and TypeScript; `described` tells when those are out of date.
+contract: $(READY)
+	@$(IN_BACKEND) $(PYTHON) -m src.gateway.describe
+
+described: $(READY) client/node_modules/.asyncapi
+	@$(IN_BACKEND) $(PYTHON) -m src.gateway.describe --check
+
+# AsyncAPI's own parser takes seconds, so it looks at a document once.
+client/node_modules/.asyncapi: docs/contract/asyncapi.json client/checks/asyncapi.js client/node_modules/.ready
+	@cd client && node checks/asyncapi.js ../docs/contract/asyncapi.json
+	@touch $@
 
 client: client/dist/index.js
 

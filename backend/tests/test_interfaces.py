@@ -10,15 +10,15 @@ import pytest
 
 from src.common.messages import MAX_DEPTH, REASONS
 from src.common.subjects import DURABLES, STREAMS
+from src.gateway.descriptions.shapes import SHAPES
+from src.gateway.descriptions.shapes import fields as fields_of
 from src.gateway.exporter import FAMILIES, WORKER_FAMILIES
 from src.gateway.goodbyes import CLOSINGS, REFUSALS
 from src.gateway.http_api import Health, Readiness, SubscriptionHealth, ViewersHealth, WorkerHealth
-from src.gateway.signals import intake
 from src.gateway.signals.contract import (
+    EXACT,
     LevelSignal,
-    LevelsPayload,
     MlPredictions,
-    Payload,
     Retrieval,
     SpotSnapshot,
 )
@@ -26,7 +26,6 @@ from src.gateway.signals.normalize import DIRECTION, SIGNAL, normalize_levels
 from tests.documents import INTERFACES, Document, Row, code_words
 
 DOCUMENT = Document(INTERFACES)
-TYPED_DICTS = [Payload, LevelsPayload, SpotSnapshot, LevelSignal, MlPredictions, Retrieval]
 PLAIN = {str: "string", float: "float", int: "int", bool: "bool", types.NoneType: "null"}
 
 
@@ -48,7 +47,7 @@ def fields(table: list[Row]) -> dict[str, str]:
     return dict(zip(names, (row["type"] for row in table), strict=True))
 
 
-@pytest.mark.parametrize("shape", TYPED_DICTS, ids=lambda shape: shape.__name__)
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.__name__)
 def test_the_fields_of_the_payload_are_those_of_the_contract(shape: Any) -> None:
     assert is_typeddict(shape)
     written = fields(DOCUMENT.table(shape.__name__))
@@ -56,7 +55,15 @@ def test_the_fields_of_the_payload_are_those_of_the_contract(shape: Any) -> None
     assert list(written) == list(get_type_hints(shape))
 
 
-@pytest.mark.parametrize("shape", TYPED_DICTS, ids=lambda shape: shape.__name__)
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.__name__)
+def test_unit_and_range_of_a_field_are_those_of_the_contract(shape: Any) -> None:
+    told = [
+        row["meaning, unit, range"].removesuffix("; see [mapping](#mapping)") for row in DOCUMENT.table(shape.__name__)
+    ]
+    assert told == [str(field.meaning) for field in fields_of(shape)]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.__name__)
 def test_a_field_is_told_as_absent_when_it_may_be(shape: Any) -> None:
     hints = get_type_hints(shape, include_extras=True)
     may_be_absent = {name for name, hint in hints.items() if get_origin(hint) is NotRequired or not shape.__total__}
@@ -231,4 +238,4 @@ def test_a_member_that_is_told_is_there() -> None:
                 assert name.startswith("async def ") == (name in code and f"    {name}(" in code), member
 
 
-assert intake.EXACT == 2**53, "the document says 2^53"
+assert EXACT == 2**53, "the document says 2^53"

@@ -1,5 +1,7 @@
 /** What a close code means, and how long to wait before connecting again. All rules, no clock and no socket. */
 
+import { CLOSINGS } from "./contract.ts";
+
 /** Why a connection ended. */
 export interface Closing {
   /** The WebSocket close code; 1006 when the connection was lost, or could not be made. */
@@ -12,25 +14,20 @@ export interface Closing {
   readonly reconnect: boolean;
 }
 
-/** Code, meaning, whether to connect again. */
-type Goodbye = readonly [meaning: string, reconnect: boolean];
-
-const GOODBYES: Readonly<Record<number, Goodbye>> = {
+/** Codes of the protocol (RFC 6455 §7.4.1). After those that tell of a fault here, the same would happen again. */
+const OF_THE_PROTOCOL: typeof CLOSINGS = {
   1000: ["closed", true],
-  1001: ["the gateway is stopping", true],
   1002: ["a frame that broke the protocol", false],
-  1003: ["a kind of frame that the gateway does not take", false],
+  1003: ["a kind of frame that is not taken", false],
   1006: ["the connection was lost, or could not be made", true],
   1007: ["text that was not UTF-8", false],
   1008: ["not allowed", false],
   1009: ["a message that was too large", false],
-  4001: ["took nothing for too long", true],
-  4002: ["did not answer a ping", true],
 };
 
 /** The closing that a code and a reason stand for; a code that is not known is no reason to stay away. */
 export function closingOf(code: number, reason: string): Closing {
-  const [meaning, reconnect] = GOODBYES[code] ?? ["closed", true];
+  const [meaning, reconnect] = CLOSINGS[code] ?? OF_THE_PROTOCOL[code] ?? ["closed", true];
   return { code, reason, meaning, reconnect };
 }
 

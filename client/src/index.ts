@@ -1,3 +1,4 @@
+export { CLOSINGS } from "./contract.ts";
 export type * from "./contract.ts";
 export type { Age, SectionFreshness } from "./freshness.ts";
 export type { Closing } from "./goodbyes.ts";

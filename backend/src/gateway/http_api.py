@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from src.common.subscription import Subscription
 from src.gateway import __version__
+from src.gateway.descriptions.asyncapi import asyncapi
 from src.gateway.exporter import CONTENT_TYPE, Exporter
 from src.gateway.goodbyes import NOT_UPGRADED
 from src.gateway.head_count import HeadCount
@@ -123,6 +124,10 @@ def make_app(
     if broadcaster.settings.metrics == "on":
         app.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})(metrics)
 
+    @app.get("/asyncapi.json", include_in_schema=False)
+    async def stream_description() -> JSONResponse:
+        return JSONResponse(describe_stream())
+
     @app.get(STREAM_PATH, status_code=426, include_in_schema=False)
     async def not_upgraded() -> JSONResponse:
         headers = {"Upgrade": "websocket", "Connection": "Upgrade"}  # RFC 9110 §15.5.22
@@ -144,6 +149,11 @@ def make_app(
         return JSONResponse({"detail": f"nothing at {request.url.path}; see /docs"}, 404)
 
     return app
+
+
+def describe_stream() -> dict[str, Any]:
+    """The stream as an AsyncAPI document."""
+    return asyncapi(STREAM_PATH, __version__)
 
 
 def _health(broadcaster: SocketBroadcaster, head_count: HeadCount) -> Health:

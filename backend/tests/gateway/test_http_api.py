@@ -16,6 +16,7 @@ from src.gateway.http_api import STREAM_PATH, make_app
 from src.gateway.main import Server
 from src.gateway.settings import Settings
 from src.gateway.socket_broadcaster import SocketBroadcaster
+from tests.documents import ROOT
 from tests.gateway.fake_bus import FakeBus
 from tests.waiting import until
 
@@ -61,6 +62,11 @@ async def api() -> AsyncIterator[Api]:
         await broadcaster.close()
         server.should_exit = True
         await serving
+
+
+async def test_it_serves_the_description_of_its_stream_that_is_in_the_repository(api: Api) -> None:
+    written = (ROOT / "docs" / "contract" / "asyncapi.json").read_text()
+    assert await api.get("/asyncapi.json") == (200, json.loads(written))
 
 
 # -- health and readiness ----------------------------------------------------------------------------------------------

@@ -1,96 +1,160 @@
-"""What viewers receive: the payload's types, with unit, range and meaning beside each field.
+"""What viewers receive: the payload's types, with meaning, unit and range of each field.
 
-Strings that name a kind of something (`direction`, `signal`, …) list the values that the frontend knows. A value that
-Core invents is passed on as it is, so their type is `str`, and a viewer must expect others.
+This is the source: INTERFACES.md, the JSON Schema, the AsyncAPI document and the TypeScript types say what stands here
+(`src/gateway/descriptions`). The gateway guarantees the types. Ranges and names are Core's: it passes what Core sends.
 
-Prices are points of the underlying. Every number is finite; integers are exact in JavaScript (at most 2^53 in size).
+Prices are points of the underlying. Every number is finite; integers are exact in JavaScript.
 """
 
-from typing import Any, NotRequired, TypedDict
+from typing import Annotated, Any, Final, NamedTuple, NotRequired, TypedDict
+
+EXACT: Final = 2**53  # in JavaScript: the largest size of an integer in a frame, beside `flow` and `viewport`
+LAST_TS_MS: Final = 253_402_300_799_999  # the end of the year 9999
+
+
+class Meaning(NamedTuple):
+    """What a type cannot say of a field.
+
+    Attributes:
+        words: what it is.
+        unit: of a number that is not plain.
+        least: the smallest value, included; None when there is no bound.
+        most: the largest.
+        known: the names that the frontend knows. Core may invent others, which pass unchanged.
+    """
+
+    words: str
+    unit: str = ""
+    least: float | None = None
+    most: float | None = None
+    known: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """All of it in one line, as documents write it."""
+        known = [": " + ", ".join(self.known)] if self.known else []
+        bounds = [", " + self._range()] if (self.least, self.most) != (None, None) else []
+        unit = [f", in {self.unit}"] if self.unit else []
+        return "".join([self.words, *known, *unit, *bounds])
+
+    def _range(self) -> str:
+        least, most = (_in_words(bound) for bound in (self.least, self.most))
+        return f"{least} to {most}" if least and most else f"{least} or more" if least else f"{most} or less"
+
+
+def _in_words(bound: float | None) -> str | None:
+    return None if bound is None else str(bound) if isinstance(bound, int) else f"{bound:g}".replace("e+0", "e")
+
+
+POINTS: Final = "points"
+AS_CORE_HAS_IT: Final = "Core's unit"
 
 
 class SpotSnapshot(TypedDict):
-    """The underlying's price; null where Core had none."""
+    """A price, of the underlying or of the future; null where Core had none."""
 
-    spot: float | None  # last price
-    bid: float | None  # best bid
-    ask: float | None  # best ask
+    spot: Annotated[float | None, Meaning("last price", POINTS)]
+    bid: Annotated[float | None, Meaning("best bid", POINTS)]
+    ask: Annotated[float | None, Meaning("best ask", POINTS)]
 
 
 class Retrieval(TypedDict, total=False):
-    """What the nearest neighbours in trajectory shape did; empty, or what Core gave, with `feature_set`."""
+    """What the nearest neighbours in trajectory shape did: empty, or what Core gave, with `feature_set`."""
 
-    p_break: float  # 0..1, of a break, among the neighbours
-    similarity: float  # to the neighbours, in the 32-dimensional space of shapes
-    entropy: float  # of the neighbours' outcomes
-    n_neighbors: int  # sample size
-    feature_set: str  # "geometry_only": shape alone, no physics
+    p_break: Annotated[float, Meaning("probability of a break, among the neighbours", least=0, most=1)]
+    similarity: Annotated[float, Meaning("to the neighbours, in the 32-dimensional space of shapes")]
+    entropy: Annotated[float, Meaning("of the neighbours' outcomes")]
+    n_neighbors: Annotated[int, Meaning("how many neighbours: the sample size", least=0)]
+    feature_set: Annotated[
+        str, Meaning("by what they were found, by shape and without physics", known=("geometry_only",))
+    ]
 
 
 class MlPredictions(TypedDict):
     """Core's predictions for one level, from the viewport's target of the same id."""
 
-    p_tradeable_2: float  # 0..1, probability that the level is tradeable
-    p_break: float  # 0..1, of a break, given that it is tradeable
-    p_bounce: float  # 0..1, of a bounce, given that it is tradeable
-    strength_signed: float  # predicted strength, with its sign
-    strength_abs: float  # predicted strength, without
-    utility_score: float  # overall score for ranking
-    stage: str  # "stage_a" or "stage_b"
-    time_to_threshold: dict[str, Any]  # {"t1": {"60": float, "120": float}, "t2": …}, as Core has it
-    retrieval: Retrieval
+    p_tradeable_2: Annotated[float, Meaning("probability that the level is tradeable", least=0, most=1)]
+    p_break: Annotated[float, Meaning("probability of a break, given that it is tradeable", least=0, most=1)]
+    p_bounce: Annotated[float, Meaning("probability of a bounce, given that it is tradeable", least=0, most=1)]
+    strength_signed: Annotated[float, Meaning("predicted strength, with its sign")]
+    strength_abs: Annotated[float, Meaning("predicted strength, without its sign", least=0)]
+    utility_score: Annotated[float, Meaning("overall score, for ranking")]
+    stage: Annotated[str, Meaning("of the model", known=("stage_a", "stage_b"))]
+    time_to_threshold: Annotated[
+        dict[str, Any], Meaning('`{"t1": {"60": float, "120": float}, "t2": …}`, as Core has it')
+    ]
+    retrieval: Annotated[Retrieval, Meaning("the nearest neighbours in trajectory shape")]
 
 
 class LevelSignal(TypedDict):
     """One price level, as the frontend understands it."""
 
-    id: str  # unique in a payload unless Core repeats itself; "" when Core sent none
-    level_price: float
-    level_kind_name: str  # STRIKE, VWAP, SESSION_HIGH, …; "UNKNOWN"
-    direction: str  # UP (a resistance) or DOWN (a support)
-    distance: float  # points from spot
-    is_first_15m: bool  # 09:30 to 09:45 New York
-    barrier_state: str  # VACUUM, WALL, ABSORPTION, WEAK, NEUTRAL, …
-    barrier_delta_liq: float  # change of resting liquidity
-    barrier_replenishment_ratio: float  # 0..1e9
-    wall_ratio: float  # depth in the zone / baseline depth
-    tape_imbalance: float  # -1 (all sold) .. 1 (all bought)
-    tape_velocity: float  # signed, in Core's unit
-    tape_buy_vol: int  # volume bought near the level
-    tape_sell_vol: int  # volume sold near the level
-    sweep_detected: bool
-    gamma_exposure: float  # net gamma of dealers
-    fuel_effect: str  # AMPLIFY, DAMPEN, NEUTRAL
-    approach_velocity: float  # signed, in Core's unit
-    approach_bars: int  # bars that the approach took
-    approach_distance: float  # points that it covered
-    prior_touches: int  # 0 or more
-    bars_since_open: int  # whole minutes since 09:30 New York, 0 before, 869 at most
-    break_score_raw: float  # 0..100
-    break_score_smooth: float  # 0..100
-    signal: str  # BREAK, BOUNCE, NO_TRADE
-    confidence: str  # HIGH, MEDIUM, LOW
-    note: str | None  # for people
-    confluence_count: int  # key levels nearby
-    confluence_pressure: float  # 0..1, weighted
-    confluence_alignment: int  # -1 opposed, 0 neutral, 1 aligned
-    confluence_level: int  # 0..10
-    confluence_level_name: str  # ULTRA_PREMIUM, PREMIUM, STRONG, MODERATE, CONSOLIDATION; "UNDEFINED"
-    ml_predictions: NotRequired[MlPredictions]  # absent unless the viewport has a target of this id
+    id: Annotated[str, Meaning("names the level; unique in a payload unless Core repeats itself")]
+    level_price: Annotated[float, Meaning("its price", POINTS)]
+    level_kind_name: Annotated[
+        str, Meaning("what makes it a level", known=("STRIKE", "VWAP", "SESSION_HIGH", "UNKNOWN"))
+    ]
+    direction: Annotated[str, Meaning("a resistance or a support", known=("UP", "DOWN"))]
+    distance: Annotated[float, Meaning("from spot", POINTS)]
+    is_first_15m: Annotated[bool, Meaning("`ts` lies in 09:30:00.000 ≤ t < 09:45:00.000 New York")]
+    barrier_state: Annotated[
+        str, Meaning("of the resting orders", known=("VACUUM", "WALL", "ABSORPTION", "WEAK", "NEUTRAL"))
+    ]
+    barrier_delta_liq: Annotated[float, Meaning("change of resting liquidity", AS_CORE_HAS_IT)]
+    barrier_replenishment_ratio: Annotated[float, Meaning("of the resting orders", least=0)]
+    wall_ratio: Annotated[float, Meaning("depth in the zone / baseline depth")]
+    tape_imbalance: Annotated[float, Meaning("from all sold to all bought", least=-1, most=1)]
+    tape_velocity: Annotated[float, Meaning("of the tape, signed", AS_CORE_HAS_IT)]
+    tape_buy_vol: Annotated[int, Meaning("volume bought near the level", AS_CORE_HAS_IT)]
+    tape_sell_vol: Annotated[int, Meaning("volume sold near the level", AS_CORE_HAS_IT)]
+    sweep_detected: Annotated[bool, Meaning("one order took several prices")]
+    gamma_exposure: Annotated[float, Meaning("net gamma of dealers", AS_CORE_HAS_IT)]
+    fuel_effect: Annotated[str, Meaning("what dealers' hedging does to a move", known=("AMPLIFY", "DAMPEN", "NEUTRAL"))]
+    approach_velocity: Annotated[float, Meaning("of the approach, signed", AS_CORE_HAS_IT)]
+    approach_bars: Annotated[int, Meaning("how long the approach took", "bars", least=0)]
+    approach_distance: Annotated[float, Meaning("how far the approach went", POINTS)]
+    prior_touches: Annotated[int, Meaning("how often it was touched before", least=0)]
+    bars_since_open: Annotated[
+        int, Meaning("since 09:30 New York of the date of `ts`; 0 before", "whole minutes", least=0, most=869)
+    ]
+    break_score_raw: Annotated[float, Meaning("how much speaks for a break", least=0, most=100)]
+    break_score_smooth: Annotated[float, Meaning("the same, smoothed", least=0, most=100)]
+    signal: Annotated[str, Meaning("what is expected of it", known=("BREAK", "BOUNCE", "NO_TRADE"))]
+    confidence: Annotated[str, Meaning("in the signal", known=("HIGH", "MEDIUM", "LOW"))]
+    note: Annotated[str | None, Meaning("for people")]
+    confluence_count: Annotated[int, Meaning("key levels nearby", least=0)]
+    confluence_pressure: Annotated[float, Meaning("of the levels nearby, weighted", least=0, most=1)]
+    confluence_alignment: Annotated[int, Meaning("of the levels nearby: opposed, neutral or aligned", least=-1, most=1)]
+    confluence_level: Annotated[int, Meaning("rank of the confluence", least=0, most=10)]
+    confluence_level_name: Annotated[
+        str,
+        Meaning(
+            "the same in a word",
+            known=("ULTRA_PREMIUM", "PREMIUM", "STRONG", "MODERATE", "CONSOLIDATION", "UNDEFINED"),
+        ),
+    ]
+    ml_predictions: NotRequired[Annotated[MlPredictions, Meaning("the model's view of this level")]]
 
 
 class LevelsPayload(TypedDict):
-    """The section `levels`."""
+    """Section `levels`: the newest `levels.signals`, normalized."""
 
-    ts: int  # ms since 1970 UTC, Core's; may repeat and may jump back
-    spy: SpotSnapshot  # always; a copy of `es` when Core sent only that
-    es: NotRequired[SpotSnapshot]  # when Core sent it
-    levels: list[LevelSignal]  # in Core's order
+    ts: Annotated[int, Meaning("Core's time; may repeat and jump back", "ms since 1970 UTC", least=1, most=LAST_TS_MS)]
+    spy: Annotated[SpotSnapshot, Meaning("the underlying; a copy of `es` when Core sent only that")]
+    es: NotRequired[Annotated[SpotSnapshot, Meaning("the future, when Core sent it")]]
+    levels: Annotated[list[LevelSignal], Meaning("in Core's order; equal ids are kept")]
 
 
 class Payload(TypedDict):
-    """One frame. A section that was never seen is absent; `viewport` also when the newest levels came without one."""
+    """One frame: the whole state. A section that was never seen is absent, not null."""
 
-    flow: NotRequired[dict[str, Any]]  # option ticker → its volume, premium, greeks, …, as published
-    levels: NotRequired[LevelsPayload]
-    viewport: NotRequired[dict[str, Any]]  # as published; may hold integers beyond 2^53
+    flow: NotRequired[Annotated[dict[str, Any], Meaning("the newest `market.flow`, value for value")]]
+    levels: NotRequired[Annotated[LevelsPayload, Meaning("the newest `levels.signals`, normalized")]]
+    viewport: NotRequired[
+        Annotated[
+            dict[str, Any],
+            Meaning(
+                "that of the newest levels message, value for value: integers beyond 2^53 included, which JavaScript's "
+                "`JSON.parse` rounds"
+            ),
+        ]
+    ]

@@ -24,9 +24,9 @@ from src.common.messages import (
     is_object,
     parse_sections,
 )
+from src.gateway.signals.contract import EXACT
 
 LARGEST_DOUBLE: Final = 1.7976931348623157e308
-EXACT: Final = 2**53  # the largest integer up to which JavaScript has every one
 
 Finite = Annotated[float, Meta(ge=-LARGEST_DOUBLE, le=LARGEST_DOUBLE)]
 Count = Annotated[int, Meta(ge=-EXACT, le=EXACT)] | Annotated[float, Meta(ge=-float(EXACT), le=float(EXACT))]

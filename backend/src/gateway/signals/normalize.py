@@ -8,7 +8,14 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
-from src.gateway.signals.contract import LevelSignal, LevelsPayload, MlPredictions, Retrieval, SpotSnapshot
+from src.gateway.signals.contract import (
+    LAST_TS_MS,
+    LevelSignal,
+    LevelsPayload,
+    MlPredictions,
+    Retrieval,
+    SpotSnapshot,
+)
 from src.gateway.signals.intake import (
     Barrier,
     Faults,
@@ -30,7 +37,6 @@ from src.gateway.signals.intake import (
 from src.gateway.signals.session_clock import SessionContext, session_context
 
 WALL_BASELINE: Final = 5000.0  # depth that counts as a wall of ratio 1
-LAST_TS_MS: Final = 253_402_300_799_999  # the end of the year 9999
 
 # What is not in a table, already a frontend value or unknown to us, passes unchanged.
 DIRECTION: Final[dict[str | None, str]] = {"SUPPORT": "DOWN", "RESISTANCE": "UP", None: "UP"}

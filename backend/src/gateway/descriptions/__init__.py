@@ -1,0 +1,1 @@
+"""The stream described for machines, from `signals/contract.py` and `goodbyes.py`."""

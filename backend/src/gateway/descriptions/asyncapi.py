@@ -1,0 +1,64 @@
+"""The stream as an AsyncAPI 3 document."""
+
+from typing import Any
+
+from src.gateway.descriptions.json_schema import definitions
+from src.gateway.goodbyes import CLOSINGS
+from src.gateway.signals.contract import Payload
+
+
+def asyncapi(address: str, version: str) -> dict[str, Any]:
+    """The document.
+
+    Args:
+        address: the path of the stream.
+        version: of the gateway.
+    """
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "Spymaster Gateway",
+            "version": version,
+            "description": "Live market state. The first frame is the current state, which may be old; one follows "
+            "after each message of Core. Each is complete and replaces the one before it.",
+        },
+        "defaultContentType": "application/json",
+        "servers": {
+            "gateway": {
+                "host": "{host}",
+                "protocol": "ws",
+                "variables": {"host": {"default": "localhost:8000", "description": "host and port of the gateway"}},
+            }
+        },
+        "channels": {
+            "stream": {
+                "address": address,
+                "servers": [{"$ref": "#/servers/gateway"}],
+                "messages": {"payload": {"$ref": "#/components/messages/payload"}},
+                "bindings": {"ws": {"method": "GET", "bindingVersion": "0.1.0"}},
+                "x-close-codes": {
+                    str(closing.code): {"reason": closing.reason, "reconnect": closing.reconnect}
+                    for closing in CLOSINGS
+                },
+            }
+        },
+        "operations": {
+            "sendPayload": {
+                "action": "send",
+                "channel": {"$ref": "#/channels/stream"},
+                "summary": "What viewers send is read and dropped.",
+                "messages": [{"$ref": "#/channels/stream/messages/payload"}],
+            }
+        },
+        "components": {
+            "messages": {
+                "payload": {
+                    "name": "payload",
+                    "title": "A frame",
+                    "contentType": "application/json",
+                    "payload": {"$ref": f"#/components/schemas/{Payload.__name__}"},
+                }
+            },
+            "schemas": definitions("#/components/schemas"),
+        },
+    }

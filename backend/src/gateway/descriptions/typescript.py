@@ -1,0 +1,100 @@
+"""The payload and the goodbyes as TypeScript modules."""
+
+import json
+import re
+import types
+from typing import Any, Final, Union, get_args, get_origin, is_typeddict
+
+from src.gateway.descriptions.shapes import SHAPES, Field, fields, summary
+from src.gateway.goodbyes import CLOSINGS
+
+PLAIN: Final = {str: "string", float: "number", int: "number", bool: "boolean", types.NoneType: "null"}
+HEAD: Final = """\
+/** What the gateway sends. Written by `make contract` from the gateway's own types; a change here would be lost. */
+
+/** A name that the frontend knows, or one that Core has invented since. */
+export type Known<Name extends string> = Name | (string & {});
+"""
+
+
+MEANINGS_HEAD: Final = """\
+/** What each field of the payload means, for pages that show it. Written by `make contract`, like `contract.ts`. */
+
+export interface Meaning {
+  /** What it is, in words. */
+  readonly words: string;
+  /** Of a number that is not plain. */
+  readonly unit?: string;
+  /** The smallest value, included. */
+  readonly least?: number;
+  /** The largest. */
+  readonly most?: number;
+  /** The names that Core uses today; it may invent others. */
+  readonly known?: readonly string[];
+}
+"""
+
+
+def types_module() -> str:
+    """The source of `contract.ts`: types, and the close codes."""
+    return "\n".join([HEAD, *map(_interface, SHAPES), _closings()])
+
+
+def meanings_module() -> str:
+    """The source of `meanings.ts`: the same facts as values."""
+    names = ", ".join(sorted(shape.__name__ for shape in SHAPES))
+    imported = f'import type {{ {names} }} from "./contract.ts";\n'
+    return "\n".join([imported, MEANINGS_HEAD, *map(_meanings, SHAPES)])
+
+
+def _interface(shape: Any) -> str:
+    lines = [f"/** {summary(shape)} */", f"export interface {shape.__name__} {{"]
+    for field in fields(shape):
+        optional = "" if field.required else "?"
+        lines += [f"  /** {field.meaning} */", f"  {field.name}{optional}: {_kind_of(field)};"]
+    return "\n".join([*lines, "}", ""])
+
+
+def _meanings(shape: Any) -> str:
+    name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", shape.__name__).upper()
+    rows = [f"  {field.name}: {{ {_given(field)} }}," for field in fields(shape)]
+    head = f"export const {name}: Readonly<Record<keyof {shape.__name__}, Meaning>> = {{"
+    return "\n".join([f"/** {summary(shape)} */", head, *rows, "};", ""])
+
+
+def _given(field: Field) -> str:
+    given = {key: value for key, value in field.meaning._asdict().items() if value not in ("", None, ())}
+    return ", ".join(f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in given.items())
+
+
+def _kind_of(field: Field) -> str:
+    if field.meaning.known:
+        return f"Known<{' | '.join(map(json.dumps, field.meaning.known))}>"
+    return _kind(field.kind)
+
+
+def _kind(kind: Any) -> str:
+    if is_typeddict(kind):
+        return str(kind.__name__)
+    if get_origin(kind) is list:
+        return f"{_kind(get_args(kind)[0])}[]"
+    if get_origin(kind) is dict:
+        return "Record<string, unknown>"
+    if get_origin(kind) in (Union, types.UnionType):
+        return " | ".join(map(_kind, get_args(kind)))
+    return PLAIN[kind]
+
+
+def _closings() -> str:
+    rows = [
+        f"  {closing.code}: [{json.dumps(closing.reason)}, {json.dumps(closing.reconnect)}]," for closing in CLOSINGS
+    ]
+    return "\n".join(
+        [
+            "/** The gateway's own close codes: what each means, and whether connecting again makes sense. */",
+            "export const CLOSINGS: Readonly<Record<number, readonly [meaning: string, reconnect: boolean]>> = {",
+            *rows,
+            "};",
+            "",
+        ]
+    )
