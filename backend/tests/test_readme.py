@@ -195,7 +195,9 @@ def test_the_printed_start_is_what_the_gateway_says(
 
 def settings_table() -> list[dict[str, str]]:
     def shown(default: object) -> str:
-        return f"`{default:g}`" if isinstance(default, float) else f"`{default}`"
+        if default in ("", ()):
+            return "not set"
+        return f"`{default:g}`" if isinstance(default, float | bool) else f"`{default}`"
 
     return [
         {

@@ -146,4 +146,6 @@ export const CLOSINGS: Readonly<Record<number, readonly [meaning: string, reconn
   1001: ["the gateway is stopping; reconnect", true],
   4001: ["took nothing for too long; reconnect when the network allows", true],
   4002: ["did not answer a ping; reconnect", true],
+  4003: ["the token has expired; reconnect with a new one", true],
+  4004: ["the token is not accepted any more", false],
 };

@@ -23,6 +23,12 @@ class Refusal(NamedTuple):
     detail: str
     retry_after_s: int | None = None
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """What the answer says besides."""
+        headers = {} if self.retry_after_s is None else {"Retry-After": str(self.retry_after_s)}
+        return headers | ({"WWW-Authenticate": "Bearer"} if self.status == 401 else {})  # RFC 9110 §11.6.1
+
 
 class Closing(NamedTuple):
     """Why a viewer is let go.
@@ -45,10 +51,50 @@ BAD_UPGRADE: Final = Refusal(
 NO_STREAM: Final = Refusal(404, "no_stream", "no stream here; connect to /ws/stream")
 NOT_UPGRADED: Final = Refusal(426, "not_upgraded", "this is a WebSocket; connect to it with ws://")
 
-REFUSALS: Final = (BAD_REQUEST, BAD_UPGRADE, NO_STREAM, NOT_UPGRADED)
+ORIGIN_REFUSED: Final = Refusal(
+    403, "origin_refused", "a page of this origin may not connect; add the origin to GATEWAY_ALLOWED_ORIGINS"
+)
+TOKEN_MISSING: Final = Refusal(
+    401, "token_missing", "a token is needed: Authorization: Bearer TOKEN, or the subprotocols bearer, TOKEN"
+)
+TOKEN_BAD: Final = Refusal(401, "token_bad", "this token is not accepted; get another")
+TOKEN_EXPIRED_BEFORE: Final = Refusal(401, "token_expired", "this token has expired; get a new one")
+TOKEN_NOT_YET: Final = Refusal(401, "token_not_yet", "this token is not valid yet; compare the clocks")
+TOKEN_WRONG_CLAIMS: Final = Refusal(
+    401, "token_wrong_claims", "this token has no exp, or is of another audience or issuer; get one for this gateway"
+)
+TOKEN_KEY_UNKNOWN: Final = Refusal(
+    401, "token_key_unknown", "this token is signed with a key that is not in GATEWAY_JWKS; get a new one"
+)
+NO_KEYS: Final = Refusal(503, "no_keys", "tokens cannot be checked at present; try again", 5)
+FULL: Final = Refusal(503, "full", "as many viewers as GATEWAY_MAX_VIEWERS allows are connected; try again", 10)
+TOO_MANY_OF_ADDRESS: Final = Refusal(
+    429, "too_many_of_address", "too many viewers of this address; close one, or raise GATEWAY_MAX_VIEWERS_PER_ADDRESS"
+)
+TOO_FAST: Final = Refusal(503, "too_fast", "more handshakes than GATEWAY_MAX_HANDSHAKES a second; try again", 1)
+
+REFUSALS: Final = (
+    BAD_REQUEST,
+    BAD_UPGRADE,
+    NO_STREAM,
+    NOT_UPGRADED,
+    ORIGIN_REFUSED,
+    TOKEN_MISSING,
+    TOKEN_BAD,
+    TOKEN_EXPIRED_BEFORE,
+    TOKEN_NOT_YET,
+    TOKEN_WRONG_CLAIMS,
+    TOKEN_KEY_UNKNOWN,
+    NO_KEYS,
+    FULL,
+    TOO_MANY_OF_ADDRESS,
+    TOO_FAST,
+)
 
 GOING_AWAY: Final = Closing(1001, "the gateway is stopping; reconnect", True)
 STALLED: Final = Closing(4001, "took nothing for too long; reconnect when the network allows", True)
 NOT_RESPONDING: Final = Closing(4002, "did not answer a ping; reconnect", True)
+TOKEN_EXPIRED: Final = Closing(4003, "the token has expired; reconnect with a new one", True)
+TOKEN_WITHDRAWN: Final = Closing(4004, "the token is not accepted any more", False)
 
-CLOSINGS: Final = (GOING_AWAY, STALLED, NOT_RESPONDING)
+CLOSINGS: Final = (GOING_AWAY, STALLED, NOT_RESPONDING, TOKEN_EXPIRED, TOKEN_WITHDRAWN)

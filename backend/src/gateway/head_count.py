@@ -39,6 +39,10 @@ class HeadCount:
         self._cells[CELLS * self.own - 2] = viewers
         self._cells[CELLS * self.own - 1] = self._now_ms()
 
+    def count(self, viewers: int) -> None:
+        """Say how many viewers the own worker has, without waiting for the next report."""
+        self._cells[CELLS * self.own - 2] = viewers
+
     def clear(self, worker: int) -> None:
         """Forget a worker that has ended, and its viewers with it."""
         self._cells[CELLS * worker - 1] = 0
@@ -48,6 +52,11 @@ class HeadCount:
     def viewers(self) -> int:
         """Those of all workers; of the others as they last reported."""
         return sum(self._cells[0::CELLS])
+
+    @property
+    def others(self) -> int:
+        """Viewers of the other workers."""
+        return self.viewers - self._cells[CELLS * self.own - 2]
 
     @property
     def live(self) -> int:

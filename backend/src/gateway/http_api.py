@@ -3,19 +3,23 @@
 import time
 from typing import Annotated, Any, Final
 
-from fastapi import FastAPI, Request, Response, WebSocket, WebSocketDisconnect
+from fastapi import Depends, FastAPI, HTTPException, Request, Response, WebSocket, WebSocketDisconnect
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
+from starlette.requests import HTTPConnection
 
 from src.common.subscription import Subscription
 from src.gateway import __version__
+from src.gateway.admission.caller import Caller
+from src.gateway.admission.cors import Cors
 from src.gateway.descriptions.asyncapi import asyncapi
 from src.gateway.exporter import CONTENT_TYPE, Exporter
-from src.gateway.goodbyes import NOT_UPGRADED
+from src.gateway.goodbyes import NOT_UPGRADED, Refusal
 from src.gateway.head_count import HeadCount
 from src.gateway.socket_broadcaster import SocketBroadcaster
 
 STREAM_PATH: Final = "/ws/stream"
+PATHS_FOR_PAGES: Final = ("/health", "/ready", "/snapshot")
 
 
 class SubscriptionHealth(BaseModel):
@@ -64,6 +68,7 @@ class Health(BaseModel):
     last_message_ts: Annotated[int | None, Field(description="arrival of the newest message of any subject, ms UTC")]
     consumer_lag: Annotated[int, Field(description="messages not delivered yet, all subjects")]
     reconnects: Annotated[int, Field(description="connections to NATS after the first")]
+    refused: Annotated[dict[str, int], Field(description="requests refused since the start, by reason")]
     faults: Annotated[dict[str, int], Field(description="bad parts left out of good messages since the start")]
     subscriptions: Annotated[dict[str, SubscriptionHealth], Field(description="by subject")]
 
@@ -87,6 +92,7 @@ def make_app(
     """
     head_count = head_count or HeadCount()
     exporter = exporter or Exporter(broadcaster, head_count)
+    door = broadcaster.door
     app = FastAPI(
         title="Spymaster Gateway",
         version=__version__,
@@ -94,6 +100,13 @@ def make_app(
         redoc_url=None,
         redirect_slashes=False,  # a redirect would go to whatever host the request named
     )
+    app.add_middleware(Cors, origins=door.origins, paths=PATHS_FOR_PAGES)
+
+    async def may_read(request: Request) -> None:
+        """For each route that gives the state away."""
+        refusal = await door.may_read(_caller(request))
+        if refusal is not None:
+            raise HTTPException(refusal.status, refusal.detail, refusal.headers)
 
     @app.head("/health", include_in_schema=False)
     @app.get("/health")
@@ -109,7 +122,12 @@ def make_app(
         response.status_code = 503 if reasons else 200
         return Readiness(ready=not reasons, reasons=reasons)
 
-    @app.get("/snapshot", response_class=Response, responses={200: {"content": {"application/json": {}}}, 204: {}})
+    @app.get(
+        "/snapshot",
+        response_class=Response,
+        responses={200: {"content": {"application/json": {}}}, 204: {}, 401: {}},
+        dependencies=[Depends(may_read)],
+    )
     async def snapshot() -> Response:
         """The current payload, as the stream would send it first; 204 while there is none."""
         newest = broadcaster.hub.newest
@@ -131,18 +149,24 @@ def make_app(
     @app.get(STREAM_PATH, status_code=426, include_in_schema=False)
     async def not_upgraded() -> JSONResponse:
         headers = {"Upgrade": "websocket", "Connection": "Upgrade"}  # RFC 9110 §15.5.22
+        door.count(NOT_UPGRADED)
         return JSONResponse({"detail": NOT_UPGRADED.detail}, NOT_UPGRADED.status, headers)
 
     @app.websocket(STREAM_PATH)
     async def stream(websocket: WebSocket) -> None:
-        await broadcaster.connect(websocket)
+        entry = await door.enter_soon(_caller(websocket))
+        if isinstance(entry, Refusal):
+            await _deny(websocket, entry)
+            return
         try:
+            await broadcaster.connect(websocket, entry)
             while True:
                 await websocket.receive()
         except (WebSocketDisconnect, RuntimeError):  # RuntimeError: received again after the disconnect message
             pass
         finally:
             await broadcaster.disconnect(websocket)
+            entry.release()
 
     @app.exception_handler(404)
     async def not_found(request: Request, _error: Any) -> JSONResponse:
@@ -154,6 +178,19 @@ def make_app(
 def describe_stream() -> dict[str, Any]:
     """The stream as an AsyncAPI document."""
     return asyncapi(STREAM_PATH, __version__)
+
+
+def _caller(request: HTTPConnection) -> Caller:
+    address = request.client.host if request.client is not None else ""
+    return Caller(address, request.scope["query_string"].decode("latin-1"), request.headers.getlist)
+
+
+async def _deny(websocket: WebSocket, refusal: Refusal) -> None:
+    if "websocket.http.response" in websocket.scope.get("extensions", {}):
+        answer = JSONResponse({"detail": refusal.detail}, refusal.status, refusal.headers)
+        await websocket.send_denial_response(answer)
+    else:
+        await websocket.close()  # before it is accepted, that is a 403 (ASGI specification)
 
 
 def _health(broadcaster: SocketBroadcaster, head_count: HeadCount) -> Health:
@@ -180,6 +217,7 @@ def _health(broadcaster: SocketBroadcaster, head_count: HeadCount) -> Health:
         last_message_ts=max(arrivals, default=None),
         consumer_lag=sum(one.consumer_lag for one in subscriptions.values()),
         reconnects=bus.reconnects,
+        refused=dict(broadcaster.door.refused),
         faults=dict(metrics.faults),
         subscriptions=subscriptions,
     )
@@ -206,4 +244,6 @@ def _missing(broadcaster: SocketBroadcaster) -> list[str]:
     reasons += [f"{one.subject}: {one.trouble}" for one in bus.subscriptions if one.trouble is not None]
     if not bus.subscriptions:
         reasons.append("not subscribed yet")
+    if broadcaster.door.trouble is not None:
+        reasons.append(broadcaster.door.trouble)
     return reasons

@@ -6,6 +6,7 @@ import signal
 if __name__ == "__main__":  # the imports below take a second or two: a signal meanwhile is a stop like any other
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: os._exit(0))
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # until somebody is there who reads files anew
 
 import asyncio
 import contextlib
@@ -16,7 +17,9 @@ import logging
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Final
 
 import uvicorn
@@ -25,6 +28,7 @@ import uvloop
 from src.common import logs
 from src.common.bus import BusError
 from src.common.tasks import end, unless
+from src.gateway.admission.door import Door
 from src.gateway.delivery.stream_peer import PeerLimits, factory
 from src.gateway.exporter import Exporter
 from src.gateway.head_count import REPORT_INTERVAL_S, HeadCount
@@ -45,6 +49,16 @@ TICK_S: Final = 1.0
 SUBSCRIBED: Final = "✅ Gateway subscribed to NATS subjects"
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What is made before there are workers, and inherited by each."""
+
+    settings: Settings
+    head_count: HeadCount
+    siblings: Siblings
+    door: Door
+
+
 def main() -> int:
     """Run the gateway until a signal; the exit status is 0 after one, 1 where it cannot run, 2 for a wrong setting."""
     logs.configure("text", "INFO")
@@ -53,6 +67,8 @@ def main() -> int:
         logs.configure(settings.log_format, settings.log_level)
         if settings.workers > 1 and sys.platform != "linux":
             raise SettingError(f"GATEWAY_WORKERS={settings.workers} is not accepted: above 1 needs Linux")
+        head_count = HeadCount(settings.workers)
+        door = Door(settings, head_count)
         listener = _listener(settings)
     except SettingError as error:
         return _give_up(error, 2)
@@ -60,110 +76,94 @@ def main() -> int:
         return _give_up(error, 1)
     for line in unknown_variables(os.environ) + overruled_variables(settings, os.environ):
         logger.warning(line)
+    if settings.auth == "none" and not ip_address(listener.getsockname()[0]).is_loopback:
+        logger.warning("anybody who reaches %s may connect: set GATEWAY_AUTH, or leave it to a proxy", settings.host)
+    parts = Parts(settings, head_count, Siblings(settings.workers), door)
     if settings.workers > 1:
-        return _supervise(settings, listener)
+        return _supervise(parts, listener)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_run_alone(settings, listener))
+        return runner.run(_run_alone(parts, listener))
 
 
-async def _run_alone(settings: Settings, listener: socket.socket) -> int:
+async def _run_alone(parts: Parts, listener: socket.socket) -> int:
     stop = _stop_event()
-    _say(*_banner(settings))
+    _say(*_banner(parts.settings))
     try:
-        await _relay(settings, listener, HeadCount(), Siblings(), stop, lambda: _say(SUBSCRIBED))
+        await _relay(parts, listener, stop, lambda: _say(SUBSCRIBED))
     except (BusError, OSError) as error:
         return _give_up(error, 1)
     return 0
 
 
-def _supervise(settings: Settings, reserved: socket.socket) -> int:
+def _supervise(parts: Parts, reserved: socket.socket) -> int:
     """Run workers, each with a listening socket of its own beside `reserved`, which only keeps the port."""
     reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    head_count, siblings = HeadCount(settings.workers), Siblings(settings.workers)
     # A durable belongs to one process.
-    work = functools.partial(
-        _work, dataclasses.replace(settings, consumers="ephemeral"), reserved, head_count, siblings
-    )
-    supervisor = Supervisor(work, head_count, Signals())
-    _say(*_banner(settings))
-    with contextlib.closing(siblings):
+    of_worker = dataclasses.replace(parts, settings=dataclasses.replace(parts.settings, consumers="ephemeral"))
+    work = functools.partial(_work, of_worker, reserved)
+    supervisor = Supervisor(work, parts.head_count, Signals(), functools.partial(reread, [parts.door.reread]))
+    _say(*_banner(parts.settings))
+    with contextlib.closing(parts.siblings):
         return supervisor.run(lambda: _say(SUBSCRIBED))
 
 
-def _work(
-    settings: Settings,
-    reserved: socket.socket,
-    head_count: HeadCount,
-    siblings: Siblings,
-    worker: int,
-    on_serving: Callable[[], None],
-) -> None:
-    logs.configure(settings.log_format, settings.log_level, worker)
-    siblings.own = worker
+def _work(parts: Parts, reserved: socket.socket, worker: int, on_serving: Callable[[], None]) -> None:
+    logs.configure(parts.settings.log_format, parts.settings.log_level, worker)
+    parts.siblings.own = worker
     listener = _listener_beside(reserved)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_run_as_worker(settings, listener, head_count, siblings, on_serving))
+            runner.run(_run_as_worker(parts, listener, on_serving))
     except BusError as error:
         raise CannotStart(str(error)) from None
 
 
-async def _run_as_worker(
-    settings: Settings,
-    listener: socket.socket,
-    head_count: HeadCount,
-    siblings: Siblings,
-    on_serving: Callable[[], None],
-) -> None:
+async def _run_as_worker(parts: Parts, listener: socket.socket, on_serving: Callable[[], None]) -> None:
     stop = asyncio.Event()
     # However often: who stops a whole group of processes reaches a worker itself and through its supervisor.
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
 
     def on_subscribed() -> None:
         listener.listen(BACKLOG)
-        head_count.report(0)
+        parts.head_count.report(0)
         on_serving()
 
-    await _relay(settings, listener, head_count, siblings, stop, on_subscribed)
+    await _relay(parts, listener, stop, on_subscribed)
 
 
-async def _relay(
-    settings: Settings,
-    listener: socket.socket,
-    head_count: HeadCount,
-    siblings: Siblings,
-    stop: asyncio.Event,
-    on_subscribed: Callable[[], None],
-) -> None:
+async def _relay(parts: Parts, listener: socket.socket, stop: asyncio.Event, on_subscribed: Callable[[], None]) -> None:
     """The gateway in one process, until `stop`.
 
     Raises:
         BusError: it cannot subscribe.
     """
-    broadcaster = SocketBroadcaster(settings=settings)
+    broadcaster = SocketBroadcaster(settings=parts.settings, door=parts.door)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reread, [parts.door.reread])
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
     try:
         await unless(stop, broadcaster.start())
         if not stop.is_set():
             on_subscribed()
-            await _serve(broadcaster, listener, head_count, siblings, stop)
+            await _serve(broadcaster, parts, listener, stop)
     finally:
         listener.close()
         await broadcaster.close()
 
 
-async def _serve(
-    broadcaster: SocketBroadcaster,
-    listener: socket.socket,
-    head_count: HeadCount,
-    siblings: Siblings,
-    stop: asyncio.Event,
-) -> None:
+def reread(files: Iterable[Callable[[], None]]) -> None:
+    """SIGHUP: read anew what may change while the gateway runs. Each keeps what it has where it finds a fault."""
+    logger.info("SIGHUP: reading files anew")
+    for read in files:
+        read()
+
+
+async def _serve(broadcaster: SocketBroadcaster, parts: Parts, listener: socket.socket, stop: asyncio.Event) -> None:
     """Take viewers in until `stop`; then take no more in and let go of those that are here."""
     logger.info("listening on %s:%d", *listener.getsockname()[:2])
-    exporter = Exporter(broadcaster, head_count, siblings)
-    server = Server(_uvicorn_config(broadcaster, head_count, exporter))
-    siblings.listen(exporter.own)
-    reporting = asyncio.create_task(_report(broadcaster, head_count), name="head count")
+    exporter = Exporter(broadcaster, parts.head_count, parts.siblings)
+    server = Server(_uvicorn_config(broadcaster, parts.head_count, exporter))
+    parts.siblings.listen(exporter.own)
+    reporting = asyncio.create_task(_report(broadcaster, parts.head_count), name="head count")
     watching = asyncio.create_task(_watch_loop(broadcaster.metrics.loop_lag), name="loop watch")
     serving = asyncio.create_task(server.serve(sockets=[listener]), name="http server")
     await unless(stop, asyncio.wait({serving}))
@@ -174,7 +174,7 @@ async def _serve(
     await asyncio.wait({serving}, timeout=STOP_LIMIT_S)
     failed = serving.done() and not stop.is_set()
     await end(serving)
-    siblings.deafen()
+    parts.siblings.deafen()
     await end(watching)
     await end(reporting)
     if failed:
@@ -230,7 +230,7 @@ def _uvicorn_config(broadcaster: SocketBroadcaster, head_count: HeadCount, expor
     return uvicorn.Config(
         make_app(broadcaster, head_count, exporter),
         http=HttpConnection,
-        ws=factory(broadcaster.hub, STREAM_PATH, limits),  # type: ignore[arg-type]  # any callable that makes a protocol
+        ws=factory(broadcaster.hub, STREAM_PATH, limits, broadcaster.door),  # type: ignore[arg-type]  # makes a protocol
         lifespan="off",
         log_config=None,
         access_log=False,

@@ -2,8 +2,10 @@
 
 import difflib
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
@@ -11,6 +13,10 @@ from src.common import logs
 from src.common.bus import CONNECT_TIMEOUT_S, DEFAULT_NATS_URL, MAX_MESSAGE_BYTES
 
 N = TypeVar("N", int, float)
+
+# An origin as browsers write it (RFC 6454 §6.2), or with `*.` before its host name.
+ORIGIN: Final = re.compile(r"([a-z][a-z0-9+.-]*)://((?:\*\.)?[a-z0-9_-][a-z0-9_.-]*|\[[0-9a-f:.]+\])(?::(\d{1,5}))?")
+DEFAULT_PORTS: Final = (("http", "80"), ("https", "443"))
 
 
 class SettingError(ValueError):
@@ -34,6 +40,18 @@ class Settings:
     pong_timeout_s: float = 20.0
     max_incoming_bytes: int = 4096
     metrics: str = "on"
+    allowed_origins: tuple[str, ...] = ()
+    auth: str = "none"
+    auth_query: bool = False
+    tokens_file: str = ""
+    jwt_secret_file: str = ""
+    jwks: str = ""
+    jwt_audience: str = ""
+    jwt_issuer: str = ""
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+    max_viewers: int = 20_000
+    max_viewers_of_address: int = 0
+    max_handshakes: int = 5_000
     log_format: str = "text"
     log_level: str = "INFO"
 
@@ -50,7 +68,9 @@ class Settings:
                 if text := environment.get(name, "").strip():
                     values[variable.field] = _parsed(name, text, variable)
                     break
-        return cls(**values)
+        settings = cls(**values)
+        _check_auth(settings, "auth" in values)
+        return settings
 
 
 class Accepted(NamedTuple):
@@ -82,19 +102,41 @@ def unknown_variables(environment: Mapping[str, str]) -> list[str]:
 
 def overruled_variables(settings: Settings, environment: Mapping[str, str]) -> list[str]:
     """A line for each variable that was set and that another setting leaves without effect."""
+    lines = []
     if settings.workers > 1 and settings.consumers == "durable" and environment.get("GATEWAY_CONSUMERS", "").strip():
-        return [
+        lines.append(
             f"GATEWAY_CONSUMERS=durable has no effect: GATEWAY_WORKERS={settings.workers}, and a durable is for one"
-        ]
-    return []
+        )
+    for variable in VARIABLES:
+        of_auth = AUTH_OF.get(variable.field, settings.auth)
+        if of_auth != settings.auth and environment.get(variable.names[0], "").strip():
+            lines.append(f"{variable.names[0]} has no effect: GATEWAY_AUTH={settings.auth}")
+    return lines
 
 
 def _parsed(name: str, text: str, variable: Variable) -> Any:
     try:
         return variable.accepted.read(text)
     except ValueError:
-        shown = logs.redacted(text) if variable.field == "nats_url" else text
+        shown = logs.redacted(text) if variable.field in ("nats_url", "jwks") else text
         raise SettingError(f"{name}={shown!r} is not accepted: {variable.accepted.words}") from None
+
+
+def _check_auth(settings: Settings, chosen: bool) -> None:
+    """What is meant to keep strangers out must not be without effect unnoticed.
+
+    Raises:
+        SettingError: the parts do not fit together; the text says which is missing.
+    """
+    fields = {field for field in AUTH_OF if getattr(settings, field)}
+    names = {variable.field: variable.names[0] for variable in VARIABLES}
+    if fields and not chosen:
+        field = min(fields)
+        raise SettingError(f"{names[field]} is set and GATEWAY_AUTH is not: set GATEWAY_AUTH={AUTH_OF[field]}, or none")
+    if settings.auth == "token" and not settings.tokens_file:
+        raise SettingError("GATEWAY_AUTH=token needs GATEWAY_TOKENS_FILE")
+    if settings.auth == "jwt" and bool(settings.jwt_secret_file) == bool(settings.jwks):
+        raise SettingError("GATEWAY_AUTH=jwt needs GATEWAY_JWT_SECRET_FILE or GATEWAY_JWKS, and not both")
 
 
 def _integer(low: int, high: int, unit: str = "") -> Accepted:
@@ -109,6 +151,10 @@ def _number(low: float, high: float, unit: str) -> Accepted:
         return _within(float(text), low, high)
 
     return Accepted(f"a number {unit} from {low:g} to {high:g}", read)
+
+
+def _limit(high: int, unit: str) -> Accepted:
+    return Accepted(f"a whole number{unit} from 1 to {high}, or 0 for no limit", _integer(0, high).read)
 
 
 def _choice(*words: str) -> Accepted:
@@ -141,6 +187,51 @@ def _host(text: str) -> str:
         raise ValueError(text)
     return text
 
+
+def _flag(text: str) -> bool:
+    return bool(_within(int(text), 0, 1))
+
+
+def _any_text(text: str) -> str:
+    return text
+
+
+def _origins(text: str) -> tuple[str, ...]:
+    return tuple(_origin(one.strip().lower()) for one in text.split(","))
+
+
+def _origin(text: str) -> str:
+    origin = ORIGIN.fullmatch(text)
+    if origin is None:
+        raise ValueError(text)
+    scheme, host, port = origin.groups()
+    if port is None or (scheme, port) in DEFAULT_PORTS:
+        return f"{scheme}://{host}"
+    return f"{scheme}://{host}:{_within(int(port), 1, 65535)}"
+
+
+def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    return tuple(ip_network(one.strip()) for one in text.split(","))
+
+
+def _key_set(text: str) -> str:
+    """A path, or an address without a login, which would be shown where it is logged."""
+    if "://" in text:
+        url = urlsplit(text)
+        if url.scheme not in ("http", "https") or not url.hostname or "@" in url.netloc:
+            raise ValueError(text)
+        _within(url.port or 443, 1, 65535)
+    return text
+
+
+# What is of use with one kind of GATEWAY_AUTH only.
+AUTH_OF: Final = {
+    "tokens_file": "token",
+    "jwt_secret_file": "jwt",
+    "jwks": "jwt",
+    "jwt_audience": "jwt",
+    "jwt_issuer": "jwt",
+}
 
 VARIABLES: Final = (
     Variable(
@@ -206,6 +297,78 @@ VARIABLES: Final = (
         "the largest message that a viewer may send; beyond it is closed with 1009",
     ),
     Variable(("GATEWAY_METRICS",), "metrics", _choice("on", "off"), "whether `/metrics` is there"),
+    Variable(
+        ("GATEWAY_ALLOWED_ORIGINS",),
+        "allowed_origins",
+        Accepted("https://host, https://host:port or https://*.host, or several separated by commas", _origins),
+        "the pages that may connect; where it is not set, those of the gateway's own address and of localhost",
+    ),
+    Variable(
+        ("GATEWAY_AUTH",),
+        "auth",
+        _choice("none", "token", "jwt"),
+        "what a viewer has to bring: nothing, one of `GATEWAY_TOKENS_FILE`, or a JSON Web Token",
+    ),
+    Variable(
+        ("GATEWAY_AUTH_QUERY",),
+        "auth_query",
+        Accepted("0 or 1", _flag),
+        "1 accepts a token also as `?token=`, which proxies and browsers may keep in logs and histories",
+    ),
+    Variable(
+        ("GATEWAY_TOKENS_FILE",),
+        "tokens_file",
+        Accepted("the path of a file", _any_text),
+        "the tokens, one a line, with a name after it where wanted, `#` for comments; read anew at SIGHUP",
+    ),
+    Variable(
+        ("GATEWAY_JWT_SECRET_FILE",),
+        "jwt_secret_file",
+        Accepted("the path of a file", _any_text),
+        "the secret of HS256, 32 bytes at least; read anew at SIGHUP",
+    ),
+    Variable(
+        ("GATEWAY_JWKS",),
+        "jwks",
+        Accepted("the path of a file, or http://host/path or https://host/path without a user", _key_set),
+        "the JWK set with the public keys of RS256 and ES256; read anew at SIGHUP, from an address every 5 minutes too",
+    ),
+    Variable(
+        ("GATEWAY_JWT_AUDIENCE",),
+        "jwt_audience",
+        Accepted("a text", _any_text),
+        "what `aud` must be or have; where it is not set, `aud` is not looked at",
+    ),
+    Variable(
+        ("GATEWAY_JWT_ISSUER",),
+        "jwt_issuer",
+        Accepted("a text", _any_text),
+        "what `iss` must be; where it is not set, `iss` is not looked at",
+    ),
+    Variable(
+        ("GATEWAY_TRUSTED_PROXIES",),
+        "trusted_proxies",
+        Accepted("an address or network such as 10.0.0.0/8, or several separated by commas", _networks),
+        "the proxies before the gateway; from them, and nobody else, `X-Forwarded-For` says who connects",
+    ),
+    Variable(
+        ("GATEWAY_MAX_VIEWERS",),
+        "max_viewers",
+        _limit(1_000_000, ""),
+        "how many viewers may be connected, to all workers; the next is refused with 503",
+    ),
+    Variable(
+        ("GATEWAY_MAX_VIEWERS_PER_ADDRESS",),
+        "max_viewers_of_address",
+        _limit(1_000_000, ""),
+        "how many of them of one address, in each worker; the next is refused with 429",
+    ),
+    Variable(
+        ("GATEWAY_MAX_HANDSHAKES",),
+        "max_handshakes",
+        _limit(1_000_000, " a second"),
+        "how many viewers may try to connect, in each worker; more are refused with 503",
+    ),
     Variable(("GATEWAY_LOG_FORMAT",), "log_format", _choice(*logs.FORMATS), "the form of the lines on stderr"),
     Variable(("GATEWAY_LOG_LEVEL",), "log_level", _choice(*logs.LEVELS), "the least level of the lines on stderr"),
 )

@@ -8,7 +8,6 @@ behind them are the pure functions of `signals/`.
 """
 
 import asyncio
-import contextlib
 import logging
 import os
 import time
@@ -22,6 +21,7 @@ from src.common.bus import NATSBus
 from src.common.messages import decode_value
 from src.common.subjects import DURABLES, LEVELS_SIGNALS, MARKET_FLOW
 from src.common.subscription import Subscription
+from src.gateway.admission.door import Door, Entry
 from src.gateway.delivery.asgi_peer import AsgiPeer
 from src.gateway.delivery.hub import Hub
 from src.gateway.goodbyes import GOING_AWAY
@@ -59,6 +59,7 @@ class SocketBroadcaster:
         *,
         settings: Settings | None = None,
         hub: Hub | None = None,
+        door: Door | None = None,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         """
@@ -66,11 +67,13 @@ class SocketBroadcaster:
             bus: where messages come from; by default one made from `settings`.
             settings: by default those of the environment.
             hub: where viewers of the gateway's own port join.
+            door: which they pass first; by default one for the settings.
             now_ms: the gateway's clock, ms UTC, for messages that bring no time of their own.
         """
         self.settings = settings or Settings.from_environment(os.environ)
         self.bus = bus or make_bus(self.settings)
         self.hub = hub or Hub()
+        self.door = door or Door(self.settings)
         self.metrics = Metrics()
         self._now_ms = now_ms
         self._state = LatestState()
@@ -88,6 +91,7 @@ class SocketBroadcaster:
         """
         async with self._lock:
             self.hub.open()
+            await self.door.open()
             await self.bus.connect()
             for subject, callback in ((LEVELS_SIGNALS, self._on_level_signals), (MARKET_FLOW, self._on_flow_snapshot)):
                 durable_name = DURABLES[subject] if self.settings.consumers == "durable" else None
@@ -105,6 +109,7 @@ class SocketBroadcaster:
             await self.say_goodbye()
             self._subscriptions.clear()
             await self.bus.close()
+            await self.door.close()
 
     # -- the data path ---------------------------------------------------------------------------------------------
 
@@ -163,11 +168,19 @@ class SocketBroadcaster:
         """Every viewer: the WebSocket itself where `connect` was given one, else the gateway's own peer."""
         return [peer.websocket if isinstance(peer, AsgiPeer) else peer for peer in self.hub.peers]
 
-    async def connect(self, websocket: WebSocket) -> None:
-        """Accept the viewer and send it the current payload, if there is one, before any later one."""
-        await websocket.accept()
+    async def connect(self, websocket: WebSocket, entry: Entry | None = None) -> None:
+        """Accept the viewer and send it the current payload, if there is one, before any later one.
+
+        Args:
+            websocket: not accepted yet.
+            entry: what the door gave it, and takes back; without one nobody is asked.
+        """
+        if entry is not None and entry.subprotocol is not None:
+            await websocket.accept(subprotocol=entry.subprotocol)
+        else:
+            await websocket.accept()
         await asyncio.sleep(0)  # a payload of this very turn of the loop is fanned out first
-        peer = AsgiPeer(websocket, self.hub, self.settings.stall_limit_s)
+        peer = AsgiPeer(websocket, self.hub, self.settings.stall_limit_s, entry)
         self._asgi_peers.append(peer)
         self.hub.join(peer)
         await peer.settle(SETTLE_LIMIT_S)
@@ -182,9 +195,7 @@ class SocketBroadcaster:
     async def _settle(self) -> None:
         """Let plain ASGI WebSockets take the frame. The gateway's own peers took it or not: nothing waits for them."""
         if self._asgi_peers:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(SETTLE_LIMIT_S):
-                    await self.hub.idle.wait()
+            await asyncio.sleep(0)  # the fan-out runs at the end of this turn, unless it gathers
             await asyncio.gather(*(peer.settle(SETTLE_LIMIT_S) for peer in self._asgi_peers))
             self._forget_gone_peers()
 

@@ -26,7 +26,7 @@ STOP_LIMIT_S: Final = 5.0  # for workers to say goodbye; then they are killed
 READY: Final = b"\0"
 SAYING_BYTES: Final = 4096  # one line that tells why a worker cannot start
 STOPS: Final = (signal.SIGTERM, signal.SIGINT)
-SIGNALS: Final = (*STOPS, signal.SIGCHLD)
+SIGNALS: Final = (*STOPS, signal.SIGCHLD, signal.SIGHUP)
 PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 
 Work = Callable[[int, Callable[[], None]], None]
@@ -38,14 +38,16 @@ class CannotStart(Exception):
 
 
 class Signals:
-    """SIGTERM, SIGINT and SIGCHLD as something to `select`, from when it is made to the end of the process.
+    """SIGTERM, SIGINT, SIGCHLD and SIGHUP as something to `select`, from when it is made to the end of the process.
 
     Attributes:
         stops: how often the process was asked to stop.
+        hangups: how often it was asked to read files anew.
     """
 
     def __init__(self) -> None:
         self.stops = 0
+        self.hangups = 0
         self._arriving, self._bell = socket.socketpair()
         for end in (self._arriving, self._bell):
             end.setblocking(False)
@@ -59,7 +61,9 @@ class Signals:
     def take(self) -> None:
         """Count what has arrived."""
         with contextlib.suppress(BlockingIOError):
-            self.stops += sum(number in STOPS for number in self._arriving.recv(4096))
+            arrived = self._arriving.recv(4096)
+            self.stops += sum(number in STOPS for number in arrived)
+            self.hangups += arrived.count(signal.SIGHUP)
 
     def leave(self) -> None:
         """In a new process: take none of them."""
@@ -139,16 +143,21 @@ class Worker:
 class Supervisor:
     """Owns the workers from their first fork to their end."""
 
-    def __init__(self, work: Work, head_count: HeadCount, signals: Signals) -> None:
+    def __init__(
+        self, work: Work, head_count: HeadCount, signals: Signals, on_hangup: Callable[[], None] = lambda: None
+    ) -> None:
         """
         Args:
             work: see there; what it raises before it serves is told by the supervisor alone.
             head_count: as many workers as this one is for; those that end are cleared there.
             signals: those that tell it of workers that end, and to stop.
+            on_hangup: called at SIGHUP, before the workers are told: those that start later inherit what it changes.
         """
         self._work = work
         self._head_count = head_count
         self._signals = signals
+        self._on_hangup = on_hangup
+        self._hangups_passed_on = 0
         self._workers = [Worker(number) for number in range(1, head_count.configured + 1)]
 
     def run(self, on_serving: Callable[[], None]) -> int:
@@ -223,8 +232,17 @@ class Supervisor:
         saying = {worker.saying: worker for worker in self._workers if worker.saying is not None}
         readable, _, _ = select.select([self._signals.fileno(), *saying], [], [], timeout_s)
         self._signals.take()
+        self._pass_on_hangups()
         for descriptor in saying.keys() & set(readable):
             saying[descriptor].hear()
+
+    def _pass_on_hangups(self) -> None:
+        if self._hangups_passed_on == self._signals.hangups:
+            return
+        self._hangups_passed_on = self._signals.hangups
+        self._on_hangup()
+        for worker in self._workers:
+            worker.send(signal.SIGHUP)
 
     def _reaped(self) -> list[tuple[Worker, str]]:
         """The workers that ended since the last call, each with how."""
@@ -267,7 +285,7 @@ class Supervisor:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         for other in self._workers:
             other.hang_up()
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {*SIGNALS} - {signal.SIGHUP})  # which its work takes when it can
 
 
 def _die_with(supervisor_pid: int) -> None:

@@ -123,11 +123,11 @@ class GatewayProcess:
     def stderr(self) -> str:
         return (self._folder / "stderr").read_text()
 
-    def get(self, path: str, method: str = "GET") -> Answer:
+    def get(self, path: str, method: str = "GET", headers: Mapping[str, str] = MappingProxyType({})) -> Answer:
         """One HTTP request on a connection of its own."""
         connection = http.client.HTTPConnection(HOST, self.port, timeout=LIMIT_S)
         try:
-            connection.request(method, path)
+            connection.request(method, path, headers=dict(headers))
             response = connection.getresponse()
             return Answer(response.status, response.headers, response.read())
         finally:

@@ -59,7 +59,7 @@ def test_the_docs_name_every_route(shared_gateway: GatewayProcess) -> None:
     paths = shared_gateway.get("/openapi.json").json["paths"]
     assert paths.keys() == {"/health", "/ready", "/snapshot", "/metrics"}
     assert paths["/ready"]["get"]["responses"].keys() == {"200", "503"}
-    assert paths["/snapshot"]["get"]["responses"].keys() == {"200", "204"}
+    assert paths["/snapshot"]["get"]["responses"].keys() == {"200", "204", "401"}
 
 
 @pytest.mark.parametrize("path", ["/", "/nothing", "/%2e%2e/etc/passwd", "/redoc", "/x" * 500])

@@ -20,10 +20,19 @@ class Viewer:
         payloads: the same, decoded; a frame that is no JSON object ends the test that looks at it.
     """
 
-    def __init__(self, gateway: GatewayProcess, compression: str | None = "deflate") -> None:
+    def __init__(
+        self, gateway: GatewayProcess, compression: str | None = "deflate", path: str = "/ws/stream", **asking: Any
+    ) -> None:
+        """
+        Args:
+            gateway: to which it connects.
+            compression: what it offers.
+            path: with a query, where there is one.
+            asking: what the request says besides, as the library's `connect` takes it.
+        """
         self.texts: list[str] = []
         self.payloads: list[dict[str, Any]] = []
-        self._connecting = connect(gateway.url(), compression=compression, proxy=None, max_size=None)
+        self._connecting = connect(gateway.url(path), compression=compression, proxy=None, max_size=None, **asking)
         self._reading: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:

@@ -1,6 +1,7 @@
 """The environment as one value: what is read, what is refused and in which words."""
 
 import re
+from ipaddress import ip_network
 
 import pytest
 
@@ -44,12 +45,26 @@ def test_an_empty_variable_counts_as_not_set(name: str, text: str) -> None:
         ("GATEWAY_PONG_TIMEOUT", "2.5", "pong_timeout_s", 2.5),
         ("GATEWAY_MAX_INCOMING", "125", "max_incoming_bytes", 125),
         ("GATEWAY_METRICS", "OFF", "metrics", "off"),
+        ("GATEWAY_ALLOWED_ORIGINS", "https://a.b", "allowed_origins", ("https://a.b",)),
+        ("GATEWAY_AUTH", "None", "auth", "none"),
+        ("GATEWAY_AUTH_QUERY", "1", "auth_query", True),
+        ("GATEWAY_TOKENS_FILE", "/run/tokens", "tokens_file", "/run/tokens"),
+        ("GATEWAY_JWT_SECRET_FILE", "/run/secret", "jwt_secret_file", "/run/secret"),
+        ("GATEWAY_JWKS", "https://idp:8443/jwks?v=1", "jwks", "https://idp:8443/jwks?v=1"),
+        ("GATEWAY_JWKS", "keys.json", "jwks", "keys.json"),
+        ("GATEWAY_JWT_AUDIENCE", "spymaster", "jwt_audience", "spymaster"),
+        ("GATEWAY_JWT_ISSUER", "https://idp/", "jwt_issuer", "https://idp/"),
+        ("GATEWAY_TRUSTED_PROXIES", "10.0.0.1", "trusted_proxies", (ip_network("10.0.0.1/32"),)),
+        ("GATEWAY_MAX_VIEWERS", "0", "max_viewers", 0),
+        ("GATEWAY_MAX_VIEWERS_PER_ADDRESS", "10", "max_viewers_of_address", 10),
+        ("GATEWAY_MAX_HANDSHAKES", "100", "max_handshakes", 100),
         ("GATEWAY_LOG_FORMAT", "json", "log_format", "json"),
         ("GATEWAY_LOG_LEVEL", "debug", "log_level", "DEBUG"),
     ],
 )
 def test_a_variable_sets_its_field(name: str, text: str, field: str, value: object) -> None:
-    assert getattr(Settings.from_environment({name: text}), field) == value
+    """GATEWAY_AUTH is set too: some of them are refused where it is not."""
+    assert getattr(Settings.from_environment({"GATEWAY_AUTH": "none", name: text}), field) == value
 
 
 def test_every_variable_is_tried_above() -> None:
@@ -94,6 +109,39 @@ def test_gateway_port_counts_before_port(environment: dict[str, str], port: int)
         ("GATEWAY_LOG_LEVEL", "loud", "one of DEBUG, INFO, WARNING, ERROR"),
         ("GATEWAY_HOST", "http://0.0.0.0", "an address or host name"),
         ("GATEWAY_HOST", "a b", "an address or host name"),
+        ("GATEWAY_AUTH", "basic", "one of none, token, jwt"),
+        *[("GATEWAY_AUTH_QUERY", text, "0 or 1") for text in ("yes", "2", "-1")],
+        *[
+            ("GATEWAY_ALLOWED_ORIGINS", text, "https://host, https://host:port or https://*.host")
+            for text in (
+                "*",
+                "null",
+                "app.example.com",
+                "https://",
+                "https://*",
+                "https://*.",
+                "https://a.*.com",
+                "https://*a.com",
+                "https://a.com/",
+                "https://a.com/x",
+                "https://u@a.com",
+                "https://a.com:0",
+                "https://a.com:65536",
+                "https://a.com,",
+                "https://a.com https://b.com",
+            )
+        ],
+        *[
+            ("GATEWAY_TRUSTED_PROXIES", text, "an address or network such as 10.0.0.0/8")
+            for text in ("proxy", "10.0.0.0/33", "10.0.0.1/8", "10.0.0.1,,10.0.0.2", "*")
+        ],
+        *[
+            ("GATEWAY_JWKS", text, "the path of a file, or http://host/path")
+            for text in ("ftp://idp/jwks", "https://", "file:///etc/passwd", "https://idp:port/")
+        ],
+        ("GATEWAY_MAX_VIEWERS", "-1", "a whole number from 1 to 1000000, or 0 for no limit"),
+        ("GATEWAY_MAX_VIEWERS_PER_ADDRESS", "few", "a whole number from 1 to 1000000, or 0 for no limit"),
+        ("GATEWAY_MAX_HANDSHAKES", "0.5", "a whole number a second from 1 to 1000000, or 0 for no limit"),
         *[
             ("NATS_URL", text, "nats://host:port")
             for text in (
@@ -113,6 +161,71 @@ def test_a_wrong_value_is_told_with_variable_value_and_what_is_accepted(name: st
     said = str(refused.value)
     assert said.startswith(f"{name}={text!r}")
     assert "\n" not in said
+
+
+@pytest.mark.parametrize(
+    ("text", "origins"),
+    [
+        ("https://A.Example.com:443", ("https://a.example.com",)),
+        ("http://a.example.com:80", ("http://a.example.com",)),
+        ("https://a.example.com:80", ("https://a.example.com:80",)),
+        ("https://*.example.com:8443", ("https://*.example.com:8443",)),
+        ("http://[::1]:4200", ("http://[::1]:4200",)),
+        ("capacitor://localhost", ("capacitor://localhost",)),
+        ("chrome-extension://abcdef", ("chrome-extension://abcdef",)),
+        (" https://a.com , https://b.com ", ("https://a.com", "https://b.com")),
+    ],
+)
+def test_origins_are_kept_as_browsers_write_them(text: str, origins: tuple[str, ...]) -> None:
+    assert Settings.from_environment({"GATEWAY_ALLOWED_ORIGINS": text}).allowed_origins == origins
+
+
+# -- the parts of GATEWAY_AUTH -----------------------------------------------------------------------------------------
+
+TOKENS = {"GATEWAY_TOKENS_FILE": "t"}
+SECRET = {"GATEWAY_JWT_SECRET_FILE": "s"}
+JWKS = {"GATEWAY_JWKS": "https://idp/jwks"}
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({"GATEWAY_AUTH": "token"}, "GATEWAY_AUTH=token needs GATEWAY_TOKENS_FILE"),
+        ({"GATEWAY_AUTH": "token", **SECRET}, "GATEWAY_AUTH=token needs GATEWAY_TOKENS_FILE"),
+        ({"GATEWAY_AUTH": "jwt"}, "GATEWAY_AUTH=jwt needs GATEWAY_JWT_SECRET_FILE or GATEWAY_JWKS, and not both"),
+        ({"GATEWAY_AUTH": "jwt", **SECRET, **JWKS}, "GATEWAY_AUTH=jwt needs GATEWAY_JWT_SECRET_FILE or GATEWAY_JWKS"),
+        (TOKENS, "GATEWAY_TOKENS_FILE is set and GATEWAY_AUTH is not: set GATEWAY_AUTH=token, or none"),
+        (SECRET, "GATEWAY_JWT_SECRET_FILE is set and GATEWAY_AUTH is not: set GATEWAY_AUTH=jwt, or none"),
+        ({"GATEWAY_JWT_ISSUER": "x", "GATEWAY_AUTH": ""}, "GATEWAY_JWT_ISSUER is set and GATEWAY_AUTH is not"),
+    ],
+)
+def test_a_login_that_would_not_work_is_refused(environment: dict[str, str], said: str) -> None:
+    with pytest.raises(SettingError, match=re.escape(said)):
+        Settings.from_environment(environment)
+
+
+@pytest.mark.parametrize(
+    ("environment", "without_effect"),
+    [
+        ({"GATEWAY_AUTH": "token", **TOKENS}, []),
+        ({"GATEWAY_AUTH": "jwt", **JWKS, "GATEWAY_JWT_AUDIENCE": "a", "GATEWAY_JWT_ISSUER": "i"}, []),
+        ({"GATEWAY_AUTH": "jwt", **SECRET, **TOKENS}, ["GATEWAY_TOKENS_FILE"]),
+        ({"GATEWAY_AUTH": "none", **TOKENS, **JWKS}, ["GATEWAY_TOKENS_FILE", "GATEWAY_JWKS"]),
+    ],
+)
+def test_what_another_kind_of_login_needs_is_told_to_have_no_effect(
+    environment: dict[str, str], without_effect: list[str]
+) -> None:
+    settings = Settings.from_environment(environment)
+    assert overruled_variables(settings, environment) == [
+        f"{name} has no effect: GATEWAY_AUTH={settings.auth}" for name in without_effect
+    ]
+
+
+def test_a_key_set_address_with_a_password_is_refused_without_showing_it() -> None:
+    with pytest.raises(SettingError, match="GATEWAY_JWKS") as refused:
+        Settings.from_environment({"GATEWAY_JWKS": "https://ann:s3cret@idp/jwks"})
+    assert "s3cret" not in str(refused.value)
 
 
 def test_a_value_of_several_lines_is_told_in_one() -> None:

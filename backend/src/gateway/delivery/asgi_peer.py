@@ -7,6 +7,7 @@ import asyncio
 import time
 from typing import Protocol
 
+from src.gateway.admission.door import Entry
 from src.gateway.delivery.frame import text
 from src.gateway.delivery.hub import Hub
 from src.gateway.delivery.outbox import Outbox
@@ -24,17 +25,19 @@ class WebSocket(Protocol):
 class AsgiPeer:
     """Sends the newest frame whenever the one before it is out."""
 
-    def __init__(self, websocket: WebSocket, hub: Hub, stall_limit_s: float) -> None:
+    def __init__(self, websocket: WebSocket, hub: Hub, stall_limit_s: float, entry: Entry | None = None) -> None:
         self.websocket = websocket
         self.form = text
         self._hub = hub
+        self._entry = entry
         self._stall_limit_s = stall_limit_s
         self._outbox = Outbox()
         self._sending: asyncio.Task[None] | None = None
         self._goodbye: asyncio.Task[None] | None = None
 
     def send(self, wire: str) -> int:
-        self._outbox.pause(self._hub.blocked(self), time.monotonic())
+        self._outbox.pause(self._hub.newest, time.monotonic())
+        self._hub.blocked(self)
         self._sending = asyncio.create_task(self._send(wire), name="asgi peer")
         return len(wire)
 
@@ -53,6 +56,8 @@ class AsgiPeer:
 
     def check(self, now_s: float) -> None:
         """The ASGI server pings; a send that does not come back is ended by its own limit."""
+        if self._entry is not None and (over := self._entry.over()) is not None:
+            self.close(over)
 
     def drop(self) -> None:
         """Leave without a word: the viewer is gone."""

@@ -22,7 +22,10 @@ from websockets.extensions.permessage_deflate import PerMessageDeflate
 from websockets.frames import Frame as IncomingFrame
 from websockets.http11 import Request, Response
 from websockets.protocol import CLOSED, CLOSING
+from websockets.typing import Subprotocol
 
+from src.gateway.admission.caller import Caller
+from src.gateway.admission.door import Door, Entry
 from src.gateway.delivery.frame import PING, deflated, plain
 from src.gateway.delivery.hub import Form, Hub
 from src.gateway.delivery.outbox import Outbox
@@ -60,7 +63,10 @@ class StreamPeer(asyncio.Protocol):
     __slots__ = (
         "_abort_at_s",
         "_clock",
+        "_door",
+        "_entry",
         "_heard_s",
+        "_held",
         "_hub",
         "_limits",
         "_outbox",
@@ -74,19 +80,30 @@ class StreamPeer(asyncio.Protocol):
         "send",
     )
 
-    def __init__(self, hub: Hub, path: str, limits: PeerLimits, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        path: str,
+        limits: PeerLimits,
+        clock: Callable[[], float] = time.monotonic,
+        door: Door | None = None,
+    ) -> None:
         """
         Args:
             hub: where it joins when the handshake is done.
             path: the one path that is a stream; others are answered with 404.
             limits: see there.
             clock: monotonic seconds.
+            door: asked before it joins; by default there are no rules but the defaults of the settings.
         """
         self.form: Form = plain
         self.send: Callable[[bytes], int] = _send_nothing
         self._hub = hub
         self._path = path
         self._limits = limits
+        self._door = door or Door()
+        self._entry: Entry | None = None
+        self._held: list[bytes] | None = None  # what came while the door has no answer yet; one read at most
         self._clock = clock
         self._outbox = Outbox()
         self._unsent_bytes = 0
@@ -110,6 +127,8 @@ class StreamPeer(asyncio.Protocol):
         if self._abort_at_s is not None:
             if now_s >= self._abort_at_s:
                 self._transport.abort()
+        elif self._entry is not None and (over := self._entry.over()) is not None:
+            self.close(over)
         elif not self._outbox.ready:
             self._check_stall(now_s)
         elif self._pinged_s > self._heard_s and now_s - self._pinged_s > self._limits.pong_timeout_s:
@@ -139,6 +158,9 @@ class StreamPeer(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._heard_s = self._clock()
+        if self._held is not None:
+            self._held.append(data)
+            return
         self._websocket.receive_data(data)
         for event in self._websocket.events_received():
             if isinstance(event, Request):
@@ -153,13 +175,16 @@ class StreamPeer(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._hub.leave(self)
+        if self._entry is not None:
+            self._entry.release()
         self.send = _send_nothing
         self._socket.detach()  # the descriptor is the transport's, and it closes that after this call
         self._abort_at_s = float("-inf")
 
     def pause_writing(self) -> None:
         self._unsent_bytes = self._transport.get_write_buffer_size()
-        self._outbox.pause(self._hub.blocked(self), self._clock())
+        self._outbox.pause(self._hub.newest, self._clock())
+        self._hub.blocked(self)
         self._transport.pause_reading()  # who does not read is not read: answers to its pings would pile up
 
     def resume_writing(self) -> None:
@@ -176,9 +201,36 @@ class StreamPeer(asyncio.Protocol):
     # -- the handshake ---------------------------------------------------------------------------------------------
 
     def _answer(self, request: Request) -> None:
-        if request.path.partition("?")[0] != self._path:
-            self._websocket.send_response(refused(NO_STREAM))
+        path, _, query = request.path.partition("?")
+        if path != self._path:
+            self._websocket.send_response(refused(self._door.count(NO_STREAM)))
             return
+        address, *_ = self._transport.get_extra_info("peername") or ("",)
+        caller = Caller(address, query, request.headers.get_all)
+        answer = self._door.enter(caller, lambda: self._answer_again(request, caller))
+        if answer is None:
+            self._held = []
+            self._transport.pause_reading()
+        else:
+            self._say(answer, request)
+
+    def _answer_again(self, request: Request, caller: Caller) -> None:
+        """The door can tell now."""
+        if self._transport.is_closing():
+            return
+        self._say(self._door.enter_again(caller), request)
+        self._flush()
+        self._transport.resume_reading()
+        held, self._held = self._held or [], None
+        for piece in held:
+            self.data_received(piece)
+
+    def _say(self, answer: Entry | Refusal, request: Request) -> None:
+        if isinstance(answer, Refusal):
+            self._websocket.send_response(refused(answer))
+            return
+        self._entry = answer
+        self._websocket.answered_subprotocol = cast(Subprotocol | None, answer.subprotocol)
         response = self._websocket.accept(request)
         self._websocket.send_response(response)
         if response.status_code == 101:
@@ -218,15 +270,15 @@ def refused(refusal: Refusal) -> Response:
     headers["Content-Type"] = "application/json"
     headers["Content-Length"] = str(len(body))
     headers["Connection"] = "close"
-    if refusal.retry_after_s is not None:
-        headers["Retry-After"] = str(refusal.retry_after_s)
+    headers.update(refusal.headers)
     return Response(refusal.status, HTTPStatus(refusal.status).phrase, headers, body)
 
 
-def factory(hub: Hub, path: str, limits: PeerLimits) -> Callable[..., StreamPeer]:
+def factory(hub: Hub, path: str, limits: PeerLimits, door: Door | None = None) -> Callable[..., StreamPeer]:
     """What uvicorn calls, with its own configuration and state, for each socket that asks for an upgrade."""
+    door = door or Door()
 
     def make_peer(**_of_uvicorn: Any) -> StreamPeer:
-        return StreamPeer(hub, path, limits)
+        return StreamPeer(hub, path, limits, door=door)
 
     return make_peer

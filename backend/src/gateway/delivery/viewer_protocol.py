@@ -9,11 +9,13 @@ import codecs
 from collections.abc import Generator
 from typing import Final
 
+from websockets.datastructures import Headers
 from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
 from websockets.frames import CTRL_OPCODES, CloseCode, Frame, Opcode
 from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 from websockets.streams import StreamReader
+from websockets.typing import Subprotocol
 from websockets.utils import apply_mask
 
 # Negotiated as RFC 7692 demands. No context is kept either way: the shared frame has none, and what viewers send is so
@@ -52,7 +54,11 @@ class PartsReader(StreamReader):
 
 
 class ViewerProtocol(ServerProtocol):
-    """One viewer's side of the WebSocket."""
+    """One viewer's side of the WebSocket.
+
+    Attributes:
+        answered_subprotocol: what the handshake answers; set before it does.
+    """
 
     def __init__(self, max_size: int) -> None:
         """
@@ -60,11 +66,16 @@ class ViewerProtocol(ServerProtocol):
             max_size: largest message that the viewer may send, in bytes.
         """
         super().__init__(extensions=DEFLATE, max_size=max_size)
+        self.answered_subprotocol: Subprotocol | None = None
         self._text: codecs.IncrementalDecoder | None = None
         self._checked_bytes = 0
         self.reader: PartsReader = PartsReader()
         self.parser = self.parse()
         next(self.parser)
+
+    def process_subprotocol(self, headers: Headers) -> Subprotocol | None:
+        """Called for the handshake. What is offered is read by the door alone: a token stands in it."""
+        return self.answered_subprotocol
 
     def receive_data(self, data: bytes | bytearray) -> None:
         super().receive_data(data)

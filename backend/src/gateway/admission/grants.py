@@ -1,0 +1,59 @@
+"""What a token grants, for how long, and what ends it."""
+
+import math
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from src.gateway.goodbyes import TOKEN_EXPIRED, TOKEN_WITHDRAWN, Closing, Refusal
+
+
+class Trust:
+    """What grants rest on: a line of the tokens file, or a key.
+
+    Attributes:
+        withdrawn: whether it was taken out since; with it goes every grant.
+    """
+
+    __slots__ = ("withdrawn",)
+
+    def __init__(self) -> None:
+        self.withdrawn = False
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """
+    Attributes:
+        trust: see there.
+        until_s: when it ends, seconds since 1970.
+    """
+
+    trust: Trust
+    until_s: float = math.inf
+
+    def over(self, now_s: float) -> Closing | None:
+        """Why it is over; None while it is not."""
+        if self.trust.withdrawn:
+            return TOKEN_WITHDRAWN
+        return TOKEN_EXPIRED if now_s >= self.until_s else None
+
+
+ANYBODY: Final = Grant(Trust())
+
+
+class Tokens(Protocol):
+    """Which tokens are accepted."""
+
+    def grant(self, token: str, now_s: float) -> Grant | Refusal:
+        """
+        Args:
+            token: as the caller sent it.
+            now_s: seconds since 1970.
+        """
+
+    def reread(self) -> str:
+        """Read the files anew, and say what changed; nothing of what was changes where one of them is wrong.
+
+        Raises:
+            SettingError: a file cannot be used; the text says which and why, and nothing of what is in it.
+        """

@@ -1,0 +1,65 @@
+"""How many: viewers in all, viewers of one address, handshakes a second. 0 is no limit."""
+
+from collections import Counter
+from typing import Final
+
+from src.gateway.admission.addresses import counted_as
+from src.gateway.goodbyes import FULL, TOO_MANY_OF_ADDRESS, Refusal
+from src.gateway.head_count import HeadCount
+
+BURST_S: Final = 1.0  # handshakes that were not used are kept for this long
+
+
+class Crowd:
+    """The viewers of this process, by address, among those of all workers.
+
+    The limit on one address is this process's alone: the kernel spreads connections over the workers by chance.
+    """
+
+    def __init__(self, max_viewers: int, max_of_address: int, head_count: HeadCount) -> None:
+        self.viewers = 0
+        self._max_viewers = max_viewers
+        self._max_of_address = max_of_address
+        self._head_count = head_count
+        self._of_address: Counter[str] = Counter()  # bounded by the viewers
+
+    def enter(self, address: str) -> str | Refusal:
+        """Take a place; what is returned is handed to `leave`."""
+        if self._max_viewers and self._head_count.others + self.viewers >= self._max_viewers:
+            return FULL
+        place = counted_as(address) if self._max_of_address else ""
+        if self._max_of_address and self._of_address[place] >= self._max_of_address:
+            return TOO_MANY_OF_ADDRESS
+        self._of_address[place] += 1
+        self._count(1)
+        return place
+
+    def leave(self, place: str) -> None:
+        self._of_address[place] -= 1
+        if not self._of_address[place]:
+            del self._of_address[place]
+        self._count(-1)
+
+    def _count(self, change: int) -> None:
+        self.viewers += change
+        self._head_count.count(self.viewers)
+
+
+class Pace:
+    """At most so many handshakes a second, those of the last second saved up."""
+
+    def __init__(self, a_second: int, now_s: float) -> None:
+        self._a_second = a_second
+        self._left: float = a_second
+        self._at_s = now_s
+
+    def allows(self, now_s: float) -> bool:
+        """Whether there is one left; if so, it is used."""
+        if not self._a_second:
+            return True
+        gained = (now_s - self._at_s) * self._a_second
+        self._left, self._at_s = min(self._left + gained, self._a_second * BURST_S), now_s
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
