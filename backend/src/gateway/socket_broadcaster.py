@@ -8,6 +8,7 @@ behind them are the pure functions of `signals/`.
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import time
@@ -195,7 +196,9 @@ class SocketBroadcaster:
     async def _settle(self) -> None:
         """Let plain ASGI WebSockets take the frame. The gateway's own peers took it or not: nothing waits for them."""
         if self._asgi_peers:
-            await asyncio.sleep(0)  # the fan-out runs at the end of this turn, unless it gathers
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(SETTLE_LIMIT_S):
+                    await self.hub.idle.wait()
             await asyncio.gather(*(peer.settle(SETTLE_LIMIT_S) for peer in self._asgi_peers))
             self._forget_gone_peers()
 

@@ -35,6 +35,7 @@ async def test_a_viewer_that_reads_in_small_sips_gets_whole_frames_in_order_and_
     await publisher.flow(0, padding="x" * 300_000)
     loop = asyncio.get_running_loop()
     async with Viewer(gateway) as other, deaf_viewer(gateway) as slow:
+        await other.until_newest(flow=0)
         received = b""
         for number in range(1, LAST + 1):
             await publisher.flow(number, padding="x" * (20_000 + 5_000 * number))

@@ -36,8 +36,7 @@ class AsgiPeer:
         self._goodbye: asyncio.Task[None] | None = None
 
     def send(self, wire: str) -> int:
-        self._outbox.pause(self._hub.newest, time.monotonic())
-        self._hub.blocked(self)
+        self._outbox.pause(self._hub.blocked(self), time.monotonic())
         self._sending = asyncio.create_task(self._send(wire), name="asgi peer")
         return len(wire)
 

@@ -26,7 +26,7 @@ class Outbox:
         """The peer takes no more for now.
 
         Args:
-            sent: the newest frame, which every ready peer has been sent.
+            sent: the newest frame that it has been sent, as the hub says.
             now_s: monotonic seconds.
         """
         if self._blocked_since_s is None:

@@ -183,8 +183,7 @@ class StreamPeer(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._unsent_bytes = self._transport.get_write_buffer_size()
-        self._outbox.pause(self._hub.newest, self._clock())
-        self._hub.blocked(self)
+        self._outbox.pause(self._hub.blocked(self), self._clock())
         self._transport.pause_reading()  # who does not read is not read: answers to its pings would pile up
 
     def resume_writing(self) -> None:

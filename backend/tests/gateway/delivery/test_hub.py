@@ -3,12 +3,9 @@
 import asyncio
 import time
 
-import pytest
-
 from src.gateway.delivery.frame import Frame
-from src.gateway.delivery.hub import LONGEST_GATHERING_S, Hub, gathering_s
+from src.gateway.delivery.hub import SLICE_PEERS, Hub
 from src.gateway.goodbyes import GOING_AWAY, Closing
-from tests.waiting import until
 
 
 def payload(frame: Frame) -> bytes:
@@ -84,30 +81,83 @@ async def test_what_is_published_within_a_turn_is_one_frame() -> None:
     assert peer.frames == [b"3"]
 
 
-@pytest.mark.parametrize(
-    ("cost_s", "idle_s", "waits_s"),
-    [
-        (0.0, float("inf"), 0.0),  # the first
-        (0.000_040, 1.0, 0.000_010),  # one viewer: nothing that a clock could tell
-        (0.012, 1.0, 0.003),  # a thousand viewers
-        (0.100, 1.0, LONGEST_GATHERING_S),
-        (0.012, 0.001, 0.0),  # hard on the heels of the one before
-    ],
-)
-def test_a_fan_out_waits_for_a_quarter_of_its_cost_and_never_long(cost_s: float, idle_s: float, waits_s: float) -> None:
-    assert gathering_s(cost_s, idle_s) == pytest.approx(waits_s)
+def peers_of(hub: Hub, number: int) -> list[RememberingPeer]:
+    peers = [RememberingPeer(hub) for _ in range(number)]
+    for peer in peers:
+        hub.join(peer)
+    return peers
 
 
-async def test_what_belongs_together_is_one_frame_where_frames_cost_much() -> None:
+async def end_of_round(hub: Hub) -> None:
+    await hub.idle.wait()
+
+
+async def test_a_round_reaches_everybody_once_slice_by_slice() -> None:
     hub = Hub()
-    hub.join(peer := RememberingPeer(hub))
-    hub._cost_s = 1.0
-    hub.publish(b"levels")
+    peers = peers_of(hub, 2 * SLICE_PEERS + 1)
+    hub.publish(b"1")
     await end_of_turn()
-    assert peer.frames == []
-    hub.publish(b"levels and flow")
-    await until(lambda: peer.frames, "the frame")
-    assert peer.frames == [b"levels and flow"]
+    assert sum(len(peer.frames) for peer in peers) == SLICE_PEERS
+    await end_of_round(hub)
+    assert [peer.frames for peer in peers] == [[b"1"]] * len(peers)
+
+
+async def test_a_newer_frame_takes_over_first_for_whom_the_older_had_not_reached() -> None:
+    hub = Hub()
+    peers = peers_of(hub, 2 * SLICE_PEERS)
+    first, second = peers[:SLICE_PEERS], peers[SLICE_PEERS:]
+    hub.publish(b"1")
+    await end_of_turn()
+    hub.publish(b"2")
+    await end_of_turn()
+    assert [peer.frames for peer in first] == [[b"1"]] * SLICE_PEERS
+    assert [peer.frames for peer in second] == [[b"2"]] * SLICE_PEERS
+    await end_of_round(hub)
+    assert [peer.frames for peer in first] == [[b"1", b"2"]] * SLICE_PEERS
+    assert [peer.frames for peer in second] == [[b"2"]] * SLICE_PEERS
+
+
+async def test_however_often_newer_frames_come_every_peer_has_its_turn() -> None:
+    hub = Hub()
+    peers = peers_of(hub, 3 * SLICE_PEERS)
+    for number in range(6):
+        hub.publish(b"%d" % number)
+        await end_of_turn()
+    assert {len(peer.frames) for peer in peers} == {2}
+
+
+async def test_who_joins_during_a_round_is_sent_its_frame_once() -> None:
+    hub = Hub()
+    peers_of(hub, 2 * SLICE_PEERS)
+    hub.publish(b"1")
+    await end_of_turn()
+    hub.join(late := RememberingPeer(hub))
+    await end_of_round(hub)
+    assert late.frames == [b"1"]
+
+
+async def test_who_is_blocked_before_its_turn_learns_that_it_missed_the_frame() -> None:
+    hub = Hub()
+    peers = peers_of(hub, 2 * SLICE_PEERS)
+    for number in (b"1", b"2"):
+        hub.publish(number)
+        await end_of_turn()
+        if number == b"1":
+            await end_of_round(hub)
+    sent = [hub.blocked(peer) for peer in (peers[0], peers[-1])]
+    await end_of_round(hub)
+    assert [frame.payload for frame in sent if frame] == [b"2", b"1"]
+    assert peers[-1].frames == [b"1"]
+
+
+async def test_who_leaves_before_its_turn_is_sent_nothing_more() -> None:
+    hub = Hub()
+    peers = peers_of(hub, 2 * SLICE_PEERS)
+    hub.publish(b"1")
+    await end_of_turn()
+    hub.leave(peers[-1])
+    await end_of_round(hub)
+    assert peers[-1].frames == []
 
 
 async def test_a_joining_peer_gets_the_newest_frame_first_and_never_an_older_one() -> None:
