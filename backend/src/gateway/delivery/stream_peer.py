@@ -180,6 +180,7 @@ class StreamPeer(asyncio.Protocol):
         self.send = _send_nothing
         self._socket.detach()  # the descriptor is the transport's, and it closes that after this call
         self._abort_at_s = float("-inf")
+        self._websocket.forget()
 
     def pause_writing(self) -> None:
         self._unsent_bytes = self._transport.get_write_buffer_size()

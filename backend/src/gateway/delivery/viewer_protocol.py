@@ -82,6 +82,11 @@ class ViewerProtocol(ServerProtocol):
         if self.state is OPEN:
             self._check_unfinished()
 
+    def forget(self) -> None:
+        """Let go of what refers back here, so that a viewer's memory is free when it leaves and not some time later."""
+        self.parser.close()
+        self.parser_exc = self.handshake_exc = None  # their tracebacks
+
     def recv_frame(self, frame: Frame) -> None:
         """Called for each complete frame."""
         self.reader.parts.clear()

@@ -2,11 +2,13 @@
 
 import asyncio
 import contextlib
+import gc
 import re
 import socket
-from collections.abc import AsyncIterator, Callable
+import weakref
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
@@ -305,3 +307,24 @@ async def test_a_viewer_that_answers_pings_stays(serve: Serve) -> None:
             served.pass_time(20.0)
             await until(lambda: peer._heard_s == served.now_s, "the pong")
         assert not served.hub.closings
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.parametrize("parting", [b"", b"\x88\x80\x00\x00\x00\x00", b"no frame"])
+async def test_a_viewer_that_left_is_gone_from_memory_without_the_collector(
+    serve: Serve, no_collector: None, parting: bytes
+) -> None:
+    served = await serve()
+    async with raw_viewer(served.port) as (reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        protocol = weakref.ref(cast(Any, next(iter(served.hub.peers)))._websocket)
+        writer.write(parting)
+    await until(lambda: not served.hub.peers, "the end of the connection")
+    await until(lambda: protocol() is None, "the end of what it left in memory")
