@@ -4,6 +4,7 @@ Nothing is kept here. A scrape reads what the parts count anyway, in the worker 
 `siblings.py`, in the others. Each sample has the label `worker`, so no counter is ever that of two processes.
 """
 
+import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple
@@ -336,6 +337,13 @@ FAMILIES: Final = (
         (),
         "The longest such lag of the last minute.",
         lambda gateway: gateway.metrics.loop_lag.recent_max_s,
+    ),
+    Family(
+        "gateway_tasks",
+        "gauge",
+        (),
+        "Tasks of the event loop. Viewers cost none.",
+        lambda _gateway: float(len(asyncio.all_tasks())),
     ),
     Family(
         "gateway_build_info",
