@@ -28,7 +28,7 @@ $(shell [ "$$(cat $(READY) 2>/dev/null)" = '$(CURDIR)' ] && $(VENV)/bin/python -
 	|| rm -f $(READY))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types layers contract described client watch run conformance bench lock clean
+.PHONY: help demo test check lint types layers contract described client watch run conformance bench soak lock clean
 
 help:
 	@echo 'make demo     the whole thing on this machine: NATS, gateway, simulated market; Ctrl-C stops it'
@@ -41,6 +41,7 @@ help:
 	@echo 'make client   the TypeScript client, into client/dist'
 	@echo 'make conformance   the Autobahn suite against the WebSocket peer; takes long, needs a Python 2.7'
 	@echo 'make bench    what the gateway costs, beside other servers; six minutes, writes docs/benchmarks'
+	@echo 'make soak     thousands of viewers and every fault, for MINUTES (30); writes docs/soak'
 	@echo 'make lock     write the requirements files anew from backend/pyproject.toml'
 	@echo 'make clean    remove what make has installed and what the tools have cached'
 	@echo
@@ -100,6 +101,11 @@ conformance: $(READY)
 bench: $(READY)
 	@$(IN_BACKEND) '$(UV)' pip install --quiet --python $(PYTHON) --require-hashes -r requirements-bench.txt
 	@$(IN_BACKEND) exec $(PYTHON) -m benchmarks $(OPTIONS)
+
+# The same chart. OPTIONS='--minutes 5 --viewers 500 --output DIR' for a smaller one.
+soak: $(READY)
+	@$(IN_BACKEND) '$(UV)' pip install --quiet --python $(PYTHON) --require-hashes -r requirements-bench.txt
+	@$(IN_BACKEND) exec $(PYTHON) -m soak --minutes $(or $(MINUTES),30) $(OPTIONS)
 
 # Versions are chosen in pyproject.toml alone; these files add the hashes.
 COMPILE := pip compile --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --quiet

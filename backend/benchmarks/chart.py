@@ -1,7 +1,7 @@
 """The picture of a run: three questions, three servers, drawn with Pillow."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -41,9 +41,18 @@ def available() -> bool:
 
 def draw(costs: Mapping[Case, Cost], scale: Scale, caption: str, path: Path) -> None:
     """Write a PNG about the first payload that was measured."""
+    drawn(lambda sheet: _draw_all(sheet, costs, scale, caption), HEIGHT, path)
+
+
+def drawn(draw_on: Callable[["Sheet"], None], height: int, path: Path) -> None:
+    """Write a PNG of the usual width."""
+    image = Image.new("RGB", (WIDTH * FINER, height * FINER), PAPER)
+    draw_on(Sheet(ImageDraw.Draw(image)))
+    image.resize((WIDTH, height), Image.Resampling.LANCZOS).save(path, optimize=True)
+
+
+def _draw_all(sheet: "Sheet", costs: Mapping[Case, Cost], scale: Scale, caption: str) -> None:
     payload = scale.cases[0][0].name
-    image = Image.new("RGB", (WIDTH * FINER, HEIGHT * FINER), PAPER)
-    sheet = Sheet(ImageDraw.Draw(image))
     title = f"One update of {payload} to {scale.viewers:,} viewers, {1 / scale.tick_s:g} times a second"
     sheet.text(MARGIN, 40, title, 34, INK)
     sheet.text(MARGIN, 90, f"The same messages, the same payload, one core for the server. {caption}", 18, SOFT)
@@ -51,7 +60,6 @@ def draw(costs: Mapping[Case, Cost], scale: Scale, caption: str, path: Path) -> 
     width = (WIDTH - 2 * MARGIN - GAP * (len(panels) - 1)) // len(panels)
     for index, panel in enumerate(panels):
         _draw_panel(sheet, panel, MARGIN + index * (width + GAP), width)
-    image.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS).save(path, optimize=True)
 
 
 class Sheet:
@@ -67,6 +75,10 @@ class Sheet:
     def bar(self, left: float, top: float, width: float, height: float, color: str) -> None:
         box = [round(edge * FINER) for edge in (left, top, left + max(width, 2), top + height)]
         self._canvas.rounded_rectangle(box, radius=min(5 * FINER, (box[2] - box[0]) // 2), fill=color)
+
+    def line(self, points: Sequence[tuple[float, float]], color: str) -> None:
+        if len(points) > 1:
+            self._canvas.line([(x * FINER, y * FINER) for x, y in points], color, 2 * FINER, joint="curve")
 
     def dashes(self, left: float, top: float, bottom: float, color: str) -> None:
         for start in range(round(top), round(bottom), 10):

@@ -32,6 +32,7 @@ CONNECT_LIMIT_S: Final = 60.0
 INFLATING: Final = 50  # viewers
 BEFORE_TICK_S: Final = 0.02  # the measured window begins and ends this long before a publisher's tick
 CONTROL: Final = 0x08  # the bit of control opcodes, RFC 6455 §5.2
+CLOSE: Final = 0x08
 PING: Final = 0x09
 LONGEST_CONTROL: Final = 125  # bytes of its payload, RFC 6455 §5.5
 LONGEST_HEADER: Final = 10  # of a frame without a mask
@@ -82,11 +83,12 @@ class Measured(msgspec.Struct):
 
 
 class FrameReader:
-    """Finds the messages of one viewer; keeps of each its start, `kept_bytes` long."""
+    """Finds the messages of one viewer; keeps of each its start, `kept_bytes` long, and the goodbye's body."""
 
-    __slots__ = ("_header", "_kept_bytes", "_left", "_opcode", "_start", "pings")
+    __slots__ = ("_header", "_kept_bytes", "_left", "_opcode", "_start", "goodbye", "pings")
 
     def __init__(self, kept_bytes: int) -> None:
+        self.goodbye: bytes | None = None
         self.pings: list[bytes] = []
         self._kept_bytes = kept_bytes
         self._header = b""
@@ -130,6 +132,8 @@ class FrameReader:
     def _end(self, ended: list[bytes]) -> None:
         if self._opcode == PING:
             self.pings.append(self._start)
+        elif self._opcode == CLOSE:
+            self.goodbye = self._start
         elif not self._opcode & CONTROL:
             ended.append(self._start)
 

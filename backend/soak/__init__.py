@@ -1,0 +1,1 @@
+"""Half an hour of everything that can go wrong, with thousands of viewers: `make soak`."""

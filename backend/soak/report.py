@@ -1,0 +1,133 @@
+"""What was seen, as text and as a picture."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from benchmarks import chart
+from benchmarks.fanout import GATEWAY
+from benchmarks.report import table
+from soak.run import SETTINGS, Results
+from soak.samples import Sample, memory_windows
+
+INTRODUCTION: Final = """\
+Written on {day:%Y-%m-%d} by `make soak`, which ran `{command}`.
+
+{machine}
+
+{viewers:,} viewers for {minutes:g} minutes, {rate:g} messages a second on each subject (about 25 KB a payload), and
+{faults} faults. The gateway ran with {settings}. The viewers decoded {frames:,} frames; {opened:,} connections became
+a stream. Core stored {stored:,} messages, and could not store {lost:,} while NATS was away. The gateway took
+{share:.0%} of a core."""
+CROWD: Final = """\
+60 % of the viewers stay and 18 % come and go: the healthy ones, which the gateway has no reason to let go. The others
+stop reading for a while, read 20 KB/s, never read, break the protocol in every way of `soak/mischief.py`, or never get
+as far as a WebSocket. Every frame that a viewer reads has to be strict JSON, and its numbers not below those before."""
+
+ACCENT: Final = chart.COLORS[GATEWAY]
+PANEL_HEIGHT: Final = 190
+FIRST_PANEL: Final = 150
+PLOT_HEIGHT: Final = 120
+LEFT: Final = chart.MARGIN + 130
+
+
+class Curve(NamedTuple):
+    """One thing over time."""
+
+    title: str
+    value: Callable[[Sample], float | None]
+    form: str
+
+
+CURVES: Final = (
+    Curve("memory, MB", lambda one: one.resident_bytes / 1e6, "{:,.0f}"),
+    Curve("viewers", lambda one: one.viewers, "{:,.0f}"),
+    Curve("descriptors", lambda one: one.descriptors, "{:,.0f}"),
+)
+
+
+def page(results: Results, machine: Mapping[str, str], command: str, day: date, picture: str | None) -> str:
+    """docs/soak/README.md."""
+    scale, samples = results.scale, results.samples
+    introduction = INTRODUCTION.format(
+        day=day,
+        command=command,
+        machine="\n".join(f"- {name}: {value}" for name, value in machine.items()),
+        viewers=scale.viewers,
+        minutes=scale.minutes,
+        rate=scale.rate_hz,
+        faults=len(results.faults),
+        settings=", ".join(f"`{name}={value}`" for name, value in SETTINGS.items()),
+        frames=results.tally.frames,
+        opened=results.tally.opened,
+        stored=results.stored,
+        lost=results.lost,
+        share=(samples[-1].cpu_s - samples[0].cpu_s) / (samples[-1].at_s - samples[0].at_s),
+    )
+    shown = (
+        [] if picture is None else [f"![Memory, viewers and descriptors over time; a mark for each fault]({picture})"]
+    )
+    return "\n\n".join(["# Soak", introduction, *shown, summary(results), *_details(results)])
+
+
+def summary(results: Results) -> str:
+    """What had to hold, and whether it did."""
+    rows = [[verdict.claim, verdict.seen, "yes" if verdict.holds else "NO"] for verdict in results.verdicts]
+    return "## Verdicts\n\n" + table(("what has to hold", "seen", "holds"), rows)
+
+
+def _details(results: Results) -> Iterator[str]:
+    yield f"## The crowd\n\n{CROWD}"
+    for manner, endings in results.tally.endings.items():
+        rows = [[cause, f"{count:,}"] for cause, count in sorted(endings.items())]
+        if rows:
+            yield f"### {manner}\n\n{table(('how connections ended', 'times'), rows)}"
+    rejected = {
+        f"{subject}: {reason}": count
+        for subject, one in results.health["subscriptions"].items()
+        for reason, count in one["rejected"].items()
+    }
+    left_out = {f"left out: {fault}": count for fault, count in results.health["faults"].items()}
+    rows = [[what, f"{count:,}"] for what, count in sorted((rejected | left_out).items())]
+    yield f"## Bad input\n\n{table(('message', 'times'), rows)}"
+    rows = [[f"{one.what}, {one.to_s - one.from_s:.1f} s", f"{one.from_s:.0f} s"] for one in results.faults]
+    yield f"## Faults\n\n{table(('fault', 'began after'), rows)}"
+
+
+def write_chart(results: Results, path: Path) -> bool:
+    """Write the PNG; False where there is nothing to draw it with."""
+    if chart.available():
+        chart.drawn(lambda sheet: _draw(sheet, results), FIRST_PANEL + PANEL_HEIGHT * len(CURVES), path)
+    return chart.available()
+
+
+def _draw(sheet: chart.Sheet, results: Results) -> None:
+    scale = results.scale
+    title = f"{scale.viewers:,} viewers that come, go, stall and misbehave, for {scale.minutes:g} minutes"
+    sheet.text(chart.MARGIN, 40, title, 34, chart.INK)
+    first, last = memory_windows(results.samples)
+    growth = f"Memory {last / first - 1:+.1%} from the first sixth of the time to the last."
+    sheet.text(chart.MARGIN, 90, f"{len(results.faults)} faults, each a mark below. {growth}", 18, chart.SOFT)
+    for index, curve in enumerate(CURVES):
+        _draw_curve(sheet, curve, results, FIRST_PANEL + index * PANEL_HEIGHT)
+
+
+def _draw_curve(sheet: chart.Sheet, curve: Curve, results: Results, top: int) -> None:
+    width = chart.WIDTH - chart.MARGIN - LEFT
+    points = [(one.at_s, value) for one in results.samples if (value := curve.value(one)) is not None]
+    most = max((value for _, value in points), default=1) or 1
+    a_second, a_unit = width / (results.scale.minutes * 60), PLOT_HEIGHT / most
+    bottom = top + PLOT_HEIGHT
+    sheet.bar(LEFT, top, width, PLOT_HEIGHT, "#f6f7f9")
+    for fault in results.faults:
+        sheet.dashes(LEFT + fault.from_s * a_second, bottom + 4, bottom + 12, chart.SOFT)
+    sheet.text(chart.MARGIN, top, curve.title, 18, chart.INK)
+    sheet.text(chart.MARGIN, top + 28, f"at most {curve.form.format(most)}", 15, chart.SOFT)
+    sheet.line(_on_sheet(points, top + PLOT_HEIGHT, a_second, a_unit), ACCENT)
+
+
+def _on_sheet(
+    points: Sequence[tuple[float, float]], bottom: float, a_second: float, a_unit: float
+) -> list[tuple[float, float]]:
+    return [(LEFT + at_s * a_second, bottom - value * a_unit) for at_s, value in points]

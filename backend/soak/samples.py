@@ -1,0 +1,112 @@
+"""What is looked at while it runs, and what has to hold in the end: rules of values."""
+
+from collections.abc import Mapping, Sequence
+from statistics import median
+from typing import Final, NamedTuple
+
+from soak.crowd import Tally
+
+MOST_GROWTH: Final = 0.05
+WINDOW_SHARE: Final = 1 / 6  # of the run: the first and the last five minutes of thirty
+
+
+class Sample(NamedTuple):
+    """One look at the gateway.
+
+    Attributes:
+        at_s: since the start.
+        viewers: that the gateway counts.
+        frames: that the crowd has received so far.
+        tasks: of its event loop; None where it does not answer.
+    """
+
+    at_s: float
+    resident_bytes: int
+    descriptors: int
+    tasks: int | None
+    viewers: int | None
+    cpu_s: float
+    frames: int
+
+
+class Rest(NamedTuple):
+    """What the gateway holds while nobody is connected.
+
+    Attributes:
+        descriptors: by kind.
+    """
+
+    descriptors: Mapping[str, int]
+    tasks: int | None
+    viewers: int
+
+
+class Ending(NamedTuple):
+    """What was true in the end.
+
+    Attributes:
+        before: the crowd came.
+        after: it left.
+        behind: healthy viewers that never got the newest message after the last fault.
+        traceback: whether the gateway has logged one.
+    """
+
+    before: Rest
+    after: Rest
+    behind: int
+    traceback: bool
+
+
+class Verdict(NamedTuple):
+    """One thing that has to hold."""
+
+    claim: str
+    seen: str
+    holds: bool
+
+
+def verdicts(samples: Sequence[Sample], tally: Tally, ending: Ending, *, judges_memory: bool) -> list[Verdict]:
+    """
+    Args:
+        judges_memory: whether the run was long enough for a word about growth.
+    """
+    before, after = ending.before, ending.after
+    first, last = memory_windows(samples)
+    grown = last / first - 1
+    memory = Verdict(
+        f"memory is at most {MOST_GROWTH:.0%} above that of the first sixth of the time",
+        f"{first / 1e6:.1f} MB, then {last / 1e6:.1f} MB: {grown:+.1%}",
+        grown < MOST_GROWTH,
+    )
+    return [
+        *([memory] if judges_memory else []),
+        _same("no descriptor is leaked", _in_words(before.descriptors), _in_words(after.descriptors)),
+        _same("no task is leaked", before.tasks, after.tasks),
+        Verdict("no viewer is remembered that has left", f"{after.viewers}", after.viewers == 0),
+        _none("no viewer is shown an older state after a newer one", tally.out_of_order),
+        _none("no healthy viewer is let go, or sent what is no frame", tally.broken),
+        Verdict(
+            "every healthy viewer has the newest state in the end", f"{ending.behind} are behind", not ending.behind
+        ),
+        Verdict("nothing is logged with a traceback", "one" if ending.traceback else "none", not ending.traceback),
+    ]
+
+
+def memory_windows(samples: Sequence[Sample]) -> tuple[float, float]:
+    """The median of the first and of the last sixth of the time; ramp-up included."""
+    end_s = samples[-1].at_s
+    first = [one.resident_bytes for one in samples if one.at_s <= end_s * WINDOW_SHARE]
+    last = [one.resident_bytes for one in samples if one.at_s >= end_s * (1 - WINDOW_SHARE)]
+    return median(first), median(last)
+
+
+def _in_words(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
+
+
+def _same(claim: str, before: object, after: object) -> Verdict:
+    return Verdict(claim, f"{before} before, {after} after", before == after)
+
+
+def _none(claim: str, sentences: Sequence[str]) -> Verdict:
+    return Verdict(claim, "; ".join(sentences) or "none", not sentences)
