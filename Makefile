@@ -28,7 +28,7 @@ $(shell [ "$$(cat $(READY) 2>/dev/null)" = '$(CURDIR)' ] && $(VENV)/bin/python -
 	|| rm -f $(READY))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types layers contract described client watch run conformance bench soak lock clean
+.PHONY: help demo test check lint types layers contract described client watch run conformance bench soak fuzz lock clean
 
 help:
 	@echo 'make demo     the whole thing on this machine: NATS, gateway, simulated market; Ctrl-C stops it'
@@ -42,6 +42,7 @@ help:
 	@echo 'make conformance   the Autobahn suite against the WebSocket peer; takes long, needs a Python 2.7'
 	@echo 'make bench    what the gateway costs, beside other servers; six minutes, writes docs/benchmarks'
 	@echo 'make soak     thousands of viewers and every fault, for MINUTES (30); writes docs/soak'
+	@echo 'make fuzz     bytes that nobody should send, by the hundred thousand'
 	@echo 'make lock     write the requirements files anew from backend/pyproject.toml'
 	@echo 'make clean    remove what make has installed and what the tools have cached'
 	@echo
@@ -107,12 +108,19 @@ soak: $(READY)
 	@$(IN_BACKEND) '$(UV)' pip install --quiet --python $(PYTHON) --require-hashes -r requirements-bench.txt
 	@$(IN_BACKEND) exec $(PYTHON) -m soak --minutes $(or $(MINUTES),30) $(OPTIONS)
 
+# Where there is no atheris, hypothesis takes its place.
+fuzz: $(READY)
+	@$(IN_BACKEND) '$(UV)' pip install --quiet --python $(PYTHON) --require-hashes -r requirements-fuzz.txt \
+		|| echo 'atheris cannot be installed here; hypothesis does its part' >&2
+	@$(IN_BACKEND) exec $(PYTHON) -m tests.fuzz $(OPTIONS)
+
 # Versions are chosen in pyproject.toml alone; these files add the hashes.
 COMPILE := pip compile --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --quiet
 lock: $(READY)
 	@$(IN_BACKEND) '$(UV)' $(COMPILE) pyproject.toml --output-file requirements.txt
 	@$(IN_BACKEND) '$(UV)' $(COMPILE) pyproject.toml --group dev --output-file requirements-dev.txt
 	@$(IN_BACKEND) '$(UV)' $(COMPILE) pyproject.toml --extra bench --output-file requirements-bench.txt
+	@$(IN_BACKEND) '$(UV)' $(COMPILE) pyproject.toml --extra fuzz --output-file requirements-fuzz.txt
 	@$(IN_BACKEND) '$(UV)' $(COMPILE) --group uv --output-file requirements-uv.txt
 	@$(IN_BACKEND) '$(UV)' $(COMPILE) --group node --output-file requirements-node.txt
 

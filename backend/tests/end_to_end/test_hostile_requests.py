@@ -63,7 +63,6 @@ REFUSED = {
     "no key": (UPGRADE.removesuffix(KEY) + END, 400),
     "a key that is no ASCII": (UPGRADE.replace(b"AAAA==", b"\xff\xfe==") + END, 400),
     "extensions that are none": (UPGRADE + b"Sec-WebSocket-Extensions: ;;=\r\n\r\n", 400),
-    "subprotocols that are none": (UPGRADE + b"Sec-WebSocket-Protocol: ,(,\r\n\r\n", 400),
     "an upgrade to HTTP/2, too": (UPGRADE + b"Upgrade: h2c\r\n\r\n", 426),
     "no connection": (UPGRADE + b"Connection: close\r\n\r\n", 426),
     "a path of 9,000 bytes": (UPGRADE.replace(b"/ws/stream", b"/ws/stream?" + b"x" * 9000) + END, 414),

@@ -1,0 +1,194 @@
+"""Where viewers are fuzzed: the gateway's own parts on a real loop and real sockets, with somebody healthy beside them.
+
+Every input gets a connection of its own. Nothing may reach the loop's exception handler, nothing may be logged, the
+gateway's side has to end when the viewer's does, and the healthy viewer has to get the frame of this very input.
+"""
+
+import asyncio
+import contextlib
+import logging
+import socket
+import struct
+from typing import Final, NamedTuple
+
+import uvicorn
+import uvloop
+
+from src.gateway.delivery.stream_peer import PeerLimits, factory
+from src.gateway.goodbyes import GOING_AWAY
+from src.gateway.http_api import make_app
+from src.gateway.http_connection import HttpConnection
+from src.gateway.socket_broadcaster import SocketBroadcaster
+from tests.gateway.fake_bus import FakeBus
+
+LIMIT_S: Final = 10.0
+PATH: Final = "/ws/stream"
+ABRUPT: Final = struct.pack("ii", 1, 0)  # SO_LINGER: no TIME_WAIT is left behind
+UPGRADE: Final = (
+    b"GET /ws/stream HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n"
+)
+DEFLATE: Final = b"Sec-WebSocket-Extensions: permessage-deflate\r\n"
+MAY_BE_SAID: Final = {1001, 1002, 1007, 1008, 1009}  # and what the viewer said first, echoed
+
+
+class Said(NamedTuple):
+    """What the gateway sent, taken apart.
+
+    Attributes:
+        statuses: of the HTTP answers.
+        opcodes: of the frames after them.
+        goodbye: the body of the close frame.
+    """
+
+    statuses: list[int]
+    opcodes: list[int]
+    goodbye: bytes | None
+
+
+class Stage:
+    """A loop, a port of the gateway's and a healthy viewer; for many inputs, one after the other."""
+
+    def __init__(self) -> None:
+        self.faults: list[str] = []
+        self._loop = uvloop.new_event_loop()
+        self._loop.set_exception_handler(lambda _loop, context: self.faults.append(str(context)))
+        self._watcher = _Watcher(self.faults)
+        logging.getLogger().addHandler(self._watcher)
+        self._published = 0
+        self._loop.run_until_complete(self._open())
+
+    def play(self, pieces: list[bytes]) -> Said:
+        """Send `pieces` on a new connection and return what came back, once the gateway has ended its side.
+
+        Raises:
+            AssertionError: somebody noticed.
+        """
+        said = self._loop.run_until_complete(self._play(pieces))
+        assert not self.faults, self.faults
+        return taken_apart(said)
+
+    def close(self) -> None:
+        self._loop.run_until_complete(self._close())
+        self._loop.close()
+        logging.getLogger().removeHandler(self._watcher)
+
+    async def _open(self) -> None:
+        self._broadcaster = SocketBroadcaster(FakeBus())  # type: ignore[arg-type]
+        self._hub = self._broadcaster.hub
+        config = uvicorn.Config(
+            make_app(self._broadcaster),
+            http=HttpConnection,
+            ws=factory(self._hub, PATH, PeerLimits()),  # type: ignore[arg-type]
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+        )
+        config.load()
+        self._state = uvicorn.Server(config).server_state
+        make = lambda: HttpConnection(config, self._state, {}, self._loop)  # noqa: E731
+        listening = socket.create_server(("127.0.0.1", 0))
+        self._server = await self._loop.create_server(make, sock=listening)
+        self._port = listening.getsockname()[1]
+        self._healthy = await self._connected()
+        await self._loop.sock_sendall(self._healthy, UPGRADE + b"\r\n")
+        await self._until_received(self._healthy, b"\r\n\r\n")
+
+    async def _close(self) -> None:
+        self._healthy.close()
+        self._server.close()
+        await self._hub.close(GOING_AWAY, 1.0)
+
+    async def _play(self, pieces: list[bytes]) -> bytes:
+        async with asyncio.timeout(LIMIT_S):
+            with await self._connected() as viewer:
+                said = asyncio.ensure_future(self._all_from(viewer))
+                for piece in pieces:
+                    with contextlib.suppress(OSError):  # ended already
+                        await self._loop.sock_sendall(viewer, piece)
+                    await asyncio.sleep(0)
+                await self._publish()
+                with contextlib.suppress(OSError):
+                    viewer.shutdown(socket.SHUT_WR)
+                answer = await said
+            while len(self._hub.peers) > 1 or self._state.connections:
+                await asyncio.sleep(0)
+        return answer
+
+    async def _publish(self) -> None:
+        self._published += 1
+        payload = b'{"n":%d}' % self._published
+        self._hub.publish(payload)
+        frame = bytes((0x81, len(payload))) + payload
+        assert await self._loop.sock_recv(self._healthy, 4096) == frame, "the healthy viewer gets every frame"
+
+    async def _connected(self) -> socket.socket:
+        viewer = socket.socket()
+        viewer.setblocking(False)
+        viewer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, ABRUPT)
+        await self._loop.sock_connect(viewer, ("127.0.0.1", self._port))
+        return viewer
+
+    async def _all_from(self, viewer: socket.socket) -> bytes:
+        said = b""
+        with contextlib.suppress(ConnectionError):
+            while piece := await self._loop.sock_recv(viewer, 1 << 16):
+                said += piece
+        return said
+
+    async def _until_received(self, viewer: socket.socket, end: bytes) -> None:
+        received = b""
+        while not received.endswith(end):
+            received += await self._loop.sock_recv(viewer, 1)
+
+
+class _Watcher(logging.Handler):
+    """What is logged while viewers are hostile is a fault."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__(logging.WARNING)
+        self._faults = faults
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._faults.append(f"{record.name}: {record.getMessage()} {record.exc_info or ''}")
+
+
+def taken_apart(said: bytes) -> Said:
+    """
+    Raises:
+        AssertionError: it is neither HTTP answers nor, after a 101, whole frames of a server.
+    """
+    statuses: list[int] = []
+    while said.startswith(b"HTTP/1.1 "):
+        head, ended, said = said.partition(b"\r\n\r\n")
+        assert ended, "a whole head"
+        statuses.append(int(head[9:12]))
+        if statuses[-1] == 101:
+            return Said(statuses, *_frames_in(said))
+        said = said[_length(head) :]
+    assert not said, said[:80]
+    return Said(statuses, [], None)
+
+
+def _length(head: bytes) -> int:
+    for line in head.lower().split(b"\r\n"):
+        if line.startswith(b"content-length:"):
+            return int(line.partition(b":")[2])
+    return 0
+
+
+def _frames_in(wire: bytes) -> tuple[list[int], bytes | None]:
+    """As a server has to send them: not masked, whole, nothing behind the close frame; RSV1 where it is compressed."""
+    opcodes: list[int] = []
+    goodbye = None
+    while wire:
+        assert goodbye is None, "nothing follows a close frame"
+        opcode, length = wire[0] & 0x0F, wire[1]
+        assert wire[0] in (0x81, 0xC1, 0x88, 0x89, 0x8A), wire[:20]
+        assert length < 126, "everything that is said here is short"
+        body, wire = wire[2 : 2 + length], wire[2 + length :]
+        assert len(body) == length, "a whole frame"
+        opcodes.append(opcode)
+        if opcode == 0x8:
+            goodbye = body
+    return opcodes, goodbye
