@@ -17,13 +17,14 @@ from prometheus_client.registry import Collector
 from src.common.messages import REASONS
 from src.common.subscription import Subscription
 from src.gateway import __version__
-from src.gateway.goodbyes import CLOSINGS
+from src.gateway.goodbyes import CLOSINGS, DEPARTURES, REFUSALS, VIOLATIONS
 from src.gateway.head_count import HeadCount
 from src.gateway.metrics import FAULTS, Histogram
 from src.gateway.siblings import Siblings
 from src.gateway.socket_broadcaster import SocketBroadcaster
 
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
+CLOSE_CODES: Final = (*VIOLATIONS, *(closing.code for closing in CLOSINGS))
 OUTCOMES: Final = ("relayed", "repeated", *REASONS, "callback_failed")
 
 Kind = Literal["counter", "gauge", "histogram"]
@@ -232,11 +233,25 @@ FAMILIES: Final = (
         lambda gateway: gateway.hub.joined,
     ),
     Family(
+        "gateway_refused_total",
+        "counter",
+        ("reason",),
+        "Requests that were refused, most of them by who wanted to be a viewer.",
+        lambda gateway: {**dict.fromkeys((refusal.name for refusal in REFUSALS), 0), **gateway.door.refused},
+    ),
+    Family(
         "gateway_viewers_closed_total",
         "counter",
         ("code",),
         "Viewers that the gateway closed, by close code.",
-        lambda gateway: {**dict.fromkeys((closing.code for closing in CLOSINGS), 0), **gateway.hub.closings},
+        lambda gateway: {**dict.fromkeys(CLOSE_CODES, 0), **gateway.hub.closings},
+    ),
+    Family(
+        "gateway_viewers_left_total",
+        "counter",
+        ("code",),
+        "Viewers that left by themselves, by close code; 1006 without a word.",
+        lambda gateway: {**dict.fromkeys(DEPARTURES, 0), **gateway.hub.departures},
     ),
     Family(
         "gateway_frames_sent_total",

@@ -98,3 +98,14 @@ TOKEN_EXPIRED: Final = Closing(4003, "the token has expired; reconnect with a ne
 TOKEN_WITHDRAWN: Final = Closing(4004, "the token is not accepted any more", False)
 
 CLOSINGS: Final = (GOING_AWAY, STALLED, NOT_RESPONDING, TOKEN_EXPIRED, TOKEN_WITHDRAWN)
+
+VIOLATIONS: Final = (1002, 1007, 1009)  # what a viewer that breaks the protocol is closed with
+
+# How viewers leave by themselves, RFC 6455 §7.4.1: with a code, without one (1005), or without a word (1006). Those of
+# whoever invents another code are not told apart: what is counted by something that a stranger chooses has no bound.
+DEPARTURES: Final = ("1000", "1001", "1005", "1006", "other")
+
+
+def departure(code: int) -> str:
+    """What a viewer that closed with this code is counted as."""
+    return str(code) if str(code) in DEPARTURES else "other"

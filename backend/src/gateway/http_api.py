@@ -47,6 +47,7 @@ class ViewersHealth(BaseModel):
 
     accepted: Annotated[int, Field(description="let in since the start")]
     closed: Annotated[dict[str, int], Field(description="closed by the gateway since the start, by close code")]
+    left: Annotated[dict[str, int], Field(description="gone by themselves since the start, by close code")]
     behind: Annotated[int, Field(description="connected now and taking nothing")]
     frames_skipped: Annotated[int, Field(description="frames that slow viewers were never sent since the start")]
 
@@ -208,6 +209,7 @@ def _health(broadcaster: SocketBroadcaster, head_count: HeadCount) -> Health:
         viewers=ViewersHealth(
             accepted=hub.joined,
             closed={str(code): count for code, count in hub.closings.items()},
+            left=dict(hub.departures),
             behind=hub.behind,
             frames_skipped=hub.skipped,
         ),

@@ -4,12 +4,16 @@ import asyncio
 import http.client
 import os
 import re
+from contextlib import AsyncExitStack
 from pathlib import Path
 from signal import SIGKILL, SIGSTOP
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from websockets.exceptions import InvalidStatus
 
 from src.demo.nats_server import HOST, NatsServer
+from src.gateway.goodbyes import DEPARTURES, REFUSALS
 from tests.end_to_end.conftest import LaunchGateway
 from tests.end_to_end.gateway_process import GatewayProcess
 from tests.end_to_end.publisher import FLOW, LEVELS, Publisher
@@ -78,16 +82,40 @@ async def test_what_happened_is_counted(gateway: GatewayProcess, publisher: Publ
     assert total(page, "python_info") == 1
 
 
-async def test_viewers_that_left_and_those_that_the_gateway_closed_are_told_apart(
+async def test_each_viewer_that_is_gone_is_counted_once_by_how_it_went(
     gateway: GatewayProcess, publisher: Publisher
 ) -> None:
     await publisher.flow(1)
-    async with Viewer(gateway) as viewer:
-        await viewer.until_newest(flow=1)
-    await until(lambda: total(scraped(gateway), "gateway_viewers") == 0, "the viewer has left")
+    async with AsyncExitStack() as stack:
+        viewers = [await stack.enter_async_context(Viewer(gateway)) for _ in range(6)]
+        stays, leaves, goes_away, invents, vanishes, breaks = viewers
+        for viewer in viewers:
+            await viewer.until_newest(flow=1)
+        await leaves.socket.close(1000)
+        await goes_away.socket.close(1001)
+        await invents.socket.close(4999)
+        vanishes.socket.transport.abort()
+        await breaks.socket.send(b"\xff", text=True)
+        assert await breaks.close_code() == 1007
+        await until(lambda: total(scraped(gateway), "gateway_viewers") == 1, "five are gone")
+        page = scraped(gateway)
+        assert stays.connected
+    left = {code: total(page, "gateway_viewers_left_total", f'code="{code}"') for code in DEPARTURES}
+    assert left == {"1000": 1, "1001": 1, "1005": 0, "1006": 1, "other": 1}
+    assert total(page, "gateway_viewers_closed_total", 'code="1007"') == 1
+    assert total(page, "gateway_viewers_closed_total") == 1
+    assert total(page, "gateway_viewers_accepted_total") == 6
+
+
+async def test_who_is_refused_is_counted_by_reason(make_gateway: LaunchGateway) -> None:
+    gateway = make_gateway(GATEWAY_MAX_VIEWERS="1").start()
+    async with Viewer(gateway):
+        with pytest.raises(InvalidStatus):
+            async with Viewer(gateway):
+                pass
     page = scraped(gateway)
-    assert total(page, "gateway_viewers_accepted_total") == 1
-    assert total(page, "gateway_viewers_closed_total") == 0
+    assert total(page, "gateway_refused_total", 'reason="full"') == total(page, "gateway_refused_total") == 1
+    assert page["gateway_refused_total"].keys() == {f'reason="{each.name}",worker="1"' for each in REFUSALS}
 
 
 async def test_health_says_the_same_in_short(gateway: GatewayProcess, publisher: Publisher) -> None:
@@ -96,7 +124,8 @@ async def test_health_says_the_same_in_short(gateway: GatewayProcess, publisher:
         await viewer.until_newest(flow=1)
         health, page = gateway.health(), scraped(gateway)
     assert health["connections"] == total(page, "gateway_viewers") == 1
-    assert health["viewers"] == {"accepted": 1, "closed": {}, "behind": 0, "frames_skipped": 0}
+    assert health["refused"] == {}
+    assert health["viewers"] == {"accepted": 1, "closed": {}, "left": {}, "behind": 0, "frames_skipped": 0}
     assert health["state_age_s"].keys() == {"flow"}
     assert 0 <= health["state_age_s"]["flow"] <= total(page, "gateway_state_age_seconds")
     assert 0 <= health["loop_lag_s"] < 60

@@ -59,7 +59,9 @@ class AsgiPeer:
             self.close(over)
 
     def drop(self) -> None:
-        """Leave without a word: the viewer is gone."""
+        """Leave without a word: the viewer is gone, and only its server knows how."""
+        if self._goodbye is None and self in self._hub.peers:
+            self._hub.departures["other"] += 1
         self._hub.leave(self)
         if self._sending is not None and self._sending is not asyncio.current_task():
             self._sending.cancel()

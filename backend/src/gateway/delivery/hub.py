@@ -75,6 +75,7 @@ class Hub:
         sent_bytes: what those frames hold, each counted whole.
         skipped: frames times peers that were never sent, counted when the peer is ready again, for a newer one.
         closings: goodbyes that the gateway said, by code.
+        departures: peers that left by themselves, by the code that they said, of those of `DEPARTURES`.
         fan_out: seconds that each round took, until all had its frame or a newer one.
         latency: seconds from the publication of each message to the end of the round that told of it.
         idle: set while every ready peer has been sent what was published.
@@ -88,6 +89,7 @@ class Hub:
         self.sent_bytes = 0
         self.skipped = 0
         self.closings: Counter[int] = Counter()
+        self.departures: Counter[str] = Counter()
         self.fan_out = Histogram(FAN_OUT_BOUNDS_S)
         self.latency = Histogram(LATENCY_BOUNDS_S)
         self.idle = asyncio.Event()

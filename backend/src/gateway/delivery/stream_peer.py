@@ -30,7 +30,7 @@ from src.gateway.delivery.frame import PING, deflated, plain
 from src.gateway.delivery.hub import Form, Hub
 from src.gateway.delivery.outbox import Outbox
 from src.gateway.delivery.viewer_protocol import ViewerProtocol
-from src.gateway.goodbyes import CLOSE_LIMIT_S, NO_STREAM, NOT_RESPONDING, STALLED, Closing, Refusal
+from src.gateway.goodbyes import CLOSE_LIMIT_S, NO_STREAM, NOT_RESPONDING, STALLED, Closing, Refusal, departure
 
 ENDING: Final = (CLOSING, CLOSED)
 TCP_NOTSENT_LOWAT: Final = 25  # linux/tcp.h; Python 3.11 has no name for it
@@ -119,7 +119,6 @@ class StreamPeer(asyncio.Protocol):
     def close(self, closing: Closing) -> None:
         if self._abort_at_s is not None:
             return
-        self._hub.closings[closing.code] += 1
         self._websocket.send_close(closing.code, closing.reason)
         self._flush()
 
@@ -174,6 +173,8 @@ class StreamPeer(asyncio.Protocol):
         self._flush()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self in self._hub.peers and self._websocket.own_goodbye is None:
+            self._hub.departures[departure(self._websocket.goodbye_heard)] += 1
         self._hub.leave(self)
         if self._entry is not None:
             self._entry.release()
@@ -244,6 +245,8 @@ class StreamPeer(asyncio.Protocol):
         if self._websocket.state in ENDING and self._abort_at_s is None:
             self._abort_at_s = self._clock() + CLOSE_LIMIT_S
             self._hub.blocked(self)  # no frame follows a close frame
+            if (goodbye := self._websocket.own_goodbye) is not None:
+                self._hub.closings[goodbye] += 1
         for piece in self._websocket.data_to_send():
             if piece:
                 self._transport.write(piece)

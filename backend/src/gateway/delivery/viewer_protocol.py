@@ -77,6 +77,16 @@ class ViewerProtocol(ServerProtocol):
         """Called for the handshake. What is offered is read by the door alone: a token stands in it."""
         return self.answered_subprotocol
 
+    @property
+    def own_goodbye(self) -> int | None:
+        """The close code that the gateway said before the viewer said any."""
+        return None if self.close_sent is None or self.close_rcvd_then_sent else self.close_sent.code
+
+    @property
+    def goodbye_heard(self) -> int:
+        """The viewer's close code; 1006 where it said none."""
+        return CloseCode.ABNORMAL_CLOSURE if self.close_rcvd is None else self.close_rcvd.code
+
     def receive_data(self, data: bytes | bytearray) -> None:
         super().receive_data(data)
         if self.state is OPEN:
