@@ -5,6 +5,7 @@
 VENV := backend/.venv
 READY := $(VENV)/.ready
 IN_BACKEND := cd backend &&
+CONSOLE := backend/src/gateway/console/index.html
 PYTHON := .venv/bin/python
 
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
@@ -28,7 +29,8 @@ $(shell [ "$$(cat $(READY) 2>/dev/null)" = '$(CURDIR)' ] && $(VENV)/bin/python -
 	|| rm -f $(READY))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types layers contract described client watch run conformance bench soak fuzz lock clean
+.PHONY: help demo test check lint types layers contract described client watch run conformance bench soak fuzz
+.PHONY: lock clean console console-types images
 
 help:
 	@echo 'make demo     the whole thing on this machine: NATS, gateway, simulated market; Ctrl-C stops it'
@@ -39,6 +41,8 @@ help:
 	@echo 'make check    style, format, types and layers'
 	@echo 'make contract the schema, the AsyncAPI document and the TypeScript types, from the Python types'
 	@echo 'make client   the TypeScript client, into client/dist'
+	@echo 'make console  the page that the gateway serves at /'
+	@echo 'make images   screenshots of the console, into docs/images; needs Chromium'
 	@echo 'make conformance   the Autobahn suite against the WebSocket peer; takes long, needs a Python 2.7'
 	@echo 'make bench    what the gateway costs, beside other servers; six minutes, writes docs/benchmarks'
 	@echo 'make soak     thousands of viewers and every fault, for MINUTES (30); writes docs/soak'
@@ -48,10 +52,15 @@ help:
 	@echo
 	@echo 'GATEWAY_PORT=8001 make demo    another port than 8000; the same for run and watch'
 
+# Without Node, and without a network to get it, all the rest still works: the gateway then says how to build the page.
+WITH_CONSOLE := $(MAKE) --no-print-directory console || echo 'the console could not be built; going on without it'
+
 demo: $(READY)
+	@$(WITH_CONSOLE)
 	@$(IN_BACKEND) exec $(PYTHON) -m src.demo
 
 test: $(READY)
+	@$(WITH_CONSOLE)
 	@$(IN_BACKEND) exec $(PYTHON) -m pytest
 
 watch: $(READY)
@@ -61,7 +70,7 @@ run: export NATS_URL ?= nats://127.0.0.1:4222
 run: $(READY)
 	@$(IN_BACKEND) exec $(PYTHON) -m src.gateway.main
 
-check: lint types layers described client
+check: lint types layers described client console-types
 
 lint: $(READY)
 	@$(IN_BACKEND) $(PYTHON) -m ruff check && $(PYTHON) -m ruff format --check
@@ -95,6 +104,25 @@ client/node_modules/.ready: client/package-lock.json | $(NODE)
 	@cd client && npm ci --silent
 	@touch $@
 
+# The page that the gateway serves at /.
+console: $(CONSOLE)
+
+CONSOLE_SOURCES := $(shell find console client/src -type f -not -path '*/node_modules/*')
+$(CONSOLE): console/node_modules/.ready $(CONSOLE_SOURCES) | $(NODE)
+	@cd console && npm run --silent build
+
+# Screenshots for the README, of the simulated market.
+images: $(READY) console
+	@$(IN_BACKEND) exec $(PYTHON) -m tests.screenshots
+
+console-types: console/node_modules/.ready
+	@cd console && npm run --silent check
+
+console/node_modules/.ready: console/package-lock.json | $(NODE)
+	@echo 'installing the packages of console/'
+	@cd console && npm ci --silent
+	@touch $@
+
 conformance: $(READY)
 	@$(IN_BACKEND) exec $(PYTHON) -m tests.conformance $(CASES)
 
@@ -126,7 +154,7 @@ lock: $(READY)
 
 clean:
 	rm -rf .tools $(VENV) backend/uv.lock backend/.mypy_cache backend/.ruff_cache backend/.pytest_cache
-	rm -rf backend/.import_linter_cache backend/.hypothesis client/node_modules client/dist
+	rm -rf backend/.import_linter_cache backend/.hypothesis client/node_modules client/dist console/node_modules $(dir $(CONSOLE))
 
 # The last step is for `uv run`: with a lock it starts at once, also without a network.
 $(READY): backend/requirements-dev.txt backend/pyproject.toml $(filter-out uv,$(UV)) | python

@@ -160,3 +160,7 @@ def test_what_the_image_copies_is_in_its_context() -> None:
         for source in sources.split():
             assert (BACKEND / source).exists()
             assert f"!{source}" in context
+
+
+def test_ci_installs_the_browser_that_the_console_is_tested_in() -> None:
+    assert re.search(r"^install_missing chromium chromium$", (ROOT / ".ci" / "run").read_text(), re.MULTILINE)

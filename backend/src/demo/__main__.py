@@ -27,6 +27,7 @@ STOP_PATIENCE_S = {"simulator": 2.0, "gateway": 5.0}
 BANNER = """
   The demo runs; the market is simulated.
 
+    console     http://localhost:{port}/
     stream      ws://localhost:{port}/ws/stream
     state now   http://localhost:{port}/snapshot
     health      http://localhost:{port}/health

@@ -12,6 +12,7 @@ from src.common.subscription import Subscription
 from src.gateway import __version__
 from src.gateway.admission.caller import Caller
 from src.gateway.admission.cors import Cors
+from src.gateway.console_files import ConsoleFiles
 from src.gateway.descriptions.asyncapi import asyncapi
 from src.gateway.exporter import CONTENT_TYPE, Exporter
 from src.gateway.goodbyes import NOT_UPGRADED, Refusal
@@ -168,6 +169,19 @@ def make_app(
         finally:
             await broadcaster.disconnect(websocket)
             entry.release()
+
+    console = ConsoleFiles()
+
+    @app.head("/", include_in_schema=False)
+    @app.get("/", include_in_schema=False)
+    async def console_page(request: Request) -> Response:
+        return console.page.answer(request)
+
+    @app.head("/assets/{name}", include_in_schema=False)
+    @app.get("/assets/{name}", include_in_schema=False)
+    async def console_asset(request: Request, name: str) -> Response:
+        asset = console.assets.get(name)
+        return await not_found(request, None) if asset is None else asset.answer(request)
 
     @app.exception_handler(404)
     async def not_found(request: Request, _error: Any) -> JSONResponse:

@@ -3,6 +3,7 @@
 import asyncio
 import http.client
 import json
+import re
 from email.utils import parsedate_to_datetime
 
 import pytest
@@ -62,14 +63,26 @@ def test_the_docs_name_every_route(shared_gateway: GatewayProcess) -> None:
     assert paths["/snapshot"]["get"]["responses"].keys() == {"200", "204", "401"}
 
 
-@pytest.mark.parametrize("path", ["/", "/nothing", "/%2e%2e/etc/passwd", "/redoc", "/x" * 500])
+def test_the_root_is_a_page_that_a_browser_may_keep(shared_gateway: GatewayProcess) -> None:
+    page = shared_gateway.get("/")
+    assert (page.status, page.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    assert page.headers["Content-Security-Policy"].startswith("default-src 'self'")
+    assert page.headers["ETag"]
+    assert shared_gateway.get("/", "HEAD").body == b""
+    for asset in re.findall(rb'(?:src|href)="(/assets/[^"]+)"', page.body):
+        assert shared_gateway.get(asset.decode()).status == 200
+
+
+@pytest.mark.parametrize(
+    "path", ["/nothing", "/assets/nothing", "/assets/..%2findex.html", "/%2e%2e/etc/passwd", "/redoc", "/x" * 500]
+)
 def test_an_unknown_path_is_a_short_json_404(shared_gateway: GatewayProcess, path: str) -> None:
     answer = shared_gateway.get(path)
     assert (answer.status, answer.headers["Content-Type"]) == (404, "application/json")
     assert answer.json.keys() == {"detail"}
 
 
-@pytest.mark.parametrize("path", ["/health", "/ready", "/snapshot", "/metrics"])
+@pytest.mark.parametrize("path", ["/", "/health", "/ready", "/snapshot", "/metrics"])
 def test_another_method_is_a_short_json_405(shared_gateway: GatewayProcess, path: str) -> None:
     answer = shared_gateway.get(path, "POST")
     assert (answer.status, answer.json.keys()) == (405, {"detail"})

@@ -1,0 +1,401 @@
+"""The console in a real Chromium: what a trader sees of the real gateway, nats-server and simulator."""
+
+import re
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, Locator, Page, expect
+
+from src.demo.nats_server import NatsServer
+from src.gateway.signals.contract import LevelSignal, MlPredictions, Retrieval
+from tests.browser import Complaints, chromium, require_browser
+from tests.documents import ROOT
+from tests.end_to_end.conftest import LaunchGateway
+from tests.end_to_end.gateway_process import BACKEND, GatewayProcess
+from tests.end_to_end.publisher import FLOW, LEVELS, Publisher
+from tests.waiting import LIMIT_S
+
+# One loop for all of them: the browser is started once.
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
+
+AXE = ROOT / "console" / "node_modules" / "axe-core" / "axe.min.js"
+DESK = (1440, 900)
+PHONE = (390, 844)
+LIMIT_MS = LIMIT_S * 1000
+
+PREDICTION = {
+    "level_id": "VWAP",
+    "p_tradeable_2": 0.7,
+    "p_break": 0.33,
+    "p_bounce": 0.67,
+    "strength_signed": -1.5,
+    "utility_score": 0.2,
+    "stage": "stage_b",
+    "time_to_threshold": {"t1": {"60": 0.5, "120": 0.75}},
+    "retrieval": {"p_break": 0.25, "similarity": 0.81, "entropy": 0.4, "n_neighbors": 24},
+}
+CALL, PUT = "O:SPY251216C00688000", "O:SPY251216P00688000"
+
+
+def level(kind: str, price: float, signal: str = "NEUTRAL", **further: Any) -> dict[str, Any]:
+    side = "SUPPORT" if price < 687.5 else "RESISTANCE"
+    return {"id": kind, "kind": kind, "price": price, "signal": signal, "direction": side, **further}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    require_browser()
+    expect.set_options(timeout=LIMIT_MS)
+    async with chromium() as browser:
+        yield browser
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def core(nats_server: NatsServer) -> AsyncIterator[Publisher]:
+    """What the gateway takes for Core."""
+    async with Publisher(nats_server) as publisher:
+        yield publisher
+
+
+OpenConsole = Callable[..., Awaitable[Page]]
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def open_console(browser: Browser) -> AsyncIterator[OpenConsole]:
+    """Opens the console of a gateway. None of its pages may have had anything to complain of."""
+    opened: list[tuple[Page, Complaints]] = []
+
+    async def open_page(gateway: GatewayProcess, scheme: str = "dark", size: tuple[int, int] = DESK) -> Page:
+        colours: Any = {"color_scheme": scheme, "viewport": {"width": size[0], "height": size[1]}}
+        page = await browser.new_page(**colours)
+        origin = f"http://127.0.0.1:{gateway.port}"
+        opened.append((page, Complaints(page, origin)))
+        await page.goto(f"{origin}/")
+        return page
+
+    yield open_page
+    complaints = [each for _, page in opened for each in page.all]
+    for page, _ in opened:
+        await page.context.close()
+    assert complaints == []
+
+
+@asynccontextmanager
+async def alive(core: Publisher, page: Page, **levels: Any) -> AsyncIterator[None]:
+    """Levels and flow again and again, as Core sends them, until the page is live."""
+    number = 1
+    while await page.locator("html").get_attribute("data-state") != "live":
+        await core.levels(number, **levels)
+        await core.flow(number)
+        number += 1
+    yield
+
+
+def row(page: Page, kind: str) -> Locator:
+    return page.locator(f"[id='level-{kind}']")
+
+
+async def top_of(locator: Locator) -> float:
+    box = await locator.bounding_box()
+    assert box is not None, "it is on the page"
+    return box["y"]
+
+
+# -- the ladder --------------------------------------------------------------------------------------------------------
+
+
+async def test_a_level_shows_what_core_says_of_it(
+    gateway: GatewayProcess, core: Publisher, open_console: OpenConsole
+) -> None:
+    vwap = level("VWAP", 687.25, "REJECT", distance=0.25, break_score_smooth=72.4, confidence="HIGH")
+    vwap |= {"confluence_count": 3, "confluence_level_name": "STRONG", "tape": {"sweep": {"detected": True}}}
+    await core.levels(1, levels=[vwap], viewport={"targets": [PREDICTION]})
+    page = await open_console(gateway)
+    for name, shown in {
+        "price": "687.25",
+        "kind": "VWAP",
+        "side": "▼ SUP",
+        "distance": "−0.25",  # noqa: RUF001
+        "score": "72",
+        "signal": "BOUNCE",
+        "confidence": "HIGH",
+        "confluence": "STRONG ×3",  # noqa: RUF001
+        "left": "33",
+        "right": "67",
+        "sample": "0.81 · 24",
+        "sweep": "SWEEP",
+    }.items():
+        await expect(row(page, "VWAP").locator(f".{name}")).to_have_text(shown)
+
+
+async def test_levels_move_and_stand_at_their_prices_around_spot(
+    gateway: GatewayProcess, core: Publisher, open_console: OpenConsole
+) -> None:
+    page = await open_console(gateway)
+    await core.levels(1, spy={"spot": 687.5}, levels=[level("LOW", 687.0), level("HIGH", 688.0)])
+    await expect(page.locator("#spot")).to_have_text("687.50")
+    assert (
+        await top_of(row(page, "HIGH"))
+        < await top_of(page.locator("#ladder .spot-line"))
+        < await top_of(row(page, "LOW"))
+    )
+    before = await top_of(row(page, "LOW"))
+    await core.levels(2, spy={"spot": 687.6}, levels=[level("LOW", 687.0), level("HIGH", 688.0)])
+    await expect(page.locator(".spot-tag")).to_have_text("687.60")
+    assert await top_of(row(page, "LOW")) == before, "spot moves, levels do not"
+    await core.levels(3, spy={"spot": 687.6}, levels=[level("LOW", 688.5), level("HIGH", 688.0)])
+    await expect(row(page, "LOW").locator(".price")).to_have_text("688.50")
+    await page.evaluate("Promise.all(document.getAnimations().map(each => each.finished))")
+    assert await top_of(row(page, "LOW")) < await top_of(row(page, "HIGH"))
+
+
+async def test_a_flip_of_the_signal_shows_in_the_row_in_the_list_and_for_a_screen_reader(
+    gateway: GatewayProcess, core: Publisher, open_console: OpenConsole
+) -> None:
+    page = await open_console(gateway)
+    await core.levels(1, levels=[level("VWAP", 687.25)])
+    await expect(row(page, "VWAP").locator(".signal")).to_have_text("NO TRADE")
+    await expect(page.locator("#tape li")).to_have_count(0)
+    await core.levels(2, levels=[level("VWAP", 687.25, "BREAK")])
+    await expect(row(page, "VWAP").locator(".signal")).to_have_text("BREAK")
+    await expect(row(page, "VWAP")).to_have_attribute("data-signal", "BREAK")
+    await expect(row(page, "VWAP")).to_have_class(re.compile("flipped"))
+    await expect(page.get_by_role("option", name=re.compile("vwap 687.25, .*signal break"))).to_be_visible()
+    await expect(page.locator("#tape li").first).to_contain_text("→ BREAK")
+    await expect(page.locator("#announcer")).to_have_text(re.compile("vwap 687.25: break"))
+
+
+async def test_keys_choose_a_level_and_open_every_field_with_its_unit(
+    gateway: GatewayProcess, core: Publisher, open_console: OpenConsole
+) -> None:
+    page = await open_console(gateway)
+    levels = [level("LOW", 687.0), level("VWAP", 687.25), level("HIGH", 688.0)]
+    await core.levels(1, levels=levels, viewport={"targets": [PREDICTION]})
+    await expect(page.locator(".row")).to_have_count(3)
+    await page.keyboard.press("j")
+    await expect(row(page, "VWAP")).to_have_attribute("aria-selected", "true")
+    await expect(page.locator("#ladder")).to_have_attribute("aria-activedescendant", "level-VWAP")
+    await page.keyboard.press("Enter")
+    sheet = page.locator("#sheet")
+    await expect(sheet.locator("h2")).to_have_text("VWAP 687.25")
+    shown = set(await sheet.locator("[data-field]").evaluate_all("all => all.map(each => each.dataset.field)"))
+    fields = get_type_hints(LevelSignal) | get_type_hints(MlPredictions) | get_type_hints(Retrieval)
+    assert shown == fields.keys() - {"ml_predictions", "time_to_threshold", "retrieval"} | {"60", "120"}
+    assert await sheet.locator("dd", has=page.locator("[data-field=distance]")).inner_text() == "0.00\npoints"
+    await page.keyboard.press("ArrowUp")
+    await expect(sheet.locator("h2")).to_have_text("HIGH 688.00")
+    await page.keyboard.press("Escape")
+    await expect(sheet).to_be_hidden()
+    await page.keyboard.press("Escape")
+    await expect(row(page, "HIGH")).to_have_attribute("aria-selected", "false")
+    await row(page, "LOW").click()
+    await expect(sheet.locator("h2")).to_have_text("LOW 687.00")
+    await page.keyboard.press("?")
+    await expect(page.get_by_role("heading", name="Keys and meanings")).to_be_visible()
+
+
+async def test_the_theme_is_the_systems_until_a_key_changes_it_and_stays(
+    gateway: GatewayProcess, open_console: OpenConsole
+) -> None:
+    page = await open_console(gateway, "light")
+    await expect(page.locator("html")).to_have_attribute("data-theme", "light")
+    await page.keyboard.press("t")
+    await expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    await page.reload()
+    await expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+
+
+# -- the flow ----------------------------------------------------------------------------------------------------------
+
+
+async def test_the_flow_is_added_up_by_strike_calls_against_puts(
+    gateway: GatewayProcess, core: Publisher, open_console: OpenConsole
+) -> None:
+    page = await open_console(gateway)
+    flow = {
+        CALL: {"cumulative_volume": 1500, "cumulative_premium": 2e6},
+        CALL.replace("251216", "251217"): {"cumulative_volume": 500},
+        PUT: {"cumulative_volume": 80, "net_delta_flow": -12.0},
+        "O:SPY251216P00687500": {"cumulative_volume": None},
+        "nonsense": 7,
+    }
+    await core.publish(FLOW, flow)
+    await expect(page.locator(".strike")).to_have_count(1)
+    assert (await page.locator(".strike").inner_text()).split() == ["80", "688", "2.00k"]
+    assert (await page.locator(".totals").inner_text()).split() == ["Puts", "80", "Put/call", "0.04", "Calls", "2.00k"]
+    await page.keyboard.press("m")
+    await expect(page.locator("#measure")).to_have_value("premium")
+    assert (await page.locator(".strike").inner_text()).split() == ["0", "688", "2.00M"]
+
+
+# -- freshness ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def simulator(nats_server: NatsServer, gateway: GatewayProcess) -> Iterator["subprocess.Popen[bytes]"]:
+    """The simulated Core of `make demo`, after the gateway."""
+    options = ["--nats-url", nats_server.url, "--rate", "4", "--start", "10:00"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "src.simulator.main", *options], cwd=BACKEND, stderr=subprocess.DEVNULL
+    )
+    yield process
+    process.kill()
+    process.wait()
+
+
+async def test_the_simulated_market_is_live_and_moves(
+    gateway: GatewayProcess, simulator: "subprocess.Popen[bytes]", open_console: OpenConsole
+) -> None:
+    page = await open_console(gateway)
+    await expect(page.locator("#state")).to_have_text("LIVE")
+    spot = await page.locator("#spot").inner_text()
+    await expect(page.locator("#spot")).not_to_have_text(spot)
+    await expect(page.locator("#feed-clock .phase")).to_have_text(re.compile("regular, [56] h"))
+    assert await page.locator(".row").count() > 0
+    assert await page.locator(".strike").count() > 0
+    await expect(page.locator("#chart")).to_have_attribute("data-points", re.compile(r"\d"))
+    await expect(page.locator("#round-trip")).to_have_text(re.compile(r"\d+ ms"))
+    await expect(page.locator("#frame-rate")).to_have_text(re.compile(r"^[^0]\d*\.\d/s"))
+
+
+async def test_nats_stopped_shows_stale_on_the_whole_page_and_recovers(
+    gateway: GatewayProcess, nats_server: NatsServer, simulator: "subprocess.Popen[bytes]", open_console: OpenConsole
+) -> None:
+    page = await open_console(gateway)
+    await expect(page.locator("#state")).to_have_text("LIVE")
+    nats_server.kill()
+    await expect(page.locator("#state")).to_have_text("STALE")
+    await expect(page.locator("#frame-word")).to_have_text("STALE")
+    await expect(page.locator("#reason")).to_have_text(re.compile("Do not trade on it"))
+    await expect(page).to_have_title(re.compile("^STALE"))
+    await expect(page.locator("#announcer")).to_have_text(re.compile("stale"))
+    await expect(page.locator("#reason")).to_have_text(re.compile("The gateway has lost NATS"))
+    nats_server.start()
+    await expect(page.locator("#state")).to_have_text("LIVE")
+    await expect(page.locator("#frame-word")).to_have_text("")
+    await expect(page).to_have_title("Spymaster")
+
+
+async def test_a_restarted_gateway_is_found_again(
+    gateway: GatewayProcess, make_gateway: LaunchGateway, core: Publisher, open_console: OpenConsole
+) -> None:
+    page = await open_console(gateway)
+    async with alive(core, page, spy={"spot": 687.5}):
+        assert gateway.stop() == 0
+        await expect(page.locator("#state")).to_have_text("CONNECTING")
+        await expect(page.locator("#spot")).to_have_text("687.50")
+    make_gateway(GATEWAY_PORT=str(gateway.port)).start()
+    async with alive(core, page, spy={"spot": 688.5}):
+        await expect(page.locator("#spot")).to_have_text("688.50")
+
+
+async def test_a_gateway_that_wants_a_token_is_given_the_one_that_was_typed_in(
+    make_gateway: LaunchGateway, core: Publisher, open_console: OpenConsole, tmp_path: Path
+) -> None:
+    (tmp_path / "tokens").write_text("a-token-of-a-desk desk\n")
+    gateway = make_gateway(GATEWAY_AUTH="token", GATEWAY_TOKENS_FILE=str(tmp_path / "tokens")).start()
+    await core.levels(1, spy={"spot": 687.5})
+    page = await open_console(gateway)
+    await page.get_by_label("Token", exact=True).fill("another-token-than-that")
+    await page.get_by_role("button", name="Connect").click()
+    await expect(page.get_by_text("did not take that one")).to_be_visible()
+    await expect(page.locator("#spot")).to_have_text("–")  # noqa: RUF001
+    await page.get_by_label("Token", exact=True).fill("a-token-of-a-desk")
+    await page.get_by_role("button", name="Connect").click()
+    await expect(page.locator("#spot")).to_have_text("687.50")
+    await page.reload()
+    await expect(page.locator("#spot")).to_have_text("687.50")
+    assert "a-token-of-a-desk" not in gateway.stderr + page.url
+
+
+BAD = {
+    "no JSON": b"{",
+    "no object": b"[1]",
+    "levels that are none": b'{"ts": 1, "levels": 7}',
+    "nested without end": b"[" * 5000,
+    "too large": b'{"ts": 1, "levels": [], "x": "' + b"x" * 900_000,
+}
+
+
+async def test_a_poisoned_message_changes_nothing(
+    gateway: GatewayProcess, core: Publisher, open_console: OpenConsole
+) -> None:
+    page = await open_console(gateway)
+    await core.levels(1, levels=[level("VWAP", 687.25, "BREAK"), level("HIGH", 688.0)])
+    await core.publish(FLOW, {CALL: {"cumulative_volume": 1}})
+    await expect(page.locator(".row")).to_have_count(2)
+    await expect(page.locator(".strike")).to_have_count(1)
+    before = await page.locator("main").inner_text()
+    for poison in BAD.values():
+        await core.publish(LEVELS, poison)
+        await core.publish(FLOW, poison)
+    await core.publish(FLOW, {CALL: {"cumulative_volume": 2}})
+    await expect(page.locator(".strike .amount").last).to_have_text("2")
+    await core.publish(FLOW, {CALL: {"cumulative_volume": 1}})
+    await expect(page.locator(".strike .amount").last).to_have_text("1")
+    assert await page.locator("main").inner_text() == before
+
+
+async def test_what_core_says_is_text_and_never_markup(
+    gateway: GatewayProcess, core: Publisher, open_console: OpenConsole
+) -> None:
+    page = await open_console(gateway)
+    markup = "<img src=x onerror=alert(1)>"
+    await core.levels(1, levels=[level(markup, 687.0, note=markup, signal=markup, confidence=markup, direction=markup)])
+    await page.locator(".row").click()
+    await expect(page.locator("#sheet [data-field=note]")).to_have_text(markup)
+    assert await page.locator("img").count() == 0
+
+
+# -- everybody, everywhere ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+async def test_axe_finds_no_serious_fault(
+    gateway: GatewayProcess, core: Publisher, open_console: OpenConsole, scheme: str
+) -> None:
+    levels = [level("VWAP", 687.25, "REJECT"), level("LOW", 687.0, "BREAK"), level("HIGH", 688.0)]
+    page = await open_console(gateway, scheme)
+    await core.levels(1, levels=levels, viewport={"targets": [PREDICTION]})
+    await core.publish(FLOW, {CALL: {"cumulative_volume": 1500}, PUT: {"cumulative_volume": 80}})
+    await expect(page.locator(".row")).to_have_count(3)
+    await expect(page.locator(".strike")).to_have_count(1)
+    assert await serious_faults(page) == []
+    await expect(page.locator("#state")).to_have_text("STALE")
+    assert await serious_faults(page) == []
+    await page.keyboard.press("j")
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#sheet h2")).to_be_visible()
+    assert await serious_faults(page) == []
+    await page.keyboard.press("?")
+    assert await serious_faults(page) == []
+
+
+async def serious_faults(page: Page) -> list[Any]:
+    """Rule, and where, of each fault that axe calls serious or critical."""
+    await page.evaluate(AXE.read_text())  # by the debugger, which the page's policy does not bind
+    violations = (await page.evaluate("axe.run(document, {resultTypes: ['violations']})"))["violations"]
+    serious = [each for each in violations if each["impact"] in ("serious", "critical")]
+    return [(each["id"], [node["html"][:200] for node in each["nodes"]]) for each in serious]
+
+
+@pytest.mark.parametrize("size", [PHONE, (768, 1024), DESK, (2560, 1440)], ids=lambda size: f"{size[0]} wide")
+async def test_nothing_is_cut_off_at_any_width(
+    gateway: GatewayProcess, core: Publisher, open_console: OpenConsole, size: tuple[int, int]
+) -> None:
+    page = await open_console(gateway, size=size)
+    long = level("VWAP", 6187.25, "NEUTRAL", confidence="MEDIUM", confluence_level_name="MODERATE", distance=12.25)
+    long |= {"confluence_count": 7, "tape": {"sweep": {"detected": True}}}
+    await core.levels(1, spy={"spot": 6187.5}, levels=[long], viewport={"targets": [PREDICTION]})
+    await expect(row(page, "VWAP")).to_be_visible()
+    wide = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+    assert not await page.evaluate(wide)
+    cells = "[...row.querySelectorAll('[aria-hidden]')]"
+    cut = f"row => {cells}.filter(each => each.scrollWidth > each.clientWidth + 1).map(each => each.className)"
+    assert await row(page, "VWAP").evaluate(cut) == []

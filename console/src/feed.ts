@@ -1,0 +1,4 @@
+/** All that the console knows of the wire: the client package, and what its fields mean. */
+
+export * from "../../client/src/index.ts";
+export { LEVEL_SIGNAL, type Meaning, ML_PREDICTIONS, RETRIEVAL } from "../../client/src/meanings.ts";

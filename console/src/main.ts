@@ -1,0 +1,161 @@
+/** The console: a stream comes in, the parts of the page show it. */
+
+import "./style.css";
+import { type Freshness, type LevelSignal, type LevelsPayload, type State, type Stream, connect } from "./feed.ts";
+import { changes } from "./market/changes.ts";
+import { newYork } from "./market/clock.ts";
+import { price } from "./market/words.ts";
+import { Announcer } from "./page/announcer.ts";
+import { TextCell, byId } from "./page/cells.ts";
+import { SpotChart } from "./page/chart.ts";
+import { Help, TokenDoor } from "./page/dialogs.ts";
+import { Ladder, keyed } from "./page/ladder.ts";
+import { Probe } from "./page/probe.ts";
+import { Sheet } from "./page/sheet.ts";
+import { Status } from "./page/status.ts";
+import { Strikes } from "./page/strikes.ts";
+import { Tape } from "./page/tape.ts";
+import { Theme } from "./page/theme.ts";
+
+const STREAM = "/ws/stream";
+const TICK_MS = 250; // the clock and the ages, also while nothing arrives
+const SPOKEN: Readonly<Record<State, string>> = {
+  connecting: "Connecting to the gateway",
+  live: "Data is live",
+  late: "Data is late",
+  stale: "Data is stale, do not trade on it",
+  closed: "The connection is closed",
+};
+
+const spot = new TextCell(byId("spot"));
+const bid = new TextCell(byId("bid"));
+const ask = new TextCell(byId("ask"));
+const future = new TextCell(byId("future"));
+const count = new TextCell(byId("levels-count"));
+const announcer = new Announcer(byId("announcer"));
+const status = new Status();
+const chart = new SpotChart(byId("chart"));
+const strikes = new Strikes(byId("strikes"), byId("measure") as HTMLSelectElement);
+const sheet = new Sheet(byId("sheet"), () => byId("ladder").focus({ preventScroll: true }));
+const ladder = new Ladder(byId("ladder"), onActive, openSheet, (away) => (byId("centre").hidden = !away));
+const tape = new Tape(byId("tape"), openSheet);
+const help = new Help(byId("help"));
+const theme = new Theme(byId("theme"), () => chart.restyle());
+const probe = new Probe();
+const door = new TokenDoor(() => listen());
+
+let stream: Stream | undefined;
+let refused = false;
+let seen: Map<string, LevelSignal> | undefined;
+
+// -- what comes in -----------------------------------------------------------------------------------------------------
+
+function listen(): void {
+  stream?.close();
+  refused = false;
+  const { token } = door;
+  const options = token === undefined ? {} : { token };
+  const opened = (stream = connect(STREAM, options));
+  opened.on("levels", showLevels);
+  opened.on("flow", (flow) => strikes.show(flow));
+  opened.on("state", (state) => {
+    if (stream === opened) announcer.say(SPOKEN[state]);
+  });
+  opened.on("freshness", (freshness) => showFreshness(opened, freshness));
+  opened.on("closing", () => void askForToken(opened));
+}
+
+/** A browser is not told why a WebSocket was refused: an HTTP route is asked instead. */
+async function askForToken(of: Stream): Promise<void> {
+  if (!(await probe.isRefused(door.token)) || of !== stream || refused) return;
+  refused = true;
+  of.close();
+  door.ask();
+}
+
+function showLevels(payload: LevelsPayload): void {
+  const nowMs = Date.now();
+  const { spy, es } = payload;
+  spot.show(price(spy.spot));
+  bid.show(price(spy.bid));
+  ask.show(price(spy.ask));
+  future.show(price(es?.spot));
+  byId("future-part").hidden = es === undefined || es.spot === spy.spot;
+  count.show(String(payload.levels.length));
+  byId("no-levels").hidden = payload.levels.length > 0;
+  status.arrived(payload.ts, nowMs);
+  ladder.show(payload);
+  strikes.showSpot(spy.spot);
+  chart.show(payload);
+  tellChanges(payload);
+  if (sheet.of !== undefined) sheet.show(ladder.level(sheet.of));
+}
+
+function tellChanges(payload: LevelsPayload): void {
+  const levels = keyed(payload.levels);
+  const { time } = newYork(payload.ts);
+  for (const change of changes(seen, levels)) {
+    tape.add(time, change);
+    if (change.signal === undefined) continue;
+    announcer.say(change.words);
+    chart.mark(change.signal, "");
+  }
+  seen = levels;
+}
+
+function showFreshness(of: Stream, freshness: Freshness): void {
+  if (of === stream) status.show(of.state, freshness, probe.health, refused, Date.now());
+}
+
+// -- keys --------------------------------------------------------------------------------------------------------------
+
+const KEYS: Readonly<Record<string, () => void>> = {
+  ArrowDown: () => ladder.move(1),
+  j: () => ladder.move(1),
+  ArrowUp: () => ladder.move(-1),
+  k: () => ladder.move(-1),
+  Enter: () => ladder.open(),
+  Escape: letGo,
+  c: () => ladder.centre(),
+  m: () => strikes.next(),
+  t: () => theme.toggle(),
+  "?": () => help.open(),
+};
+
+function onActive(key: string | undefined): void {
+  chart.select(key);
+  const level = key === undefined ? undefined : ladder.level(key);
+  if (sheet.isOpen && key !== undefined && level !== undefined) sheet.open(key, level);
+}
+
+function openSheet(key: string): void {
+  const level = ladder.level(key);
+  if (level !== undefined) sheet.open(key, level);
+}
+
+function letGo(): void {
+  if (sheet.isOpen) sheet.close();
+  else ladder.release();
+}
+
+document.addEventListener("keydown", (event) => {
+  const { target, key } = event;
+  if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]") !== null) return;
+  const inside = target instanceof Element ? target : document.body;
+  if (inside.closest("input, select, textarea") !== null) return;
+  if (key === "Enter" && inside.closest("button, a") !== null) return;
+  if (key.startsWith("Arrow") && inside !== document.body && inside.closest("#ladder") === null) return;
+  const act = KEYS[key];
+  if (act === undefined) return;
+  event.preventDefault();
+  act();
+});
+byId("centre").addEventListener("click", () => ladder.centre());
+
+// -- begin -------------------------------------------------------------------------------------------------------------
+
+setInterval(() => {
+  if (stream !== undefined) showFreshness(stream, stream.freshness);
+}, TICK_MS);
+probe.start();
+listen();

@@ -1,0 +1,59 @@
+/** Numbers and values as a trader reads them: a fixed number of decimals, a true minus, thousands where they help. */
+
+const DASH = "–";
+const MINUS = "−";
+
+export function price(value: number | null | undefined): string {
+  return fixed(value, 2);
+}
+
+export function fixed(value: number | null | undefined, decimals: number): string {
+  if (value === null || value === undefined) return DASH;
+  const text = Math.abs(value).toFixed(decimals);
+  return value < 0 && Number(text) !== 0 ? MINUS + text : text;
+}
+
+/** With its sign, also above 0. */
+export function signed(value: number, decimals: number): string {
+  const text = fixed(value, decimals);
+  return value > 0 && Number(text) !== 0 ? `+${text}` : text;
+}
+
+export function percent(share: number | undefined): string {
+  return share === undefined ? DASH : `${Math.round(share * 100)}`;
+}
+
+const SHORT: readonly (readonly [number, string])[] = [
+  [1e9, "B"],
+  [1e6, "M"],
+  [1e3, "k"],
+];
+
+/** Three figures and a letter: 7.51M. */
+export function short(value: number): string {
+  const size = Math.abs(value);
+  const [unit, letter] = SHORT.find(([unit]) => size >= unit * 0.9995) ?? [1, ""];
+  const scaled = size / unit;
+  const decimals = letter === "" ? 0 : scaled < 9.995 ? 2 : scaled < 99.95 ? 1 : 0;
+  const text = scaled.toFixed(decimals) + letter;
+  return value < 0 && text !== "0" ? MINUS + text : text;
+}
+
+/** 0.2 s, 12 s, 3 min, 2 h: never wider than five characters. */
+export function age(ms: number): string {
+  const seconds = Math.max(0, ms) / 1000;
+  if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
+  if (seconds < 99.5) return `${Math.round(seconds)} s`;
+  if (seconds < 99.5 * 60) return `${Math.round(seconds / 60)} min`;
+  return `${Math.min(999, Math.round(seconds / 3600))} h`;
+}
+
+/** NO_TRADE as no trade. */
+export function plain(name: string): string {
+  return name.replaceAll("_", " ").toLowerCase();
+}
+
+/** NO_TRADE as NO TRADE. */
+export function spaced(name: string): string {
+  return name.replaceAll("_", " ");
+}

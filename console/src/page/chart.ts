@@ -1,0 +1,180 @@
+/** Spot over time, and the levels across it. */
+
+import {
+  ColorType,
+  CrosshairMode,
+  type IPriceLine,
+  LineSeries,
+  LineStyle,
+  type UTCTimestamp,
+  createChart,
+  createSeriesMarkers,
+} from "lightweight-charts";
+import type { LevelSignal, LevelsPayload } from "../feed.ts";
+import { newYork } from "../market/clock.ts";
+import { SpotHistory } from "../market/history.ts";
+import { spaced } from "../market/words.ts";
+import { setAttribute } from "./cells.ts";
+import { keyed } from "./ladder.ts";
+import { colour } from "./theme.ts";
+
+const LABELLED = 6; // levels nearest to spot whose price stands on the axis
+const IN_SIGHT = 2; // levels on each side that the scale makes room for
+const MARKS = 200;
+
+type Line = { line: IPriceLine; price: number; shown: string };
+
+export class SpotChart {
+  private readonly chart;
+  private readonly series;
+  private readonly marks;
+  private readonly history = new SpotHistory();
+  private readonly lines = new Map<string, Line>();
+  private newest: LevelsPayload | undefined;
+  private marked: { time: UTCTimestamp; signal: string; text: string }[] = [];
+  private spot: number | undefined;
+  private selectedKey: string | undefined;
+  private dirty = "";
+
+  constructor(private readonly element: HTMLElement) {
+    this.chart = createChart(element, {
+      autoSize: true,
+      layout: { attributionLogo: false, fontSize: 11 }, // the page has the link: the logo brings an inline style
+      localization: { timeFormatter: (time: UTCTimestamp) => newYork(time * 1000).time },
+      timeScale: {
+        timeVisible: true,
+        secondsVisible: true,
+        rightOffset: 4,
+        tickMarkFormatter: (time: UTCTimestamp) => newYork(time * 1000).time.slice(0, time % 60 === 0 ? 5 : 8),
+      },
+      crosshair: { mode: CrosshairMode.Normal },
+      rightPriceScale: { borderVisible: false },
+    });
+    this.series = this.chart.addSeries(LineSeries, {
+      lineWidth: 2,
+      priceLineVisible: true,
+      lastValueVisible: true,
+      autoscaleInfoProvider: (original: () => { priceRange: { minValue: number; maxValue: number } | null } | null) =>
+        this.withNearestLevels(original()),
+    });
+    this.marks = createSeriesMarkers(this.series, []);
+    this.restyle();
+  }
+
+  show(payload: LevelsPayload): void {
+    this.newest = payload;
+    this.spot = payload.spy.spot ?? this.spot;
+    this.drawLevels();
+    if (payload.spy.spot === null) return;
+    const change = this.history.add(payload.ts, payload.spy.spot);
+    if (change === "none") return;
+    const points = this.history.points.map(({ time, value }) => ({ time: time as UTCTimestamp, value }));
+    if (change === "point") this.series.update(points.at(-1)!);
+    else {
+      this.marked = [];
+      this.marks.setMarkers([]);
+      this.series.setData(points);
+    }
+    setAttribute(this.element, "data-points", String(this.history.points.length));
+  }
+
+  /** A signal flipped: a mark on spot at that moment. */
+  mark(signal: string, text: string): void {
+    const last = this.history.points.at(-1);
+    if (last === undefined || signal === "NO_TRADE") return;
+    this.marked = [...this.marked.slice(1 - MARKS), { time: last.time as UTCTimestamp, signal, text }];
+    this.drawMarks();
+  }
+
+  select(key: string | undefined): void {
+    this.selectedKey = key;
+    this.drawLevels();
+  }
+
+  /** The colours anew, after a change of theme. */
+  restyle(): void {
+    const grid = { color: colour("grid") };
+    this.chart.applyOptions({
+      layout: {
+        background: { type: ColorType.Solid, color: colour("panel") },
+        textColor: colour("dim"),
+        fontFamily: getComputedStyle(document.body).fontFamily,
+      },
+      grid: { vertLines: grid, horzLines: grid },
+      timeScale: { borderColor: colour("grid") },
+    });
+    this.series.applyOptions({ color: colour("spot") });
+    this.dirty = `${performance.now()}`;
+    this.drawLevels();
+    this.drawMarks();
+  }
+
+  private drawLevels(): void {
+    if (this.newest === undefined) return;
+    const levels = keyed(this.newest.levels);
+    for (const [key, { line }] of this.lines) {
+      if (levels.has(key)) continue;
+      this.series.removePriceLine(line);
+      this.lines.delete(key);
+    }
+    const labelled = this.nearest(levels);
+    for (const [key, level] of levels) this.drawLevel(key, level, labelled.has(key));
+  }
+
+  private drawLevel(key: string, level: LevelSignal, labelled: boolean): void {
+    const selected = key === this.selectedKey;
+    const calls = level.signal !== "NO_TRADE";
+    const shown = [level.level_price, level.signal, labelled, selected, this.dirty].join();
+    const drawn = this.lines.get(key);
+    if (drawn?.shown === shown) return;
+    const options = {
+      price: level.level_price,
+      color: colour(level.signal === "BREAK" ? "break" : level.signal === "BOUNCE" ? "bounce" : selected ? "text" : "level"),
+      lineWidth: (selected ? 2 : 1) as 1 | 2,
+      lineStyle: calls || selected ? LineStyle.Solid : LineStyle.Dashed,
+      axisLabelVisible: labelled || selected || calls,
+      title: labelled || selected || calls ? spaced(level.level_kind_name) : "",
+    };
+    if (drawn === undefined) {
+      this.lines.set(key, { line: this.series.createPriceLine(options), price: level.level_price, shown });
+    } else {
+      drawn.line.applyOptions(options);
+      Object.assign(drawn, { price: level.level_price, shown });
+    }
+  }
+
+  private nearest(levels: ReadonlyMap<string, LevelSignal>): Set<string> {
+    const spot = this.spot ?? 0;
+    const away = ([, level]: [string, LevelSignal]): number => Math.abs(level.level_price - spot);
+    const byDistance = [...levels].sort((one, other) => away(one) - away(other));
+    const prices = new Set<number>();
+    const labelled = new Set<string>();
+    for (const [key, { level_price: price }] of byDistance) {
+      if (labelled.size === LABELLED) break;
+      if (!prices.has(price)) labelled.add(key); // levels of one price would cover one another's label
+      prices.add(price);
+    }
+    return labelled;
+  }
+
+  private drawMarks(): void {
+    this.marks.setMarkers(
+      this.marked.map(({ time, signal, text }) => ({
+        time,
+        text,
+        position: "inBar" as const,
+        shape: "circle" as const,
+        color: colour(signal === "BREAK" ? "break" : "bounce"),
+      })),
+    );
+  }
+
+  private withNearestLevels(original: { priceRange: { minValue: number; maxValue: number } | null } | null) {
+    if (original?.priceRange == null || this.spot === undefined) return original;
+    const spot = this.spot;
+    const prices = [...new Set([...this.lines.values()].map(({ price }) => price))].sort((a, b) => a - b);
+    const inSight = [...prices.filter((each) => each <= spot).slice(-IN_SIGHT), ...prices.filter((each) => each > spot).slice(0, IN_SIGHT)];
+    const { minValue, maxValue } = original.priceRange;
+    return { ...original, priceRange: { minValue: Math.min(minValue, ...inSight), maxValue: Math.max(maxValue, ...inSight) } };
+  }
+}

@@ -1,0 +1,94 @@
+/** The two dialogs: what the keys do, and the token that a gateway may ask for. */
+
+import { make } from "./cells.ts";
+
+const KEYS: readonly (readonly [string, string])[] = [
+  ["↓ or j, ↑ or k", "next level below, above; the first time from spot"],
+  ["Enter", "every field of the level"],
+  ["Escape", "close it; then let go of the level"],
+  ["c", "back to spot after scrolling"],
+  ["m", "what the option flow compares"],
+  ["t", "dark or light"],
+  ["?", "this page"],
+];
+
+const MEANINGS: readonly (readonly [string, string])[] = [
+  ["BREAK, BOUNCE", "Core expects the level to give way, or to hold. NO TRADE: neither."],
+  ["▲ RES, ▼ SUP", "resistance above, support below"],
+  ["Break score", "0 to 100; the bar is the smoothed one"],
+  ["Break % Bounce", "the model's probabilities, given that the level is tradeable"],
+  ["Sim · n", "similarity of the nearest neighbours, and how many there were"],
+  ["Round trip", "from this page to the gateway and back, over HTTP"],
+  ["Since Core", "arrival here less Core's time stamp, with any difference of the clocks in it; – where they disagree"],
+  ["LATE, STALE", "data is due for longer than it usually takes; for so long that nobody should trade on it"],
+];
+
+export class Help {
+  private readonly dialog = make("dialog", { "aria-labelledby": "help-title" });
+
+  constructor(button: HTMLElement) {
+    const close = make("button", { type: "button", autofocus: "" }, "Close");
+    close.addEventListener("click", () => this.dialog.close());
+    this.dialog.append(
+      make("h2", { id: "help-title" }, "Keys and meanings"),
+      list(KEYS, "keys"),
+      list(MEANINGS, "meanings"),
+      make("p", { class: "licence" }, "Charts: Lightweight Charts™, © TradingView, Inc. ", make("a", { href: "https://www.tradingview.com/", target: "_blank", rel: "noopener noreferrer" }, "tradingview.com")),
+      close,
+    );
+    document.body.append(this.dialog);
+    button.addEventListener("click", () => this.open());
+  }
+
+  open(): void {
+    if (!this.dialog.open) this.dialog.showModal();
+  }
+}
+
+function list(rows: readonly (readonly [string, string])[], name: string): HTMLElement {
+  const terms = rows.map(([term, meaning]) => make("div", {}, make("dt", {}, term), make("dd", {}, meaning)));
+  return make("dl", { class: name }, ...terms);
+}
+
+const STORED = "spymaster.token"; // of this tab, until it is closed
+
+/** The token, asked for when the gateway has refused us. */
+export class TokenDoor {
+  private readonly field = make("input", { id: "token", type: "password", autocomplete: "off", required: "", spellcheck: "false" });
+  private readonly verdict = make("p", { role: "alert" });
+  private readonly dialog = make("dialog", { "aria-labelledby": "token-title" });
+
+  /** @param onToken a token was given */
+  constructor(onToken: () => void) {
+    const form = make(
+      "form",
+      { method: "dialog" },
+      make("h2", { id: "token-title" }, "The gateway wants a token"),
+      make("label", { for: "token" }, "Token"),
+      this.field,
+      this.verdict,
+      make("p", {}, "It is kept in this tab until you close it."),
+      make("button", { type: "submit" }, "Connect"),
+    );
+    form.addEventListener("submit", () => {
+      sessionStorage.setItem(STORED, this.field.value.trim());
+      this.field.value = "";
+      onToken();
+    });
+    this.dialog.append(form);
+    this.dialog.addEventListener("cancel", (event) => event.preventDefault()); // without a token there is nothing to see
+    document.body.append(this.dialog);
+  }
+
+  get token(): string | undefined {
+    return sessionStorage.getItem(STORED) ?? undefined;
+  }
+
+  /** Asks for one, or for another where there was one. */
+  ask(): void {
+    this.verdict.textContent = this.token === undefined ? "" : "The gateway did not take that one.";
+    sessionStorage.removeItem(STORED);
+    if (!this.dialog.open) this.dialog.showModal();
+  }
+
+}

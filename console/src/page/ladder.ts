@@ -1,0 +1,315 @@
+/**
+ * The price ladder. Levels stand still at their prices while spot moves along the axis; the view follows spot, in one
+ * smooth step, only when it has left the middle. Who scrolls is not scrolled back, for a while.
+ */
+
+import type { LevelSignal, LevelsPayload } from "../feed.ts";
+import { type Axis, nearEnough, pixelsPerPoint, spread, ticks, yOf } from "../market/scale.ts";
+import { price as inPoints } from "../market/words.ts";
+import { StyleCell, TextCell, make, makeSvg, order, setAttribute } from "./cells.ts";
+import { LevelRow } from "./level_row.ts";
+
+const MIDDLE = 20_000; // y of the axis's anchor: a ladder without ends, whose scroll bar is not shown
+
+type Form = { readonly name: string; readonly from: number; readonly pitch: number; readonly row: number; readonly rail: number; readonly wire: number };
+/** How a row is laid out from so many pixels of width on; the other numbers are those of the style sheet. */
+const FORMS: readonly Form[] = [
+  { name: "wide", from: 1010, pitch: 36, row: 32, rail: 84, wire: 26 },
+  { name: "medium", from: 560, pitch: 54, row: 50, rail: 84, wire: 26 },
+  { name: "narrow", from: 0, pitch: 70, row: 66, rail: 60, wire: 12 },
+];
+const WIDE = FORMS[0]!;
+const DRIFT = 0.16; // of the height, that spot may be away from the middle
+const HANDS_OFF_MS = 30_000;
+const TICKS_APART = 40;
+const TICKS_BEYOND = 1.5; // heights
+
+type Standing = { level: LevelSignal; row: LevelRow; wire: SVGPathElement; drawn: string };
+
+export class Ladder {
+  private readonly world = make("div", { class: "world", role: "none" });
+  private readonly wires = makeSvg("svg", { class: "wires", "aria-hidden": "true" });
+  private readonly spotWire = makeSvg("path", { class: "spot-wire" });
+  private readonly axisMarks = make("div", { class: "axis", "aria-hidden": "true" });
+  private readonly spotTag = new TextCell(make("div", { class: "spot-tag", "aria-hidden": "true" }));
+  private readonly spotLine = make("div", { class: "spot-line", "aria-hidden": "true" });
+  private readonly rowsPart = make("div", { class: "rows", role: "none" });
+  private readonly tagY = new StyleCell(this.spotTag.element, "transform");
+  private readonly lineY = new StyleCell(this.spotLine, "transform");
+  private readonly standing = new Map<string, Standing>();
+  private inOrder: string[] = [];
+  private rowYs: number[] = [];
+  private axis: Axis | undefined;
+  private spot: number | undefined;
+  private height = 0;
+  private form: Form | undefined;
+  private centreY = MIDDLE;
+  private handsOffUntilMs = 0;
+  private activeKey: string | undefined;
+  private ticked: readonly [Axis, number] | undefined;
+
+  /**
+   * @param element a listbox
+   * @param onActive the level under the cursor, whenever that is another
+   * @param onOpen a level was asked for
+   * @param onAway whether the view is away from spot because somebody scrolled
+   */
+  constructor(
+    private readonly element: HTMLElement,
+    private readonly onActive: (key: string | undefined) => void,
+    private readonly onOpen: (key: string) => void,
+    private readonly onAway: (away: boolean) => void,
+  ) {
+    this.wires.append(this.spotWire);
+    this.world.append(this.axisMarks, this.wires, this.spotLine, this.spotTag.element, this.rowsPart);
+    element.append(this.world);
+    element.addEventListener("click", (event) => this.onClick(event));
+    for (const touch of ["wheel", "touchmove"]) {
+      element.addEventListener(touch, () => this.handsOff(), { passive: true });
+    }
+    new ResizeObserver(() => this.onResize()).observe(element);
+  }
+
+  show({ spy, levels }: LevelsPayload): void {
+    this.spot = spy.spot ?? this.spot;
+    const keys = keyed(levels);
+    this.forget(keys);
+    for (const [key, level] of keys) this.stand(key).level = level;
+    this.inOrder = [...keys.keys()].sort((one, other) => this.priceOf(other) - this.priceOf(one));
+    order(this.rowsPart, this.inOrder.map((key) => this.stand(key).row.element));
+    for (const { row, level } of this.standing.values()) row.show(level, this.distance(level));
+    this.arrange();
+  }
+
+  /** A level by its key, if it is still there. */
+  level(key: string): LevelSignal | undefined {
+    return this.standing.get(key)?.level;
+  }
+
+  /** Moves the cursor by so many rows, 1 is down; the first time to the nearest level on that side of spot. */
+  move(by: number): void {
+    const above = this.aboveSpot();
+    const at = this.activeKey === undefined ? -1 : this.inOrder.indexOf(this.activeKey);
+    const next = at === -1 ? (by > 0 ? above : above - 1) : at + by;
+    const key = this.inOrder[Math.max(0, Math.min(this.inOrder.length - 1, next))];
+    if (key !== undefined) this.activate(key, true);
+  }
+
+  /** Enter. */
+  open(): void {
+    if (this.activeKey !== undefined && this.standing.has(this.activeKey)) this.onOpen(this.activeKey);
+  }
+
+  /** Takes the cursor away. */
+  release(): void {
+    this.activate(undefined, false);
+  }
+
+  /** Back to spot, and following it. */
+  centre(): void {
+    this.handsOffUntilMs = 0;
+    this.onAway(false);
+    if (this.spot !== undefined && this.axis !== undefined) this.follow(true);
+  }
+
+  // -- what stands where ---------------------------------------------------------------------------------------------
+
+  private arrange(): void {
+    if (this.height === 0 || this.spot === undefined) return;
+    this.chooseScale(this.spot);
+    const axis = this.axis;
+    if (axis === undefined) return;
+    this.follow(false);
+    const reach = this.reach();
+    const wanted = this.inOrder.map((key) => MIDDLE + yOf(axis, this.priceOf(key)));
+    this.rowYs = spread(wanted, this.sizes.pitch, this.centreY - reach, this.centreY + reach);
+    this.inOrder.forEach((key, index) => this.place(key, wanted[index] ?? 0, this.rowYs[index] ?? 0));
+    this.placeSpot(axis, this.spot);
+    this.markAxis(axis);
+  }
+
+  private chooseScale(spot: number): void {
+    const prices = [...this.standing.values()].map(({ level }) => level.level_price);
+    const chosen = pixelsPerPoint(prices, spot, this.reach(), this.sizes.pitch);
+    if (this.axis !== undefined && nearEnough(this.axis.pixelsPerPoint, chosen)) return;
+    if (prices.length === 0 && this.axis !== undefined) return;
+    this.axis = { anchor: spot, pixelsPerPoint: chosen };
+    this.follow(true);
+  }
+
+  /** Scrolls when spot has left the middle, or when asked to. */
+  private follow(now: boolean): void {
+    if (this.axis === undefined || this.spot === undefined) return;
+    const spotY = MIDDLE + yOf(this.axis, this.spot);
+    const scrolledBySomebody = performance.now() < this.handsOffUntilMs;
+    if (scrolledBySomebody) return;
+    this.onAway(false);
+    const away = Math.abs(spotY - (this.element.scrollTop + this.height / 2));
+    if (!now && away < this.height * DRIFT && Math.abs(spotY - this.centreY) < this.height * DRIFT) return;
+    this.centreY = Math.round(spotY);
+    const far = away > this.height;
+    this.element.scrollTo({ top: this.centreY - this.height / 2, behavior: far || calm() ? "instant" : "smooth" });
+  }
+
+  private place(key: string, trueY: number, rowY: number): void {
+    const standing = this.stand(key);
+    standing.row.moveTo(rowY - this.sizes.row / 2);
+    const wire = wirePath(this.sizes, trueY, rowY);
+    if (standing.drawn !== wire) standing.wire.setAttribute("d", (standing.drawn = wire));
+    setAttribute(standing.wire, "data-signal", standing.level.signal);
+  }
+
+  /** The tag stands at the price; the line across the rows goes between the levels above and below. */
+  private placeSpot(axis: Axis, spot: number): void {
+    const y = Math.round(MIDDLE + yOf(axis, spot));
+    const above = this.aboveSpot();
+    const half = this.sizes.pitch / 2;
+    const lowest = (this.rowYs[above - 1] ?? -Infinity) + half;
+    const highest = (this.rowYs[above] ?? Infinity) - half;
+    const lineY = Math.max(lowest, Math.min(highest, y));
+    this.spotTag.show(inPoints(spot));
+    this.tagY.set(`translateY(${y}px)`);
+    this.lineY.set(`translateY(${lineY}px)`);
+    setAttribute(this.spotWire, "d", wirePath(this.sizes, y, lineY));
+  }
+
+  private markAxis(axis: Axis): void {
+    if (this.ticked?.[0] === axis && this.ticked[1] === this.centreY) return;
+    this.ticked = [axis, this.centreY];
+    const beyond = (this.height * TICKS_BEYOND) / axis.pixelsPerPoint;
+    const middle = axis.anchor - (this.centreY - MIDDLE) / axis.pixelsPerPoint;
+    const { prices, decimals } = ticks(axis, middle - beyond, middle + beyond, TICKS_APART);
+    this.axisMarks.replaceChildren(
+      ...prices.map((each) => {
+        const mark = make("span", {}, each.toFixed(decimals));
+        mark.style.transform = `translateY(${Math.round(MIDDLE + yOf(axis, each))}px)`;
+        return mark;
+      }),
+    );
+  }
+
+  private aboveSpot(): number {
+    const spot = this.spot ?? 0;
+    return this.inOrder.filter((key) => this.priceOf(key) > spot).length;
+  }
+
+  private distance(level: LevelSignal): number {
+    const below = this.spot !== undefined && level.level_price < this.spot;
+    return below ? -Math.abs(level.distance) : Math.abs(level.distance);
+  }
+
+  private priceOf(key: string): number {
+    return this.standing.get(key)?.level.level_price ?? 0;
+  }
+
+  private reach(): number {
+    return Math.max(this.sizes.pitch, this.height / 2 - this.sizes.pitch);
+  }
+
+  // -- rows that come and go -----------------------------------------------------------------------------------------
+
+  private stand(key: string): Standing {
+    let standing = this.standing.get(key);
+    if (standing === undefined) {
+      const row = new LevelRow(`level-${key}`);
+      const wire = makeSvg("path", {});
+      this.rowsPart.append(row.element);
+      this.wires.append(wire);
+      standing = { level: NOTHING, row, wire, drawn: "" };
+      this.standing.set(key, standing);
+    }
+    return standing;
+  }
+
+  private forget(keys: ReadonlyMap<string, LevelSignal>): void {
+    for (const [key, { row, wire }] of this.standing) {
+      if (keys.has(key)) continue;
+      row.element.remove();
+      wire.remove();
+      this.standing.delete(key);
+      if (key === this.activeKey) this.activate(undefined, false);
+    }
+  }
+
+  // -- the cursor ----------------------------------------------------------------------------------------------------
+
+  private activate(key: string | undefined, intoView: boolean): void {
+    if (this.activeKey !== undefined) this.select(this.activeKey, false);
+    this.activeKey = key;
+    if (key === undefined) this.element.removeAttribute("aria-activedescendant");
+    else {
+      this.select(key, true);
+      this.element.setAttribute("aria-activedescendant", `level-${key}`);
+      if (intoView) this.bringIntoView(key);
+    }
+    this.onActive(key);
+  }
+
+  private select(key: string, selected: boolean): void {
+    const standing = this.standing.get(key);
+    if (standing !== undefined) setAttribute(standing.row.element, "aria-selected", String(selected));
+    standing?.wire.classList.toggle("selected", selected);
+  }
+
+  private bringIntoView(key: string): void {
+    const y = this.rowYs[this.inOrder.indexOf(key)] ?? this.centreY;
+    const { scrollTop } = this.element;
+    const margin = this.sizes.pitch;
+    if (y - margin >= scrollTop && y + margin <= scrollTop + this.height) return;
+    this.handsOff();
+    const top = y - margin < scrollTop ? y - margin : y + margin - this.height;
+    this.element.scrollTo({ top, behavior: calm() ? "instant" : "smooth" });
+  }
+
+  private onClick(event: Event): void {
+    const row = event.target instanceof Element ? event.target.closest(".row") : null;
+    const key = row?.id.slice("level-".length);
+    if (key === undefined) return;
+    this.activate(key, false);
+    this.onOpen(key);
+  }
+
+  private handsOff(): void {
+    this.handsOffUntilMs = performance.now() + HANDS_OFF_MS;
+    this.onAway(true);
+  }
+
+  private onResize(): void {
+    const { clientHeight, clientWidth } = this.element;
+    const form = FORMS.find(({ from }) => clientWidth >= from);
+    if (clientHeight === this.height && form === this.form) return;
+    this.height = clientHeight;
+    this.form = form;
+    this.element.parentElement?.setAttribute("data-form", this.sizes.name);
+    this.axis = undefined;
+    this.arrange();
+  }
+
+  private get sizes(): Form {
+    return this.form ?? WIDE;
+  }
+}
+
+const NOTHING = { level_price: 0, signal: "" } as LevelSignal; // until the first `show`
+
+/** Equal ids are kept by the gateway: the second is another row. */
+export function keyed(levels: readonly LevelSignal[]): Map<string, LevelSignal> {
+  const keys = new Map<string, LevelSignal>();
+  for (const level of levels) {
+    let key = level.id;
+    for (let copy = 2; keys.has(key); copy += 1) key = `${level.id} (${copy})`;
+    keys.set(key, level);
+  }
+  return keys;
+}
+
+/** From the price on the axis to the row beside it. */
+function wirePath({ rail, wire }: Form, fromY: number, toY: number): string {
+  const from = Math.round(fromY);
+  const middle = rail + wire / 2;
+  return `M${rail} ${from} C${middle} ${from} ${middle} ${toY} ${rail + wire} ${toY}`;
+}
+
+function calm(): boolean {
+  return matchMedia("(prefers-reduced-motion: reduce)").matches;
+}

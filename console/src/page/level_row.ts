@@ -1,0 +1,124 @@
+/** One level on the ladder: made once, then only what changed is written. */
+
+import type { LevelSignal } from "../feed.ts";
+import { fixed, percent, plain, price, signed, spaced } from "../market/words.ts";
+import { StyleCell, TextCell, flash, make, setAttribute } from "./cells.ts";
+
+const SIDE: Readonly<Record<string, readonly [string, string]>> = {
+  UP: ["▲ RES", "resistance"],
+  DOWN: ["▼ SUP", "support"],
+};
+const CONFIDENCE: Readonly<Record<string, string>> = { HIGH: "HIGH", MEDIUM: "MED", LOW: "LOW" };
+const CONFLUENCE: Readonly<Record<string, string>> = {
+  ULTRA_PREMIUM: "ULTRA",
+  CONSOLIDATION: "CONSOL",
+  UNDEFINED: "–",
+};
+
+export class LevelRow {
+  readonly element = make("div", { class: "row", role: "option", "aria-selected": "false" });
+  private readonly words = new TextCell(this.element.appendChild(make("span", { class: "hidden" })));
+  private readonly price = this.cell("price");
+  private readonly kind = this.cell("kind");
+  private readonly side = this.cell("side");
+  private readonly distance = this.cell("distance");
+  private readonly score = this.cell("score");
+  private readonly signal = this.cell("signal");
+  private readonly confidence = this.cell("confidence");
+  private readonly confluence = this.cell("confluence");
+  private readonly pBreak: TextCell;
+  private readonly pBounce: TextCell;
+  private readonly sample = this.cell("sample", "model");
+  private readonly sweep = this.cell("sweep");
+  private readonly scoreWidth = new StyleCell(this.element, "--score");
+  private readonly breakWidth = new StyleCell(this.element, "--p-break");
+  private readonly bounceWidth = new StyleCell(this.element, "--p-bounce");
+  private readonly y = new StyleCell(this.element, "transform");
+  private shownSignal: string | undefined;
+  private swept: boolean | undefined;
+
+  constructor(id: string) {
+    this.element.id = id;
+    const model = this.element.querySelector(".model") ?? this.element;
+    const [left, right] = [make("span", { class: "left" }), make("span", { class: "right" })];
+    model.append(left, make("span", { class: "balance" }), right);
+    this.pBreak = new TextCell(left);
+    this.pBounce = new TextCell(right);
+  }
+
+  /** Show a level `distance` points above spot; the row says so when its signal flips or a sweep begins. */
+  show(level: LevelSignal, distance: number): void {
+    this.price.show(price(level.level_price));
+    this.kind.show(spaced(level.level_kind_name));
+    this.side.show(SIDE[level.direction]?.[0] ?? spaced(level.direction));
+    setAttribute(this.element, "data-side", level.direction);
+    this.distance.show(signed(distance, 2));
+    this.score.show(fixed(level.break_score_smooth, 0));
+    this.scoreWidth.set(share(level.break_score_smooth / 100));
+    this.confidence.show(CONFIDENCE[level.confidence] ?? spaced(level.confidence));
+    setAttribute(this.element, "data-confidence", level.confidence);
+    this.confluence.show(confluence(level));
+    this.showModel(level);
+    this.showSignal(level);
+    this.showSweep(level);
+    this.words.show(inWords(level, distance));
+  }
+
+  moveTo(y: number): void {
+    this.y.set(`translateY(${y}px)`);
+  }
+
+  private showModel({ ml_predictions: model }: LevelSignal): void {
+    setAttribute(this.element, "data-model", model === undefined ? "none" : "some");
+    this.pBreak.show(percent(model?.p_break));
+    this.pBounce.show(percent(model?.p_bounce));
+    this.breakWidth.set(share(model?.p_break ?? 0));
+    this.bounceWidth.set(share(model?.p_bounce ?? 0));
+    const { similarity, n_neighbors: count } = model?.retrieval ?? {};
+    this.sample.show(model === undefined ? "–" : `${count === 0 ? "–" : fixed(similarity, 2)} · ${count ?? "–"}`);
+  }
+
+  private showSignal({ signal }: LevelSignal): void {
+    if (this.shownSignal === signal) return;
+    this.signal.show(spaced(signal));
+    setAttribute(this.element, "data-signal", signal);
+    if (this.shownSignal !== undefined) flash(this.element, "flipped");
+    this.shownSignal = signal;
+  }
+
+  private showSweep({ sweep_detected: swept }: LevelSignal): void {
+    if (this.swept === swept) return;
+    this.sweep.show(swept ? "SWEEP" : "");
+    if (swept && this.swept !== undefined) flash(this.sweep.element, "flashing");
+    this.swept = swept;
+  }
+
+  private cell(name: string, before?: string): TextCell {
+    if (before !== undefined) this.element.append(make("span", { class: before, "aria-hidden": "true" }));
+    const element = make("span", { class: name, "aria-hidden": "true" });
+    this.element.append(element);
+    return new TextCell(element);
+  }
+}
+
+function share(of: number): string {
+  return `${Math.round(Math.min(1, Math.max(0, of)) * 100)}%`;
+}
+
+function confluence({ confluence_level_name: name, confluence_count: count }: LevelSignal): string {
+  return `${CONFLUENCE[name] ?? spaced(name)} ×${count}`;
+}
+
+/** The row for a screen reader; rounded, so that it changes only when it means something. */
+function inWords(level: LevelSignal, distance: number): string {
+  const words = [
+    `${plain(level.level_kind_name)} ${price(level.level_price)}`,
+    SIDE[level.direction]?.[1] ?? plain(level.direction),
+    `${fixed(Math.abs(distance), 1)} points ${distance < 0 ? "below" : "above"}`,
+    `signal ${plain(level.signal)}`,
+    `confidence ${plain(level.confidence)}`,
+    `break score ${Math.round(level.break_score_smooth / 5) * 5}`,
+  ];
+  if (level.sweep_detected) words.push("sweep");
+  return words.join(", ");
+}

@@ -1,0 +1,143 @@
+/** Option flow by strike: puts to the left, calls to the right, spot between the strikes. */
+
+import { type FlowByStrike, MEASURES, type Measure, type Strike, byStrike } from "../market/flow.ts";
+import { fixed, price, short } from "../market/words.ts";
+import { StyleCell, TextCell, make, order, setAttribute } from "./cells.ts";
+
+const PITCH = 20; // pixels from row to row, as in the style sheet
+const DRIFT = 0.25; // of the height, that spot may be away from the middle
+const HANDS_OFF_MS = 30_000;
+
+export class Strikes {
+  private readonly rowsPart = make("div", { class: "strike-rows" });
+  private readonly spotLine = make("div", { class: "spot-line", "aria-hidden": "true" });
+  private readonly total = new TotalRow();
+  private readonly empty = make("p", { class: "empty" }, "No option flow yet.");
+  private readonly rows = new Map<number, StrikeRow>();
+  private readonly lineY = new StyleCell(this.spotLine, "transform");
+  private measure: Measure = "volume";
+  private flow: Readonly<Record<string, unknown>> | undefined;
+  private strikes: readonly Strike[] = [];
+  private spot: number | undefined;
+  private handsOffUntilMs = 0;
+
+  constructor(
+    private readonly element: HTMLElement,
+    private readonly choice: HTMLSelectElement,
+  ) {
+    for (const [value, { name }] of Object.entries(MEASURES)) choice.append(make("option", { value }, name));
+    choice.addEventListener("change", () => this.choose(choice.value as Measure));
+    const scrolled = make("div", { class: "strike-world" }, this.rowsPart, this.spotLine);
+    this.element.append(scrolled);
+    this.element.after(this.total.element, this.empty);
+    for (const touch of ["wheel", "touchmove"]) {
+      element.addEventListener(touch, () => (this.handsOffUntilMs = performance.now() + HANDS_OFF_MS), { passive: true });
+    }
+    new ResizeObserver(() => this.follow(true)).observe(element);
+  }
+
+  show(flow: Readonly<Record<string, unknown>>): void {
+    this.flow = flow;
+    this.draw(byStrike(flow, this.measure));
+  }
+
+  showSpot(spot: number | null): void {
+    if (spot === null || spot === this.spot) return;
+    this.spot = spot;
+    this.follow(false);
+  }
+
+  next(): void {
+    const all = Object.keys(MEASURES) as Measure[];
+    this.choose(all[(all.indexOf(this.measure) + 1) % all.length] ?? "volume");
+  }
+
+  private choose(measure: Measure): void {
+    this.measure = measure;
+    this.choice.value = measure;
+    if (this.flow !== undefined) this.show(this.flow);
+  }
+
+  private draw({ strikes, call, put }: FlowByStrike): void {
+    const largest = Math.max(1e-9, ...strikes.map((each) => Math.max(Math.abs(each.call), Math.abs(each.put))));
+    const there = new Set(strikes.map(({ strike }) => strike));
+    for (const [strike, row] of this.rows) {
+      if (there.has(strike)) continue;
+      row.element.remove();
+      this.rows.delete(strike);
+    }
+    const changed = strikes.length !== this.strikes.length;
+    this.strikes = strikes;
+    order(this.rowsPart, strikes.map(({ strike }) => this.row(strike).element));
+    for (const each of strikes) this.row(each.strike).show(each, largest);
+    this.total.show(call, put, MEASURES[this.measure].unit);
+    this.empty.hidden = strikes.length > 0;
+    this.follow(changed);
+  }
+
+  private row(strike: number): StrikeRow {
+    let row = this.rows.get(strike);
+    if (row === undefined) this.rows.set(strike, (row = new StrikeRow(strike)));
+    return row;
+  }
+
+  /** The line between the strikes, to scale within the gap; the view goes after it when it has left the middle. */
+  private follow(now: boolean): void {
+    if (this.spot === undefined || this.strikes.length === 0) return;
+    const spot = this.spot;
+    const above = this.strikes.filter(({ strike }) => strike > spot).length;
+    const [higher, lower] = [this.strikes[above - 1]?.strike, this.strikes[above]?.strike];
+    const part = higher === undefined || lower === undefined ? 0.5 : (higher - spot) / (higher - lower);
+    const y = Math.round((above - 0.5 + part) * PITCH);
+    this.lineY.set(`translateY(${y}px)`);
+    const height = this.element.clientHeight;
+    const away = Math.abs(y - (this.element.scrollTop + height / 2));
+    if (performance.now() < this.handsOffUntilMs || (!now && away < height * DRIFT)) return;
+    this.element.scrollTo({ top: y - height / 2, behavior: now ? "instant" : "smooth" });
+  }
+}
+
+class StrikeRow {
+  readonly element = make("div", { class: "strike" });
+  private readonly put = new TextCell(make("span", { class: "amount number" }));
+  private readonly call = new TextCell(make("span", { class: "amount number" }));
+  private readonly putBar = make("span", { class: "bar put" });
+  private readonly callBar = make("span", { class: "bar call" });
+  private readonly putWidth = new StyleCell(this.putBar, "--share");
+  private readonly callWidth = new StyleCell(this.callBar, "--share");
+
+  constructor(strike: number) {
+    const name = make("span", { class: "at number" }, fixed(strike, Number.isInteger(strike) ? 0 : 2));
+    this.element.append(this.put.element, this.putBar, name, this.callBar, this.call.element);
+  }
+
+  show({ strike, call, put }: Strike, largest: number): void {
+    this.put.show(short(put));
+    this.call.show(short(call));
+    this.putWidth.set((Math.abs(put) / largest).toFixed(3));
+    this.callWidth.set((Math.abs(call) / largest).toFixed(3));
+    setAttribute(this.putBar, "data-sign", put < 0 ? "minus" : "plus");
+    setAttribute(this.callBar, "data-sign", call < 0 ? "minus" : "plus");
+    setAttribute(this.element, "title", `${price(strike)}: puts ${short(put)}, calls ${short(call)}`);
+  }
+}
+
+class TotalRow {
+  readonly element = make("p", { class: "totals" });
+  private readonly put = this.part("Puts", "put");
+  private readonly ratio = this.part("Put/call", "ratio");
+  private readonly call = this.part("Calls", "call");
+
+  show(call: number, put: number, unit: string): void {
+    this.put.show(short(put));
+    this.call.show(short(call));
+    this.ratio.show(call > 0 && put >= 0 ? fixed(put / call, 2) : "–");
+    setAttribute(this.element, "title", `all strikes, ${unit}`);
+  }
+
+  private part(name: string, side: string): TextCell {
+    const cell = new TextCell(make("span", { class: "number" }));
+    this.element.append(make("span", { class: side }, `${name} `, cell.element));
+    return cell;
+  }
+}

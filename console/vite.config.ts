@@ -1,0 +1,20 @@
+import { defineConfig } from "vite";
+
+const GATEWAY = "http://localhost:8000"; // `npm run dev` beside `make demo`
+
+export default defineConfig({
+  build: {
+    outDir: "../backend/src/gateway/console",
+    emptyOutDir: true,
+    target: "es2023",
+    assetsInlineLimit: 0, // a file of its own may be kept by a browser
+    modulePreload: false, // one script: nothing to preload
+  },
+  server: {
+    proxy: {
+      "/ws": { target: GATEWAY, ws: true },
+      "/health": GATEWAY,
+      "/snapshot": GATEWAY,
+    },
+  },
+});
