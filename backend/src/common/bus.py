@@ -14,6 +14,7 @@ import msgspec
 from nats.errors import Error as NatsError
 from nats.js.errors import NoStreamResponseError
 
+from src.common.access import Access
 from src.common.connection import API_LIMIT_S, BusError, Connection, Link, reason
 from src.common.messages import decode_object
 from src.common.streams import find_or_make_stream
@@ -36,6 +37,7 @@ class NATSBus:
         name: how the connection shows in the server's own monitoring.
         connect_timeout_s: how long `connect` and each `subscribe` may take.
         max_message_bytes: a larger message is rejected unread.
+        access: how the servers let us in, where the URL does not say it all.
         decoders: how to read the messages of a subject; a strict JSON object to a dict where nothing is said.
     """
 
@@ -46,9 +48,11 @@ class NATSBus:
         name: str = "gateway",
         connect_timeout_s: float = CONNECT_TIMEOUT_S,
         max_message_bytes: int = MAX_MESSAGE_BYTES,
+        access: Access | None = None,
         decoders: Mapping[str, Decoder] | None = None,
     ) -> None:
-        self._connection = Connection(url or os.environ.get("NATS_URL") or DEFAULT_NATS_URL, name)
+        servers = url or os.environ.get("NATS_URL") or DEFAULT_NATS_URL
+        self._connection = Connection(servers, name, access or Access())
         self._connect_timeout_s = connect_timeout_s
         self._max_message_bytes = max_message_bytes
         self._decoders = dict(decoders or {})
@@ -62,6 +66,11 @@ class NATSBus:
     @property
     def is_connected(self) -> bool:
         return self._connection.is_connected
+
+    @property
+    def trouble(self) -> str | None:
+        """Why it is not connected, in words, or None while it is."""
+        return self._connection.trouble
 
     @property
     def reconnects(self) -> int:
@@ -122,9 +131,10 @@ class NATSBus:
         await self._connection.close()
 
     async def _publish(self, subject: str, body: bytes) -> None:
-        jetstream = self._connection.link_nowait().jetstream
+        link = self._connection.link_nowait()
+        jetstream = link.jetstream
         try:
-            await jetstream.publish(subject, body, timeout=PUBLISH_LIMIT_S)
+            await link.publishing(subject, jetstream.publish(subject, body, timeout=PUBLISH_LIMIT_S))
         except NoStreamResponseError:
             await find_or_make_stream(jetstream, subject)
             await jetstream.publish(subject, body, timeout=PUBLISH_LIMIT_S)

@@ -9,16 +9,19 @@ import asyncio
 import contextlib
 import logging
 import random
+import re
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, Final, TypeVar
 
 from nats.aio.client import Client
+from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.errors import ServiceUnavailableError
 
+from src.common.access import Access, AccessError
 from src.common.logs import redacted
-from src.common.tasks import end, unless
+from src.common.tasks import end, unless, within
 
 logger = logging.getLogger("bus")
 
@@ -32,9 +35,33 @@ CLOSE_LIMIT_S: Final = 1.0
 FIRST_PAUSE_S: Final = 0.1
 LONGEST_PAUSE_S: Final = 1.0
 
+DENIAL: Final = re.compile(r"permissions violation for (publish|subscription) to \"([^\"]+)\"", re.IGNORECASE)
+ASK_FOR_LOGIN: Final = "is the login right, in NATS_URL or the GATEWAY_NATS_… settings?"
+REFUSALS: Final = {  # what a server says, or TLS, when it does not want us as we are: what to do
+    "authorization violation": ASK_FOR_LOGIN,
+    "authentication expired": "give it credentials that are still valid",
+    "authentication revoked": "give it credentials that are still valid",
+    "authentication timeout": ASK_FOR_LOGIN,
+    "certificate verify failed": "is its certificate signed by an authority of GATEWAY_NATS_CA, for this host name?",
+    "certificate required": "the server wants a client certificate: set GATEWAY_NATS_CERT and GATEWAY_NATS_KEY",
+    "unknown ca": "the server does not trust the authority of GATEWAY_NATS_CERT",
+    "bad certificate": "the server does not accept GATEWAY_NATS_CERT",
+    "certificate expired": "renew GATEWAY_NATS_CERT",
+    "wrong version number": "the server speaks before TLS: is GATEWAY_NATS_TLS_FIRST right?",
+    "offers no tls": "is NATS_URL right? tls://, GATEWAY_NATS_CA and GATEWAY_NATS_CERT ask for TLS",
+    "not permitted": "",
+}
+
 
 class BusError(Exception):
     """The bus cannot do what was asked; the text says what to check."""
+
+
+class NotPermitted(BusError):
+    """The server does not let this user do it; the text says what to grant."""
+
+    def __init__(self, action: str, subject: str) -> None:
+        super().__init__(f"not permitted: grant this NATS user {action} on {subject}")
 
 
 PASSING: Final = (
@@ -45,34 +72,45 @@ PASSING: Final = (
 )  # errors that may pass by themselves: wait, then try again
 
 
+class TlsOrNothing(Client):
+    """A client that says nothing to a server without TLS, where TLS is asked for.
+
+    The library alone believes what the server, or whoever is between, says in its first line, which comes in the clear.
+    """
+
+    asks_for_tls = False
+
+    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
+        if initial_connection and self._wants_tls and not info.get("tls_required"):
+            if not info.get("tls_available"):
+                raise NatsError("the server offers no TLS")
+            info["tls_required"] = True  # what the library looks at next
+        await super()._process_info(info, initial_connection)
+
+    @property
+    def _wants_tls(self) -> bool:
+        assert self._current_server is not None, "a server spoke"
+        return self.asks_for_tls or self._current_server.uri.scheme == "tls"
+
+
 class Link:
     """One client from its dial to its end."""
 
     def __init__(self) -> None:
-        self.client = Client()
+        self.client = TlsOrNothing()
         self.ended = asyncio.Event()
         self.last_error: Exception | None = None
+        self._denied: dict[tuple[str, str], asyncio.Event] = {}
 
-    async def dial(self, servers: list[str], name: str) -> None:
+    async def dial(self, servers: list[str], name: str, access: Access) -> None:
         """Connect to one of `servers`.
 
         Raises:
-            NatsError, OSError, TimeoutError: none of them took us within `DIAL_LIMIT_S`.
+            NatsError, OSError, TimeoutError, BusError: none of them took us within `DIAL_LIMIT_S`.
+            AccessError: a file that we need to log in is missing or wrong.
         """
-        async with asyncio.timeout(DIAL_LIMIT_S):
-            await self.client.connect(
-                servers=servers,
-                name=name,
-                allow_reconnect=False,
-                max_reconnect_attempts=1,
-                reconnect_time_wait=0.1,  # type: ignore[arg-type]
-                connect_timeout=2,
-                ping_interval=PING_INTERVAL_S,
-                max_outstanding_pings=UNANSWERED_PINGS,
-                error_cb=self._note_error,
-                closed_cb=self._note_end,
-            )
-        self.jetstream: JetStreamContext = self.client.jetstream(timeout=API_LIMIT_S)
+        await within(DIAL_LIMIT_S, self._connect(servers, name, access))
+        self.jetstream = JetStream(self)
 
     async def use(self, work: Coroutine[Any, Any, T]) -> T:
         """Await `work` on this link, for no longer than the link lives.
@@ -85,6 +123,32 @@ class Link:
             raise BusError("the connection was lost")
         return done[0]
 
+    async def publishing(self, subject: str, work: Coroutine[Any, Any, T]) -> T:
+        """Await `work`, which publishes on `subject` and waits for an answer, unless the server refuses it.
+
+        Raises:
+            NotPermitted: this user may not publish there; without this the answer would be waited for in vain.
+        """
+        denied = self._denied.setdefault(("publish", subject.lower()), asyncio.Event())
+        denied.clear()  # the rights may be others by now
+        done = await unless(denied, _boxed(work))
+        if done is None:
+            raise NotPermitted("publish", subject)
+        return done[0]
+
+    async def subscribe(self, subject: str, **options: Any) -> Subscription:
+        """Subscribe. Whether the server agrees, `require_agreed` knows after any later answer of it."""
+        self._denied.pop(("subscription", subject.lower()), None)
+        return await self.client.subscribe(subject, **options)
+
+    def require_agreed(self, subject: str) -> None:
+        """
+        Raises:
+            NotPermitted: this user may not subscribe to `subject`.
+        """
+        if ("subscription", subject.lower()) in self._denied:
+            raise NotPermitted("subscribe", "_INBOX.>")
+
     async def close(self) -> None:
         """End it, within `CLOSE_LIMIT_S`, whatever state it is in."""
         with contextlib.suppress(NatsError, OSError, TimeoutError, AttributeError, AssertionError):
@@ -92,25 +156,85 @@ class Link:
                 await self.client.close()
         self.ended.set()
 
+    async def _connect(self, servers: list[str], name: str, access: Access) -> None:
+        with_tls = access.asks_for_tls or any(server.startswith("tls:") for server in servers)
+        options = {}
+        if with_tls or access != Access():
+            options = await asyncio.to_thread(access.options, with_tls)  # the system's certificates take 50 ms
+        self.client.asks_for_tls = access.asks_for_tls
+        await self.client.connect(
+            servers=servers,
+            name=name,
+            allow_reconnect=False,
+            max_reconnect_attempts=1,
+            reconnect_time_wait=0.1,  # type: ignore[arg-type]
+            connect_timeout=2,
+            ping_interval=PING_INTERVAL_S,
+            max_outstanding_pings=UNANSWERED_PINGS,
+            error_cb=self._note_error,
+            closed_cb=self._note_end,
+            **options,
+        )
+        await self._require_answers()
+
+    async def _require_answers(self) -> None:
+        """Try whether answers to requests reach us: to a subject of the form that the library uses for them."""
+        if not self.client.is_connected:  # the library takes an end without a word for a success
+            raise self.last_error or BusError("the server hung up")
+        answers = await self.subscribe(f"{self.client.new_inbox()}.*")
+        for _ in range(2):  # the library writes the first ping before the subscription, which waits in a queue
+            await self.client.flush()
+        self.require_agreed(answers.subject)
+        await answers.unsubscribe()
+
     async def _note_error(self, error: Exception) -> None:
-        self.last_error = error
         logger.debug("nats: %s", error)
+        if (denial := DENIAL.search(str(error))) is not None:
+            self._denied.setdefault((denial[1].lower(), denial[2].lower()), asyncio.Event()).set()
+        else:
+            self.last_error = error
 
     async def _note_end(self) -> None:
+        self.last_error = self.client.last_error or self.last_error
         self.ended.set()
 
 
-class Connection:
-    """Keeps one link to NATS alive from `open()` to `close()`."""
+class JetStream(JetStreamContext):
+    """JetStream's requests, which end at once where the server refuses them."""
 
-    def __init__(self, url: str, name: str) -> None:
+    def __init__(self, link: Link) -> None:
+        super().__init__(link.client, timeout=API_LIMIT_S)
+        self._link = link
+
+    async def _api_request(
+        self,
+        req_subject: str,
+        req: bytes = b"",
+        timeout: float = API_LIMIT_S,  # noqa: ASYNC109  # the library's
+    ) -> dict[str, Any]:
+        return await self._link.publishing(req_subject, super()._api_request(req_subject, req, timeout))
+
+
+class Connection:
+    """Keeps one link to NATS alive from `open()` to `close()`.
+
+    Attributes:
+        url: the servers, without secrets.
+        reconnects: links after the first.
+        trouble: why there is no link, in words, or None while there is one.
+    """
+
+    def __init__(self, url: str, name: str, access: Access) -> None:
         self.url = redacted(url)
         self.reconnects = 0
+        self.trouble: str | None = reason(None)
         self._servers = [server.strip() for server in url.split(",") if server.strip()]
         self._name = name
+        self._access = access
         self._link: Link | None = None
         self._linked = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
+        self._cause: Exception | None = None
 
     @property
     def is_connected(self) -> bool:
@@ -120,17 +244,14 @@ class Connection:
         """Connect for the first time.
 
         Raises:
-            BusError: no server answered within `limit_s` seconds.
+            BusError: no server let us in within `limit_s` seconds, or at once when a file that we need is wrong.
         """
-        error: BaseException | None = None
         try:
-            async with asyncio.timeout(limit_s):
-                async for failed in self._attempts():
-                    error = error if _is_refusal(error) else failed
+            await within(limit_s, self._enter())
+        except AccessError as error:
+            raise BusError(str(error)) from None
         except TimeoutError:
-            raise BusError(
-                f"cannot reach {self.url} after {limit_s:g} s ({reason(error)}); is NATS_URL right and the server up?"
-            ) from None
+            raise BusError(self._failure(limit_s)) from None
         self._keeper = asyncio.create_task(self._keep_linked(), name="nats-connection")
 
     async def link(self) -> Link:
@@ -177,42 +298,74 @@ class Connection:
         if self._link is not None:
             await self._link.close()
 
+    async def _enter(self) -> None:
+        async for failed in self._attempts():
+            if isinstance(failed, AccessError):
+                raise failed
+
     async def _keep_linked(self) -> None:
         """Owner of the link: when one ends, dial until there is another."""
         while True:
             assert self._link is not None, "the first link is made by open()"
             await self._link.ended.wait()
-            logger.warning("lost the connection to %s; reconnecting until it is back", self.url)
+            self._note_cause(self._link.last_error)
+            logger.warning("lost the connection to %s (%s); reconnecting until it is back", self.url, self.trouble)
             await self._link.close()
-            async for error in self._attempts():
-                logger.debug("cannot reach %s: %s", self.url, reason(error))
+            async for failed in self._attempts():
+                logger.debug("cannot reach %s: %s", self.url, reason(failed))
             self.reconnects += 1
             logger.warning("connected to %s again", self.url)
 
-    async def _attempts(self) -> AsyncIterator[BaseException]:
+    async def _attempts(self) -> AsyncIterator[Exception]:
         """Dial until it works, yielding the error of each attempt that did not."""
         pause_s = FIRST_PAUSE_S
         while True:
             link = Link()
             try:
-                await link.dial(self._servers, self._name)
-            except (NatsError, OSError, TimeoutError) as error:
+                await link.dial(self._servers, self._name, self._access)
+            except (*PASSING, AccessError) as error:
                 await link.close()
-                yield link.last_error or error
+                failed = error if isinstance(error, BusError | AccessError) else link.last_error or error
+                self._note_cause(failed)
+                yield failed
             except BaseException:
                 await link.close()
                 raise
             else:
-                self._link = link
+                self._link, self._cause, self.trouble = link, None, None
                 self._linked.set()
                 return
             await asyncio.sleep(random.uniform(pause_s / 2, pause_s))
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
+    def _note_cause(self, cause: Exception | None) -> None:
+        """A refusal outlives the resets and timeouts of later attempts and of other servers."""
+        if _is_refusal(self._cause) and not _needs_somebody(cause):
+            return
+        before, self.trouble = self.trouble, reason(cause)
+        self._cause = cause
+        if self._keeper is not None and self.trouble != before and _needs_somebody(cause):
+            logger.warning("%s does not let us in: %s", self.url, self.trouble)
 
-def _is_refusal(error: BaseException | None) -> bool:
-    """The server said no to the credentials: that outlives the resets and refusals of later attempts."""
-    return "authorization" in str(error).lower()
+    def _failure(self, limit_s: float) -> str:
+        if _is_refusal(self._cause):
+            return f"{self.url} does not let us in: {self.trouble}"
+        return f"cannot reach {self.url} after {limit_s:g} s ({self.trouble}); is NATS_URL right and the server up?"
+
+
+def _is_refusal(error: Exception | None) -> bool:
+    """The server, or TLS, says no to us as we are."""
+    return _remedy(error) is not None
+
+
+def _needs_somebody(error: Exception | None) -> bool:
+    """It hardly passes by itself."""
+    return _is_refusal(error) or isinstance(error, AccessError)
+
+
+def _remedy(error: BaseException | None) -> str | None:
+    said = str(error).lower()
+    return next((remedy for refusal, remedy in REFUSALS.items() if refusal in said), None)
 
 
 async def _boxed(work: Coroutine[Any, Any, T]) -> tuple[T]:
@@ -220,7 +373,8 @@ async def _boxed(work: Coroutine[Any, Any, T]) -> tuple[T]:
 
 
 def reason(error: BaseException | None) -> str:
-    """An error in words, also where the library has none."""
+    """An error in words, also where the library has none, with what to do where that is known."""
     if isinstance(error, ServiceUnavailableError):
         return "JetStream is not ready or not enabled (nats-server needs -js)"
-    return "no answer" if error is None else str(error) or type(error).__name__
+    words = "no answer" if error is None else str(error) or type(error).__name__
+    return f"{words}; {remedy}" if (remedy := _remedy(error)) else words

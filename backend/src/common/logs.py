@@ -27,8 +27,14 @@ def configure(log_format: str, level: str, worker: int | None = None) -> None:
     lines = logging.StreamHandler(sys.stderr)
     lines.setFormatter(JsonLine(worker) if log_format == "json" else TextLine(worker))
     logging.basicConfig(handlers=[lines], level=level, force=True)
+    logging.getLogger("asyncio").addFilter(_is_news)
     for library in ("nats", "uvicorn", "websockets", "asyncio", "fastapi"):
         logging.getLogger(library).setLevel(max(logging.WARNING, logging.getLevelName(level)))
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """The NATS library provokes this line with each TLS connection that its server ends, and means nothing by it."""
+    return "eof_received() has no effect" not in record.getMessage()
 
 
 class TextLine(logging.Formatter):

@@ -6,7 +6,7 @@ from nats.js import JetStreamContext
 from nats.js.api import RetentionPolicy, StorageType, StreamConfig, StreamInfo
 from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
 
-from src.common.connection import BusError
+from src.common.connection import BusError, NotPermitted
 from src.common.subjects import RETENTION_S, STREAMS
 
 NAME_IN_USE: Final = 10058  # nats-server error codes
@@ -48,6 +48,8 @@ async def find_or_make_stream(jetstream: JetStreamContext, subject: str) -> Stre
         return await jetstream.add_stream(config)
     except ServiceUnavailableError:
         raise
+    except NotPermitted as refusal:
+        raise BusError(f"stream {spec.name} is missing: make it, or let us make it ({refusal})") from refusal
     except APIError as refusal:
         return await _made_by_another(jetstream, subject, refusal)
 

@@ -30,7 +30,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, ConsumerInfo, DeliverPolicy, 
 from nats.js.errors import NotFoundError
 from nats.nuid import NUID
 
-from src.common.connection import PASSING, Connection, Link, reason
+from src.common.connection import PASSING, Connection, Link, NotPermitted, reason
 from src.common.logs import Throttle
 from src.common.messages import BadMessage, Decoded
 from src.common.streams import find_or_make_stream, stream_of
@@ -205,13 +205,18 @@ class Subscription:
             await link.jetstream.delete_consumer(stream_name, self._consumer_name)
         config = self._consumer_config(stream)
         self._arrived.clear()
-        self._nats_subscription = await link.client.subscribe(
-            config.deliver_subject or "",
+        deliver_subject = config.deliver_subject or ""
+        self._nats_subscription = await link.subscribe(
+            deliver_subject,
             cb=self._on_message,
             pending_msgs_limit=PENDING_MESSAGES,
             pending_bytes_limit=PENDING_BYTES,
         )
         consumer = await link.jetstream.add_consumer(stream_name, config)
+        link.require_agreed(deliver_subject)
+        await link.jetstream.consumer_info(
+            stream_name, self._consumer_name
+        )  # what the watch will ask: is it permitted?
         self.trouble = None
         if _delivered_count(consumer) + (consumer.num_pending or 0) > 0:
             with contextlib.suppress(TimeoutError):
@@ -260,6 +265,9 @@ class Subscription:
                 stored = await jetstream.get_msg(stream.config.name or "", seq)
             except NotFoundError:
                 continue
+            except NotPermitted as refusal:
+                logger.warning("%s: no good message yet, and none before it can be read: %s", self.subject, refusal)
+                return
             if stored.subject == self.subject and not self._has_delivered:
                 await self._deliver(seq, stored.data or b"")
             if self._has_delivered:

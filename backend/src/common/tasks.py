@@ -22,6 +22,22 @@ async def end(task: asyncio.Task[Any] | None) -> None:
         task.exception()  # seen; else the loop would report it as lost
 
 
+async def within(limit_s: float, work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`. Keeps its limit also where `asyncio.timeout` would not: see `end`.
+
+    Raises:
+        TimeoutError: there was none within `limit_s` seconds; `work` has ended.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait({task}, timeout=limit_s)
+        if not task.done():
+            raise TimeoutError
+        return task.result()
+    finally:
+        await end(task)
+
+
 async def unless(event: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
     """The result of `work`, or None when `event` came first and `work` was given up."""
     task = asyncio.ensure_future(work)

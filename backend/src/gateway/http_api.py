@@ -67,6 +67,7 @@ class Health(BaseModel):
     state_age_s: Annotated[dict[str, float], Field(description="since the message of each known section arrived")]
     loop_lag_s: Annotated[float, Field(description="the latest that the event loop was in the last minute")]
     nats_connected: bool
+    nats_trouble: Annotated[str | None, Field(description="why not")]
     last_message_ts: Annotated[int | None, Field(description="arrival of the newest message of any subject, ms UTC")]
     consumer_lag: Annotated[int, Field(description="messages not delivered yet, all subjects")]
     reconnects: Annotated[int, Field(description="connections to NATS after the first")]
@@ -230,6 +231,7 @@ def _health(broadcaster: SocketBroadcaster, head_count: HeadCount) -> Health:
         state_age_s={name: round(age_s, 3) for name, age_s in metrics.state_age_s(time.monotonic()).items()},
         loop_lag_s=round(metrics.loop_lag.recent_max_s, 4),
         nats_connected=bus.is_connected,
+        nats_trouble=bus.trouble,
         last_message_ts=max(arrivals, default=None),
         consumer_lag=sum(one.consumer_lag for one in subscriptions.values()),
         reconnects=bus.reconnects,
@@ -256,7 +258,7 @@ def _subscription_health(subscription: Subscription) -> SubscriptionHealth:
 def _missing(broadcaster: SocketBroadcaster) -> list[str]:
     """What stands between NATS and the viewers right now, in words."""
     bus = broadcaster.bus
-    reasons = [] if bus.is_connected else [f"not connected to {bus.url}"]
+    reasons = [] if bus.is_connected else [f"not connected to {bus.url}: {bus.trouble}"]
     reasons += [f"{one.subject}: {one.trouble}" for one in bus.subscriptions if one.trouble is not None]
     if not bus.subscriptions:
         reasons.append("not subscribed yet")

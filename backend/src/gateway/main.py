@@ -26,6 +26,7 @@ import uvicorn
 import uvloop
 
 from src.common import logs
+from src.common.access import AccessError
 from src.common.bus import BusError
 from src.common.tasks import end, unless
 from src.gateway.admission.door import Door
@@ -37,7 +38,7 @@ from src.gateway.http_connection import HttpConnection
 from src.gateway.metrics import LOOP_LAG_INTERVAL_S, LoopLag
 from src.gateway.settings import SettingError, Settings, overruled_variables, unknown_variables
 from src.gateway.siblings import Siblings
-from src.gateway.socket_broadcaster import SocketBroadcaster
+from src.gateway.socket_broadcaster import SocketBroadcaster, nats_access
 from src.gateway.workers import CannotStart, Signals, Supervisor
 
 logger = logging.getLogger("gateway")
@@ -67,10 +68,11 @@ def main() -> int:
         logs.configure(settings.log_format, settings.log_level)
         if settings.workers > 1 and sys.platform != "linux":
             raise SettingError(f"GATEWAY_WORKERS={settings.workers} is not accepted: above 1 needs Linux")
+        nats_access(settings).require_files()
         head_count = HeadCount(settings.workers)
         door = Door(settings, head_count)
         listener = _listener(settings)
-    except SettingError as error:
+    except (SettingError, AccessError) as error:
         return _give_up(error, 2)
     except OSError as error:
         return _give_up(error, 1)

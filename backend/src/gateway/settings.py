@@ -28,6 +28,15 @@ class Settings:
     """How this gateway runs. What each field means stands in `VARIABLES`."""
 
     nats_url: str = DEFAULT_NATS_URL
+    nats_user: str = ""
+    nats_password_file: str = ""
+    nats_token_file: str = ""
+    nats_nkey_file: str = ""
+    nats_creds_file: str = ""
+    nats_ca: str = ""
+    nats_cert: str = ""
+    nats_key: str = ""
+    nats_tls_first: str = "off"
     host: str = "127.0.0.1"
     port: int = 8000
     workers: int = 1
@@ -68,6 +77,7 @@ class Settings:
                 if text := environment.get(name, "").strip():
                     values[variable.field] = _parsed(name, text, variable)
                     break
+        _require_one_login(values)
         settings = cls(**values)
         _check_auth(settings, "auth" in values)
         return settings
@@ -112,6 +122,22 @@ def overruled_variables(settings: Settings, environment: Mapping[str, str]) -> l
         if of_auth != settings.auth and environment.get(variable.names[0], "").strip():
             lines.append(f"{variable.names[0]} has no effect: GATEWAY_AUTH={settings.auth}")
     return lines
+
+
+def _require_one_login(values: Mapping[str, Any]) -> None:
+    """Which of two logins counts would be a guess, and half of one is none.
+
+    Raises:
+        SettingError: NATS is told twice who we are, or only half of it.
+    """
+    set_here = [name for name in LOGINS if values.get(LOGINS[name])]
+    if "@" in values.get("nats_url", ""):
+        set_here.insert(0, "a login in NATS_URL")
+    if len(set_here) > 1:
+        raise SettingError(f"{' and '.join(set_here)} are not accepted together: one login is enough")
+    for name, field, needed_name, needed in NEEDS:
+        if values.get(field) and not values.get(needed):
+            raise SettingError(f"{name} is not accepted without {needed_name}")
 
 
 def _parsed(name: str, text: str, variable: Variable) -> Any:
@@ -233,12 +259,73 @@ AUTH_OF: Final = {
     "jwt_issuer": "jwt",
 }
 
+LOGINS: Final = {  # the ways to tell NATS who we are: the variable that stands for each, and its field
+    "GATEWAY_NATS_USER": "nats_user",
+    "GATEWAY_NATS_TOKEN_FILE": "nats_token_file",
+    "GATEWAY_NATS_NKEY_FILE": "nats_nkey_file",
+    "GATEWAY_NATS_CREDS_FILE": "nats_creds_file",
+}
+NEEDS: Final = (  # a variable and its field, and those without which it means nothing
+    ("GATEWAY_NATS_USER", "nats_user", "GATEWAY_NATS_PASSWORD_FILE", "nats_password_file"),
+    ("GATEWAY_NATS_PASSWORD_FILE", "nats_password_file", "GATEWAY_NATS_USER", "nats_user"),
+    ("GATEWAY_NATS_KEY", "nats_key", "GATEWAY_NATS_CERT", "nats_cert"),
+)
+
 VARIABLES: Final = (
     Variable(
         ("NATS_URL",),
         "nats_url",
         Accepted("nats://host:port or tls://host:port, or several separated by commas", _servers),
         "the NATS servers",
+    ),
+    Variable(("GATEWAY_NATS_USER",), "nats_user", Accepted("a name", _any_text), "who we are to NATS, by password"),
+    Variable(
+        ("GATEWAY_NATS_PASSWORD_FILE",),
+        "nats_password_file",
+        Accepted("the path of a file of one line", _any_text),
+        "the password of that user",
+    ),
+    Variable(
+        ("GATEWAY_NATS_TOKEN_FILE",),
+        "nats_token_file",
+        Accepted("the path of a file of one line", _any_text),
+        "a token for NATS",
+    ),
+    Variable(
+        ("GATEWAY_NATS_NKEY_FILE",),
+        "nats_nkey_file",
+        Accepted("the path of a file of one line, the seed (SU…)", _any_text),
+        "the nkey that we are to NATS",
+    ),
+    Variable(
+        ("GATEWAY_NATS_CREDS_FILE",),
+        "nats_creds_file",
+        Accepted("the path of a `.creds` file", _any_text),
+        "who we are to NATS, by JWT and nkey, as `nsc` writes it",
+    ),
+    Variable(
+        ("GATEWAY_NATS_CA",),
+        "nats_ca",
+        Accepted("the path of a PEM file", _any_text),
+        "who may sign the NATS server's certificate; asks for TLS",
+    ),
+    Variable(
+        ("GATEWAY_NATS_CERT",),
+        "nats_cert",
+        Accepted("the path of a PEM file", _any_text),
+        "our certificate for the NATS server; asks for TLS",
+    ),
+    Variable(
+        ("GATEWAY_NATS_KEY",),
+        "nats_key",
+        Accepted("the path of a PEM file", _any_text),
+        "its key, not encrypted, where `GATEWAY_NATS_CERT` has none",
+    ),
+    Variable(
+        ("GATEWAY_NATS_TLS_FIRST",),
+        "nats_tls_first",
+        _choice("on", "off"),
+        "whether NATS expects the TLS handshake before it says a word (`handshake_first`)",
     ),
     Variable(("GATEWAY_HOST",), "host", Accepted("an address or host name", _host), "the address to listen on"),
     Variable(("GATEWAY_PORT", "PORT"), "port", _integer(1, 65535), "the port for HTTP and WebSocket"),

@@ -18,6 +18,7 @@ from typing import Any, Final
 import msgspec
 from fastapi import WebSocket
 
+from src.common.access import Access
 from src.common.bus import NATSBus
 from src.common.messages import decode_value
 from src.common.subjects import DURABLES, LEVELS_SIGNALS, MARKET_FLOW
@@ -47,7 +48,23 @@ def make_bus(settings: Settings) -> NATSBus:
         settings.nats_url,
         connect_timeout_s=settings.connect_timeout_s,
         max_message_bytes=settings.max_message_bytes,
+        access=nats_access(settings),
         decoders=DECODERS,
+    )
+
+
+def nats_access(settings: Settings) -> Access:
+    """How NATS lets us in, by the settings."""
+    return Access(
+        user=settings.nats_user,
+        password_file=settings.nats_password_file,
+        token_file=settings.nats_token_file,
+        nkey_file=settings.nats_nkey_file,
+        creds_file=settings.nats_creds_file,
+        ca_file=settings.nats_ca,
+        cert_file=settings.nats_cert,
+        key_file=settings.nats_key,
+        tls_first=settings.nats_tls_first == "on",
     )
 
 

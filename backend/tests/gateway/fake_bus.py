@@ -36,6 +36,10 @@ class FakeBus:
         self.subscriptions: list[FakeSubscription] = []
         self.calls: list[str] = []
 
+    @property
+    def trouble(self) -> str | None:
+        return None if self.is_connected else "no answer"
+
     async def connect(self) -> None:
         self.calls.append("connect")
         self.is_connected = True

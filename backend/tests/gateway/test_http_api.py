@@ -79,7 +79,7 @@ async def test_before_the_start_it_is_degraded_and_not_ready(api: Api) -> None:
     assert (health["last_message_ts"], health["subscriptions"]) == (None, {})
     status, readiness = await api.get("/ready")
     assert (status, readiness["ready"]) == (503, False)
-    assert readiness["reasons"] == ["not connected to nats://***@fake:4222", "not subscribed yet"]
+    assert readiness["reasons"] == ["not connected to nats://***@fake:4222: no answer", "not subscribed yet"]
 
 
 async def test_it_is_healthy_and_ready_while_all_is_live(api: Api) -> None:

@@ -31,6 +31,12 @@ def test_an_empty_variable_counts_as_not_set(name: str, text: str) -> None:
         ("NATS_URL", "nats://a:1,tls://b:2, c:3", "nats_url", "nats://a:1,tls://b:2, c:3"),
         ("NATS_URL", "nats://ann:s3cret@127.0.0.1", "nats_url", "nats://ann:s3cret@127.0.0.1"),
         ("NATS_URL", "nats://[::1]:4222", "nats_url", "nats://[::1]:4222"),
+        ("GATEWAY_NATS_TOKEN_FILE", "/run/token", "nats_token_file", "/run/token"),
+        ("GATEWAY_NATS_NKEY_FILE", "/run/nkey", "nats_nkey_file", "/run/nkey"),
+        ("GATEWAY_NATS_CREDS_FILE", "/run/a.creds", "nats_creds_file", "/run/a.creds"),
+        ("GATEWAY_NATS_CA", "/run/ca.pem", "nats_ca", "/run/ca.pem"),
+        ("GATEWAY_NATS_CERT", "/run/cert.pem", "nats_cert", "/run/cert.pem"),
+        ("GATEWAY_NATS_TLS_FIRST", "ON", "nats_tls_first", "on"),
         ("GATEWAY_HOST", "0.0.0.0", "host", "0.0.0.0"),
         ("GATEWAY_HOST", "::1", "host", "::1"),
         ("GATEWAY_PORT", " 1 ", "port", 1),
@@ -67,9 +73,44 @@ def test_a_variable_sets_its_field(name: str, text: str, field: str, value: obje
     assert getattr(Settings.from_environment({"GATEWAY_AUTH": "none", name: text}), field) == value
 
 
+TOGETHER = {  # these mean nothing alone
+    "GATEWAY_NATS_USER": ("nats_user", "ann"),
+    "GATEWAY_NATS_PASSWORD_FILE": ("nats_password_file", "/run/password"),
+    "GATEWAY_NATS_CERT": ("nats_cert", "/run/cert.pem"),
+    "GATEWAY_NATS_KEY": ("nats_key", "/run/key.pem"),
+}
+
+
+def test_variables_that_belong_together_set_their_fields() -> None:
+    settings = Settings.from_environment({name: text for name, (_, text) in TOGETHER.items()})
+    assert all(getattr(settings, field) == text for field, text in TOGETHER.values())
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({"GATEWAY_NATS_USER": "ann"}, "GATEWAY_NATS_USER is not accepted without GATEWAY_NATS_PASSWORD_FILE"),
+        ({"GATEWAY_NATS_PASSWORD_FILE": "/p"}, "GATEWAY_NATS_PASSWORD_FILE is not accepted without GATEWAY_NATS_USER"),
+        ({"GATEWAY_NATS_KEY": "/k"}, "GATEWAY_NATS_KEY is not accepted without GATEWAY_NATS_CERT"),
+        (
+            {"GATEWAY_NATS_CREDS_FILE": "/c", "GATEWAY_NATS_NKEY_FILE": "/n"},
+            "GATEWAY_NATS_NKEY_FILE and GATEWAY_NATS_CREDS_FILE are not accepted together: one login is enough",
+        ),
+        (
+            {"NATS_URL": "nats://ann:s3cret@nats", "GATEWAY_NATS_TOKEN_FILE": "/t"},
+            "a login in NATS_URL and GATEWAY_NATS_TOKEN_FILE are not accepted together: one login is enough",
+        ),
+    ],
+)
+def test_half_a_login_and_two_logins_are_told(environment: dict[str, str], said: str) -> None:
+    with pytest.raises(SettingError) as refused:
+        Settings.from_environment(environment)
+    assert str(refused.value) == said
+
+
 def test_every_variable_is_tried_above() -> None:
     tried = test_a_variable_sets_its_field.pytestmark[0].args[1]  # type: ignore[attr-defined]
-    assert {row[0] for row in tried} == set(NAMES)
+    assert {row[0] for row in tried} | TOGETHER.keys() == set(NAMES)
 
 
 @pytest.mark.parametrize(
