@@ -1,5 +1,7 @@
 """What was seen, as text and as a picture."""
 
+import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
@@ -8,17 +10,18 @@ from typing import Final, NamedTuple
 from benchmarks import chart
 from benchmarks.fanout import GATEWAY
 from benchmarks.report import table
-from soak.run import SETTINGS, Results
-from soak.samples import Sample, memory_windows
+from soak.run import SETTINGS, Happened, Results
+from soak.samples import Sample, memory_growth
 
 INTRODUCTION: Final = """\
 Written on {day:%Y-%m-%d} by `make soak`, which ran `{command}`.
 
 {machine}
 
-{viewers:,} viewers for {minutes:g} minutes, {rate:g} messages a second on each subject (about 25 KB a payload), and
-{faults} faults. The gateway ran with {settings}. The viewers decoded {frames:,} frames; {opened:,} connections became
-a stream. Core stored {stored:,} messages, and could not store {lost:,} while NATS was away. The gateway took
+{viewers:,} viewers for {minutes:g} minutes, {rate:g} messages a second on each subject (about 25 KB a payload) and
+{faults} faults. The gateway ran with {settings}.
+The viewers took {frames:,} frames; {opened:,} connections became a stream.
+Core stored {stored:,} messages, and could not store {lost:,} while NATS was away. The gateway took
 {share:.0%} of a core."""
 CROWD: Final = """\
 60 % of the viewers stay and 18 % come and go: the healthy ones, which the gateway has no reason to let go. The others
@@ -26,10 +29,11 @@ stop reading for a while, read 20 KB/s, never read, break the protocol in every 
 as far as a WebSocket. Every frame that a viewer reads has to be strict JSON, and its numbers not below those before."""
 
 ACCENT: Final = chart.COLORS[GATEWAY]
+LEFT: Final = re.compile(r"left by \w+")
 PANEL_HEIGHT: Final = 190
 FIRST_PANEL: Final = 150
 PLOT_HEIGHT: Final = 120
-LEFT: Final = chart.MARGIN + 130
+PLOT_LEFT: Final = chart.MARGIN + 130
 
 
 class Curve(NamedTuple):
@@ -80,7 +84,7 @@ def summary(results: Results) -> str:
 def _details(results: Results) -> Iterator[str]:
     yield f"## The crowd\n\n{CROWD}"
     for manner, endings in results.tally.endings.items():
-        rows = [[cause, f"{count:,}"] for cause, count in sorted(endings.items())]
+        rows = [[cause, f"{count:,}"] for cause, count in sorted(_in_short(endings).items())]
         if rows:
             yield f"### {manner}\n\n{table(('how connections ended', 'times'), rows)}"
     rejected = {
@@ -88,11 +92,24 @@ def _details(results: Results) -> Iterator[str]:
         for subject, one in results.health["subscriptions"].items()
         for reason, count in one["rejected"].items()
     }
-    left_out = {f"left out: {fault}": count for fault, count in results.health["faults"].items()}
-    rows = [[what, f"{count:,}"] for what, count in sorted((rejected | left_out).items())]
+    rows = [[what, f"{count:,}"] for what, count in sorted(rejected.items())]
     yield f"## Bad input\n\n{table(('message', 'times'), rows)}"
-    rows = [[f"{one.what}, {one.to_s - one.from_s:.1f} s", f"{one.from_s:.0f} s"] for one in results.faults]
-    yield f"## Faults\n\n{table(('fault', 'began after'), rows)}"
+    yield f"## Faults\n\n{table(('fault', 'times', 'longest'), _fault_rows(results.faults))}"
+
+
+def _in_short(endings: Mapping[str, int]) -> Counter[str]:
+    """However viewers left, they left."""
+    short: Counter[str] = Counter()
+    for cause, count in endings.items():
+        short[LEFT.sub("left by itself", cause)] += count
+    return short
+
+
+def _fault_rows(faults: Sequence[Happened]) -> list[list[str]]:
+    lengths_s: dict[str, list[float]] = {}
+    for one in faults:
+        lengths_s.setdefault(one.what, []).append(one.to_s - one.from_s)
+    return [[what, str(len(lengths)), f"{max(lengths):.1f} s"] for what, lengths in sorted(lengths_s.items())]
 
 
 def write_chart(results: Results, path: Path) -> bool:
@@ -106,22 +123,21 @@ def _draw(sheet: chart.Sheet, results: Results) -> None:
     scale = results.scale
     title = f"{scale.viewers:,} viewers that come, go, stall and misbehave, for {scale.minutes:g} minutes"
     sheet.text(chart.MARGIN, 40, title, 34, chart.INK)
-    first, last = memory_windows(results.samples)
-    growth = f"Memory {last / first - 1:+.1%} from the first sixth of the time to the last."
+    growth = f"Memory {memory_growth(results.samples):+.1%} from the first sixth of the time to the last."
     sheet.text(chart.MARGIN, 90, f"{len(results.faults)} faults, each a mark below. {growth}", 18, chart.SOFT)
     for index, curve in enumerate(CURVES):
         _draw_curve(sheet, curve, results, FIRST_PANEL + index * PANEL_HEIGHT)
 
 
 def _draw_curve(sheet: chart.Sheet, curve: Curve, results: Results, top: int) -> None:
-    width = chart.WIDTH - chart.MARGIN - LEFT
+    width = chart.WIDTH - chart.MARGIN - PLOT_LEFT
     points = [(one.at_s, value) for one in results.samples if (value := curve.value(one)) is not None]
     most = max((value for _, value in points), default=1) or 1
     a_second, a_unit = width / (results.scale.minutes * 60), PLOT_HEIGHT / most
     bottom = top + PLOT_HEIGHT
-    sheet.bar(LEFT, top, width, PLOT_HEIGHT, "#f6f7f9")
+    sheet.bar(PLOT_LEFT, top, width, PLOT_HEIGHT, "#f6f7f9")
     for fault in results.faults:
-        sheet.dashes(LEFT + fault.from_s * a_second, bottom + 4, bottom + 12, chart.SOFT)
+        sheet.dashes(PLOT_LEFT + fault.from_s * a_second, bottom + 4, bottom + 12, chart.SOFT)
     sheet.text(chart.MARGIN, top, curve.title, 18, chart.INK)
     sheet.text(chart.MARGIN, top + 28, f"at most {curve.form.format(most)}", 15, chart.SOFT)
     sheet.line(_on_sheet(points, top + PLOT_HEIGHT, a_second, a_unit), ACCENT)
@@ -130,4 +146,4 @@ def _draw_curve(sheet: chart.Sheet, curve: Curve, results: Results, top: int) ->
 def _on_sheet(
     points: Sequence[tuple[float, float]], bottom: float, a_second: float, a_unit: float
 ) -> list[tuple[float, float]]:
-    return [(LEFT + at_s * a_second, bottom - value * a_unit) for at_s, value in points]
+    return [(PLOT_LEFT + at_s * a_second, bottom - value * a_unit) for at_s, value in points]

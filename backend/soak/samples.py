@@ -72,7 +72,7 @@ def verdicts(samples: Sequence[Sample], tally: Tally, ending: Ending, *, judges_
     """
     before, after = ending.before, ending.after
     first, last = memory_windows(samples)
-    grown = last / first - 1
+    grown = memory_growth(samples)
     memory = Verdict(
         f"memory is at most {MOST_GROWTH:.0%} above that of the first sixth of the time",
         f"{first / 1e6:.1f} MB, then {last / 1e6:.1f} MB: {grown:+.1%}",
@@ -90,6 +90,12 @@ def verdicts(samples: Sequence[Sample], tally: Tally, ending: Ending, *, judges_
         ),
         Verdict("nothing is logged with a traceback", "one" if ending.traceback else "none", not ending.traceback),
     ]
+
+
+def memory_growth(samples: Sequence[Sample]) -> float:
+    """From the first window to the last, as a share."""
+    first, last = memory_windows(samples)
+    return round(last / first - 1, 3) + 0.0  # no -0.0
 
 
 def memory_windows(samples: Sequence[Sample]) -> tuple[float, float]:
