@@ -102,7 +102,7 @@ TARGETS: Final[dict[str, Target]] = {
 
 @functools.cache
 def _real_levels() -> bytes:
-    return levels_with_viewport(3)
+    return levels_with_viewport(1)
 
 
 @functools.cache
