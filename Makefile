@@ -29,8 +29,8 @@ $(shell [ "$$(cat $(READY) 2>/dev/null)" = '$(CURDIR)' ] && $(VENV)/bin/python -
 	|| rm -f $(READY))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types layers contract described client watch run conformance bench soak fuzz
-.PHONY: lock clean console console-types images
+.PHONY: help demo test check lint types layers contract described client client-types watch run conformance bench soak
+.PHONY: fuzz lock clean console console-types images
 
 help:
 	@echo 'make demo     the whole thing on this machine: NATS, gateway, simulated market; Ctrl-C stops it'
@@ -59,7 +59,7 @@ demo: $(READY)
 	@$(WITH_CONSOLE)
 	@$(IN_BACKEND) exec $(PYTHON) -m src.demo
 
-test: $(READY)
+test: $(READY) client/node_modules/.ready
 	@$(WITH_CONSOLE)
 	@$(IN_BACKEND) exec $(PYTHON) -m pytest
 
@@ -70,7 +70,7 @@ run: export NATS_URL ?= nats://127.0.0.1:4222
 run: $(READY)
 	@$(IN_BACKEND) exec $(PYTHON) -m src.gateway.main
 
-check: lint types layers described client console-types
+check: lint types layers described client-types console-types
 
 lint: $(READY)
 	@$(IN_BACKEND) $(PYTHON) -m ruff check && $(PYTHON) -m ruff format --check
@@ -94,6 +94,9 @@ client/node_modules/.asyncapi: docs/contract/asyncapi.json client/checks/asyncap
 	@touch $@
 
 client: client/dist/index.js
+
+client-types: client/dist/index.js
+	@cd client && node_modules/.bin/tsc --noEmit --project test && node_modules/.bin/tsc --project examples
 
 # Compiled twice, because the types keep their comments and the code that browsers load does not.
 client/dist/index.js: client/node_modules/.ready client/tsconfig.json $(wildcard client/src/*) | $(NODE)
@@ -154,7 +157,8 @@ lock: $(READY)
 
 clean:
 	rm -rf .tools $(VENV) backend/uv.lock backend/.mypy_cache backend/.ruff_cache backend/.pytest_cache
-	rm -rf backend/.import_linter_cache backend/.hypothesis client/node_modules client/dist console/node_modules $(dir $(CONSOLE))
+	rm -rf backend/.import_linter_cache backend/.hypothesis client/node_modules client/dist client/.tests
+	rm -rf console/node_modules $(dir $(CONSOLE))
 
 # The last step is for `uv run`: with a lock it starts at once, also without a network.
 $(READY): backend/requirements-dev.txt backend/pyproject.toml $(filter-out uv,$(UV)) | python

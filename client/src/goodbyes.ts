@@ -25,6 +25,8 @@ const OF_THE_PROTOCOL: typeof CLOSINGS = {
   1009: ["a message that was too large", false],
 };
 
+const LONGEST_ASKED_S = 600; // nobody is sent away for a day
+
 /** The closing that a code and a reason stand for; a code that is not known is no reason to stay away. */
 export function closingOf(code: number, reason: string): Closing {
   const [meaning, reconnect] = CLOSINGS[code] ?? OF_THE_PROTOCOL[code] ?? ["closed", true];
@@ -36,6 +38,6 @@ export function closingOf(code: number, reason: string): Closing {
  * A reason that says "reconnect in 5 s" is obeyed first.
  */
 export function pauseMs(failures: number, firstMs: number, longestMs: number, random: number, reason = ""): number {
-  const askedS = /reconnect in (\d+(?:\.\d+)?) ?s/.exec(reason)?.[1] ?? 0;
-  return +askedS * 1000 + random * Math.min(longestMs, firstMs * 2 ** failures);
+  const askedS = Math.min(LONGEST_ASKED_S, +(/reconnect in (\d+(?:\.\d+)?) ?s/.exec(reason)?.[1] ?? 0));
+  return askedS * 1_000 + random * Math.min(longestMs, firstMs * 2 ** failures);
 }

@@ -44,11 +44,14 @@ export interface StreamEvents {
   garbage: Garbage;
 }
 
-/** What the client needs of a WebSocket; the browser's own, Node's, and that of the package `ws` have it. */
+/**
+ * What the client needs of a WebSocket; the browser's own, Node's, and the one of the package `ws` have it. Their events
+ * are of different types, hence `any`.
+ */
 export interface Socket {
-  onmessage: ((event: { data: unknown }) => void) | null;
-  onclose: ((event: { code: number; reason: string }) => void) | null;
-  onerror: ((event: unknown) => void) | null;
+  onmessage: ((event: any) => void) | null;
+  onclose: ((event: any) => void) | null;
+  onerror: ((event: any) => void) | null;
   close(code?: number): void;
 }
 
@@ -92,6 +95,7 @@ export class Stream {
   #check: ReturnType<typeof setInterval>;
 
   #state: State = "connecting";
+  #attempt = 0;
   #socket: Socket | undefined;
   #pause: ReturnType<typeof setTimeout> | undefined;
   #began = 0;
@@ -175,17 +179,19 @@ export class Stream {
     this.#pause = undefined;
     this.#began = this.#heard = this.#clock();
     this.#frames = 0;
+    const attempt = ++this.#attempt;
     try {
       const { token, protocols = [] } = this.#options;
       const word = typeof token === "function" ? await token() : token;
-      if (this.#state === "closed") return;
+      if (attempt !== this.#attempt) return;
       const socket = new this.#makeSocket(this.#url, [...(word === undefined ? [] : ["bearer", word]), ...protocols]);
       this.#socket = socket;
-      socket.onmessage = ({ data }) => this.#receive(data);
-      socket.onclose = ({ code, reason }) => this.#end(code, reason);
-      socket.onerror = () => this.#end(1006, ""); // Node 20 tells of a failed attempt by an error alone
+      socket.onmessage = ({ data }: { data: unknown }) => this.#receive(data);
+      socket.onclose = ({ code, reason }: { code: number; reason: string }) => this.#end(code, reason);
+      // Node 20 tells of a failed attempt by an error alone; the one of `ws` says why.
+      socket.onerror = ({ message = "" }: { message?: string }) => this.#end(1006, message);
     } catch (error) {
-      this.#end(1006, String(error)); // the token could not be had, or is none
+      if (attempt === this.#attempt) this.#end(1006, String(error)); // the token could not be had, or is none
     }
   }
 
@@ -205,6 +211,7 @@ export class Stream {
   }
 
   #drop(): void {
+    this.#attempt++; // what is still on its way comes too late
     this.#read();
     this.#levels.interrupt();
     this.#flow.interrupt();
@@ -272,7 +279,8 @@ export class Stream {
   #look(): void {
     const { silenceLimitMs = 30_000 } = this.#options;
     const freshness = this.freshness;
-    if (this.#socket && this.#clock() - this.#heard > silenceLimitMs) return this.#end(1006, "silent for too long");
+    if (this.#pause === undefined && this.#clock() - this.#heard > silenceLimitMs)
+      return this.#end(1006, "silent for too long");
     const age = freshness.levels ?? freshness.flow;
     if (!this.#frames || !this.#socket || !age || !this.#enter(age.state)) this.#tell("freshness", freshness);
   }
@@ -307,7 +315,8 @@ function soon(deliver: () => void): void {
 
 /** A frame's payload, in which what equals `before` is what it was before. */
 function parsed(text: unknown, before: Payload): Payload {
-  const payload = JSON.parse(text as string) as Payload;
+  if (typeof text !== "string") throw new TypeError("the frame is not text");
+  const payload = JSON.parse(text) as Payload;
   const { levels } = payload;
   if (!isObject(payload) || (levels && !Array.isArray(levels.levels))) throw new TypeError("the frame is no payload");
   for (const name of ["levels", "flow", "viewport"] as const) {
