@@ -2,12 +2,10 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any, get_type_hints
 
 import pytest
 from starlette.routing import Route, WebSocketRoute
@@ -15,21 +13,16 @@ from starlette.routing import Route, WebSocketRoute
 from src.demo.nats_server import NatsServer
 from src.gateway.http_api import make_app
 from src.gateway.settings import VARIABLES, Settings
-from src.gateway.signals.contract import LevelSignal
 from src.gateway.socket_broadcaster import SocketBroadcaster
 from tests.documents import BACKEND, CHANGELOG, INTERFACES, README, ROOT, Document, code_words
 from tests.end_to_end.gateway_process import GatewayProcess
 from tests.end_to_end.publisher import Publisher
 from tests.test_repository import pyproject
+from tests.typescript.package import CLIENT, built_package, websocket_flags
 from tests.waiting import until
 
 DOCUMENT = Document(README)
 PRINTED_ADDRESS = "localhost:8000"
-TYPESCRIPT = "typescript@5.9.3"  # one package, in plain JavaScript, without dependencies
-TSC_OPTIONS = "--strict --noUncheckedIndexedAccess --noImplicitReturns --erasableSyntaxOnly --moduleDetection force"
-TSC_OUTPUT = "--target es2022 --lib es2022,dom --module esnext"
-RUNS_TYPESCRIPT = (22, 18)  # the Node from which on it strips types by itself
-HAS_WEBSOCKET = (22, 0)
 
 
 # -- the clients, as printed -------------------------------------------------------------------------------------------
@@ -40,6 +33,7 @@ class Client:
 
     def __init__(self, command: list[str], folder: Path) -> None:
         self._output = folder / "output"
+        self._heard = 0
         with self._output.open("wb") as output:
             self._process = subprocess.Popen(
                 command,
@@ -54,17 +48,19 @@ class Client:
     def lines(self) -> list[str]:
         return self._output.read_text().splitlines()
 
-    async def until_it_says(self, *lines: str) -> None:
-        """Wait until these are its last lines."""
+    async def until_it_says(self, *beginnings: str) -> None:
+        """Wait for lines, one after another, that begin so; those it said before are looked at once."""
 
-        def said() -> bool:
+        def said() -> int | None:
             assert self._process.poll() is None, f"the client ended:\n{self._output.read_text()}"
-            return self.lines[-len(lines) :] == list(lines)
+            lines = self.lines
+            for last in range(self._heard + len(beginnings), len(lines) + 1):
+                if all(map(str.startswith, lines[last - len(beginnings) : last], beginnings)):
+                    return last
+            return None
 
-        await until(said, f"{lines} from the client")
-
-    async def until_offline(self) -> None:
-        await until(lambda: self.lines[-1].startswith("OFFLINE"), "the client notices")
+        await until(said, f"{beginnings} from the client")
+        self._heard = said() or 0
 
     def end(self) -> None:
         self._process.kill()
@@ -90,43 +86,24 @@ async def publisher(nats_server: NatsServer) -> AsyncIterator[Publisher]:
         yield publisher
 
 
-def node_version() -> tuple[int, ...]:
-    version = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout
-    return tuple(map(int, re.findall(r"\d+", version)))
+def node_command(folder: Path) -> list[str]:
+    """What runs `client.mjs` there, with the package installed beside it."""
+    installed = folder / "node_modules" / "@spymaster"
+    installed.mkdir(parents=True)
+    (installed / "client").symlink_to(built_package())
+    return ["node", *websocket_flags(), "client.mjs"]
 
 
-@pytest.fixture(scope="session")
-def tsc(request: pytest.FixtureRequest) -> Path:
-    """TypeScript's compiler, installed by npm into pytest's cache when it is not there yet."""
-    if shutil.which("node") is None:
-        pytest.skip("node is not installed")
-    assert shutil.which("npm"), "node without npm: install npm too"
-    assert request.config.cache is not None
-    folder = Path(request.config.cache.mkdir(TYPESCRIPT.replace("@", "-")))
-    compiler = folder / "node_modules" / "typescript" / "bin" / "tsc"
-    if not compiler.exists():
-        quiet = ["--no-save", "--no-audit", "--no-fund", "--ignore-scripts", "--no-update-notifier"]
-        subprocess.run(["npm", "install", *quiet, "--prefix", str(folder), TYPESCRIPT], check=True)
-    return compiler
+NO_CONNECTION = {"js": "CONNECTING", "python": "OFFLINE"}
 
 
-def typescript_command(tsc: Path, source: str, folder: Path) -> list[str]:
-    """Check the types; then run the source itself where Node can, else what the compiler leaves of it."""
-    (folder / "client.mts").write_text(source)
-    checked = [str(tsc), *TSC_OPTIONS.split(), *TSC_OUTPUT.split(), "client.mts"]
-    compiled = subprocess.run(["node", *checked], cwd=folder, capture_output=True, text=True, check=False)
-    assert compiled.returncode == 0, compiled.stdout
-    version = node_version()
-    flags = [] if version >= HAS_WEBSOCKET else ["--experimental-websocket"]
-    return ["node", *flags, "client.mts" if version >= RUNS_TYPESCRIPT else "client.mjs"]
-
-
-@pytest.fixture(params=["ts", "python"])
+@pytest.fixture(params=NO_CONNECTION)
 def client(request: pytest.FixtureRequest, gateway: GatewayProcess, tmp_path: Path) -> Iterator[Client]:
     source, folder = printed(request.param, gateway), tmp_path / "client"
     folder.mkdir()
-    if request.param == "ts":
-        command = typescript_command(request.getfixturevalue("tsc"), source, folder)
+    if request.param == "js":
+        (folder / "client.mjs").write_text(source)
+        command = node_command(folder)
     else:
         (folder / "client.py").write_text(source)
         command = [sys.executable, "client.py"]
@@ -135,10 +112,15 @@ def client(request: pytest.FixtureRequest, gateway: GatewayProcess, tmp_path: Pa
     client.end()
 
 
-@pytest.mark.timeout(240)  # npm may have to install the compiler first
 async def test_the_printed_client_shows_signals_and_freshness_and_comes_back(
-    client: Client, gateway: GatewayProcess, publisher: Publisher, nats_server: NatsServer, tmp_path: Path
+    client: Client,
+    request: pytest.FixtureRequest,
+    gateway: GatewayProcess,
+    publisher: Publisher,
+    nats_server: NatsServer,
+    tmp_path: Path,
 ) -> None:
+    no_connection = NO_CONNECTION[request.node.callspec.params["client"]]
     vwap = {"id": "VWAP", "kind": "VWAP", "price": 687.25, "signal": "REJECT"}
     await publisher.levels(1, spy={"spot": 687.5}, levels=[vwap, {"id": "calm"}])
     await client.until_it_says("LATE", "spot 687.5, 2 levels: BOUNCE VWAP 687.25")
@@ -146,10 +128,12 @@ async def test_the_printed_client_shows_signals_and_freshness_and_comes_back(
     await client.until_it_says("LIVE", "spot 687.75, 0 levels: no trade")
     await client.until_it_says("LATE")
     assert gateway.stop() == 0
-    await client.until_offline()
+    await client.until_it_says(no_connection)
     back = GatewayProcess(tmp_path, nats_server.url, GATEWAY_PORT=str(gateway.port)).start()
     try:
-        await client.until_it_says("LATE", "spot 687.75, 0 levels: no trade")
+        await until(lambda: back.health()["connections"] == 1, "the client is back")
+        await publisher.levels(3, spy={"spot": 688}, levels=[])
+        await client.until_it_says("LIVE", "spot 688")
     finally:
         back.kill()
 
@@ -171,14 +155,9 @@ async def test_the_printed_viewer_of_a_checkout_runs_as_printed(
         viewer.end()
 
 
-def test_the_printed_types_are_those_of_the_payload() -> None:
-    in_typescript = {str: "string", float: "number", int: "number", bool: "boolean", str | None: "string | null"}
-    (client,) = DOCUMENT.code("ts")
-    level = re.search(r"^type Level = \{\n(.*?)^\};", client, re.MULTILINE | re.DOTALL)
-    assert level is not None
-    written = dict(re.findall(r"^  (\w+): ([^;]+);", level[1], re.MULTILINE))
-    contract: dict[str, Any] = get_type_hints(LevelSignal)
-    assert written == {name: in_typescript[contract[name]] for name in written}
+def test_the_printed_client_is_the_one_whose_types_are_checked() -> None:
+    (printed_client,) = DOCUMENT.code("js")
+    assert printed_client.removeprefix("// client.mjs\n") == (CLIENT / "examples" / "terminal.js").read_text()
 
 
 @pytest.mark.parametrize("path", [README, INTERFACES], ids=lambda path: path.name)
