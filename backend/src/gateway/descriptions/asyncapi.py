@@ -27,6 +27,8 @@ def asyncapi(address: str, version: str) -> dict[str, Any]:
             "gateway": {
                 "host": "{host}",
                 "protocol": "ws",
+                "description": "Where GATEWAY_AUTH asks for a token: in the header `Authorization: Bearer TOKEN`, "
+                "or as the subprotocols `bearer, TOKEN`.",
                 "variables": {"host": {"default": "localhost:8000", "description": "host and port of the gateway"}},
             }
         },
@@ -59,6 +61,7 @@ def asyncapi(address: str, version: str) -> dict[str, Any]:
                     "payload": {"$ref": f"#/components/schemas/{Payload.__name__}"},
                 }
             },
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
             "schemas": definitions("#/components/schemas"),
         },
     }
