@@ -38,6 +38,8 @@ help:
 	@echo
 	@echo 'make watch    the running gateway as a table in this terminal'
 	@echo 'make run      the gateway alone, against NATS_URL (else nats://127.0.0.1:4222)'
+	@echo 'make record FILE=day.jsonl.gz    what is published on NATS_URL, into a file, until Ctrl-C'
+	@echo 'make replay FILE=day.jsonl.gz    such a file, onto NATS_URL; SPEED=10, or SPEED=max'
 	@echo 'make check    style, format, types and layers'
 	@echo 'make contract the schema, the AsyncAPI document and the TypeScript types, from the Python types'
 	@echo 'make client   the TypeScript client, into client/dist'
@@ -51,24 +53,36 @@ help:
 	@echo 'make clean    remove what make has installed and what the tools have cached'
 	@echo
 	@echo 'GATEWAY_PORT=8001 make demo    another port than 8000; the same for run and watch'
+	@echo 'make demo REPLAY=day.jsonl.gz  a recorded market instead of a simulated one'
 
 # Without Node, and without a network to get it, all the rest still works: the gateway then says how to build the page.
 WITH_CONSOLE := $(MAKE) --no-print-directory console || echo 'the console could not be built; going on without it'
 
 demo: $(READY)
 	@$(WITH_CONSOLE)
-	@$(IN_BACKEND) exec $(PYTHON) -m src.demo
+	@$(IN_BACKEND) exec $(PYTHON) -m src.demo $(if $(REPLAY),--replay '$(abspath $(REPLAY))')
 
 test: $(READY) client/node_modules/.ready
 	@$(WITH_CONSOLE)
 	@$(IN_BACKEND) exec $(PYTHON) -m pytest
 
 watch: $(READY)
-	@$(IN_BACKEND) exec $(PYTHON) -m src.watch ws://localhost:$${GATEWAY_PORT:-8000}/ws/stream
+	@$(IN_BACKEND) exec $(PYTHON) -m src.watch ws://localhost:$${GATEWAY_PORT:-8000}/ws/stream $(OPTIONS)
 
-run: export NATS_URL ?= nats://127.0.0.1:4222
+run record replay: export NATS_URL ?= nats://127.0.0.1:4222
 run: $(READY)
 	@$(IN_BACKEND) exec $(PYTHON) -m src.gateway.main
+
+# From here, not from backend: FILE is named as seen from here.
+record: $(READY) | file
+	@PYTHONPATH=backend exec $(VENV)/bin/python -m src.gateway record '$(FILE)' $(OPTIONS)
+
+replay: $(READY) | file
+	@PYTHONPATH=backend exec $(VENV)/bin/python -m src.gateway replay '$(FILE)' $(if $(SPEED),--speed '$(SPEED)') $(OPTIONS)
+
+.PHONY: record replay file
+file:
+	@[ -n '$(FILE)' ] || { echo 'Which file? Say FILE=day.jsonl.gz' >&2; exit 2; }
 
 check: lint types layers described client-types console-types
 

@@ -175,11 +175,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="watch", description="Watch a running gateway in the terminal.")
     parser.add_argument("url", nargs="?", default=DEFAULT_URL, help=f"the gateway's stream (default {DEFAULT_URL})")
     parser.add_argument("--once", action="store_true", help="print one snapshot as plain text and exit")
-    parser.add_argument("--token-file", type=Path, metavar="FILE", help="holds the token of a gateway that wants one")
+    parser.add_argument("--token-file", type=Path, metavar="FILE", help="its first word is sent as token")
     given = parser.parse_args()
     try:
-        token = given.token_file.read_text().strip() if given.token_file else None
+        token = given.token_file.read_text().split()[0] if given.token_file else None
         states = stream(given.url, token)
+    except IndexError:
+        return _fail(f"{given.token_file} holds no token", status=2)
     except (OSError, ValueError) as error:
         return _fail(str(error), status=2)
     if not given.once and not sys.stdout.isatty():

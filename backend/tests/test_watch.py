@@ -252,6 +252,7 @@ async def test_once_prints_one_plain_snapshot(gateway: Server) -> None:
         (["http://localhost:8000", "--once"], 2, "http://localhost:8000"),
         (["ws://127.0.0.1:1/ws/stream"], 2, "--once"),
         (["ws://127.0.0.1:1/ws/stream", "--once", "--token-file", "missing"], 2, "missing"),
+        (["ws://127.0.0.1:1/ws/stream", "--once", "--token-file", os.devnull], 2, f"{os.devnull} holds no token"),
     ],
 )
 async def test_what_is_wrong_is_said_in_one_line(arguments: list[str], status: int, expected: str) -> None:
@@ -312,7 +313,7 @@ async def test_a_token_is_read_from_its_file(tmp_path: Path) -> None:
         await socket.send(json.dumps(payload()))
         await socket.wait_closed()
 
-    (tmp_path / "token").write_text("secret\n")
+    (tmp_path / "token").write_text("secret the desk\n")
     async with serve(send_frame, "127.0.0.1", 0, process_request=refuse_others) as server:
         assert (await run(url_of(server), "--once", "--token-file", str(tmp_path / "token")))[0] == 0
         status, _, stderr = await run(url_of(server), "--once")

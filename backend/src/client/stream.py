@@ -34,6 +34,7 @@ PING_EVERY_S = PONG_LIMIT_S = 5.0  # a dead line that says nothing is noticed wi
 LOOK_EVERY_S: Final = 0.25  # live turns into late without any news
 # The gateway accepts messages of 8 MiB of each subject (GATEWAY_MAX_MESSAGE) and merges them.
 MAX_FRAME_BYTES: Final = 64 << 20
+UNAUTHORIZED: Final = 401
 SECTIONS: Final = ("flow", "levels", "viewport")
 
 
@@ -211,7 +212,10 @@ class Stream:
             ) as self._socket:
                 await self._receive(self._socket)
         except (OSError, TimeoutError, WebSocketException) as error:
-            return closing_of(error)
+            closing = closing_of(error)
+            if closing.code == UNAUTHORIZED and callable(self._token):
+                return closing._replace(reconnect=True)  # the next token may be a better one
+            return closing
         finally:
             self._socket = None
 

@@ -1,4 +1,4 @@
-"""NATSBus: publish objects, subscribe to the newest of them, on NATS JetStream.
+"""NATSBus: publish objects, subscribe to the newest of them or follow them all, on NATS JetStream.
 
 The subjects and their streams are in `subjects.py`; how a subscription stays live is told in `subscription.py`, how the
 connection does in `connection.py`.
@@ -16,6 +16,7 @@ from nats.js.errors import NoStreamResponseError
 
 from src.common.access import Access
 from src.common.connection import API_LIMIT_S, BusError, Connection, Link, reason
+from src.common.follower import Follower
 from src.common.messages import decode_object
 from src.common.streams import find_or_make_stream
 from src.common.subjects import STREAMS
@@ -57,6 +58,7 @@ class NATSBus:
         self._max_message_bytes = max_message_bytes
         self._decoders = dict(decoders or {})
         self.subscriptions: list[Subscription] = []
+        self._followers: list[Follower] = []
 
     @property
     def url(self) -> str:
@@ -124,10 +126,27 @@ class NATSBus:
         self.subscriptions.append(subscription)
         return subscription
 
+    async def follow(self, subject: str, since_ms: int | None = None) -> Follower:
+        """Read every message of `subject`, in order and also those that came during an outage.
+
+        Args:
+            subject: what to read.
+            since_ms: begin with the first that was stored then or later, ms since 1970; None: with the next.
+
+        Raises:
+            BusError: it cannot be read within the connect timeout.
+        """
+        follower = Follower(self._connection, subject, since_ms)
+        await follower.start(self._connect_timeout_s)
+        self._followers.append(follower)
+        return follower
+
     async def close(self) -> None:
         """End the subscriptions, then the connection; idempotent, bounded in time."""
         ending, self.subscriptions = self.subscriptions, []
+        leaving, self._followers = self._followers, []
         await asyncio.gather(*(subscription.unsubscribe() for subscription in ending))
+        await asyncio.gather(*(follower.close() for follower in leaving))
         await self._connection.close()
 
     async def _publish(self, subject: str, body: bytes) -> None:

@@ -1,9 +1,10 @@
 """The whole product on this machine: `python -m src.demo`, or `make demo`.
 
 A NATS server, the gateway and a simulated Core are started in this order and stopped in the opposite one, whatever ends
-the demo: Ctrl-C, SIGTERM, or one of the three.
+the demo: Ctrl-C, SIGTERM, or one of the three. With `--replay FILE` a recording takes Core's place, over and over.
 """
 
+import argparse
 import http.client
 import os
 import signal
@@ -11,6 +12,7 @@ import socket
 import sys
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 from src.demo.nats_server import NatsServer, NatsServerError
 from src.demo.program import Program, obituary
@@ -22,10 +24,10 @@ SEED = 1
 READY_LIMIT_S = 30.0
 LOOK_EVERY_S = 0.1
 # Together with the server's own limit this stays below ten seconds.
-STOP_PATIENCE_S = {"simulator": 2.0, "gateway": 5.0}
+STOP_PATIENCE_S = {"simulator": 2.0, "replay": 2.0, "gateway": 5.0}
 
 BANNER = """
-  The demo runs; the market is simulated.
+  The demo runs; the market is {market}.
 
     console     http://localhost:{port}/
     stream      ws://localhost:{port}/ws/stream
@@ -74,8 +76,11 @@ class StopRequests:
 class Demo:
     """The three parts while they run."""
 
-    def __init__(self, environment: Mapping[str, str], stop_requests: StopRequests) -> None:
+    def __init__(
+        self, environment: Mapping[str, str], stop_requests: StopRequests, recording: Path | None = None
+    ) -> None:
         self._environment = environment
+        self._recording = recording
         self._stop_requests = stop_requests
         self._host = environment.get("GATEWAY_HOST") or "127.0.0.1"
         self._port = gateway_port(environment)
@@ -93,7 +98,9 @@ class Demo:
         try:
             self._start()
             self._wait_until_ready()
-            print(BANNER.format(port=self._port, nats_url=self._nats.url, watch=watch_command(self._port)), flush=True)
+            market = "simulated" if self._recording is None else f"the one of {self._recording}"
+            watch = watch_command(self._port)
+            print(BANNER.format(market=market, port=self._port, nats_url=self._nats.url, watch=watch), flush=True)
             while True:
                 self._pause()
         finally:
@@ -117,6 +124,9 @@ class Demo:
         except NatsServerError as error:
             raise DemoError(str(error)) from None
         self._start_program("gateway", "src.gateway.main")
+        if self._recording is not None:
+            self._start_program("replay", "src.gateway", "replay", str(self._recording), "--loop", "--quiet")
+            return
         self._start_program(
             "simulator",
             "src.simulator.main",
@@ -191,8 +201,11 @@ def ask_ready(host: str, port: int) -> str | None:
 
 def main() -> int:
     """Run the demo; 0 when somebody stopped it, 1 when it could not go on."""
+    parser = argparse.ArgumentParser(prog="demo", description="NATS, the gateway and a market on this machine.")
+    parser.add_argument("--replay", type=Path, metavar="FILE", help="a recording, instead of a simulated market")
+    recording = parser.parse_args().replay
     try:
-        Demo(os.environ, StopRequests()).run()
+        Demo(os.environ, StopRequests(), recording).run()
     except StopRequested:
         print("\nthe demo has stopped", flush=True)
         return 0

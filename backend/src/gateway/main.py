@@ -36,9 +36,9 @@ from src.gateway.head_count import REPORT_INTERVAL_S, HeadCount
 from src.gateway.http_api import STREAM_PATH, make_app
 from src.gateway.http_connection import HttpConnection
 from src.gateway.metrics import LOOP_LAG_INTERVAL_S, LoopLag
-from src.gateway.settings import SettingError, Settings, overruled_variables, unknown_variables
+from src.gateway.settings import SettingError, Settings, nats_access, overruled_variables, unknown_variables
 from src.gateway.siblings import Siblings
-from src.gateway.socket_broadcaster import SocketBroadcaster, nats_access
+from src.gateway.socket_broadcaster import SocketBroadcaster
 from src.gateway.workers import CannotStart, Signals, Supervisor
 
 logger = logging.getLogger("gateway")

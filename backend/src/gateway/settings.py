@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 from src.common import logs
+from src.common.access import Access
 from src.common.bus import CONNECT_TIMEOUT_S, DEFAULT_NATS_URL, MAX_MESSAGE_BYTES
 
 N = TypeVar("N", int, float)
@@ -81,6 +82,21 @@ class Settings:
         settings = cls(**values)
         _check_auth(settings, "auth" in values)
         return settings
+
+
+def nats_access(settings: Settings) -> Access:
+    """How NATS lets us in, by the settings."""
+    return Access(
+        user=settings.nats_user,
+        password_file=settings.nats_password_file,
+        token_file=settings.nats_token_file,
+        nkey_file=settings.nats_nkey_file,
+        creds_file=settings.nats_creds_file,
+        ca_file=settings.nats_ca,
+        cert_file=settings.nats_cert,
+        key_file=settings.nats_key,
+        tls_first=settings.nats_tls_first == "on",
+    )
 
 
 class Accepted(NamedTuple):

@@ -18,7 +18,6 @@ from typing import Any, Final
 import msgspec
 from fastapi import WebSocket
 
-from src.common.access import Access
 from src.common.bus import NATSBus
 from src.common.messages import decode_value
 from src.common.subjects import DURABLES, LEVELS_SIGNALS, MARKET_FLOW
@@ -28,7 +27,7 @@ from src.gateway.delivery.asgi_peer import AsgiPeer
 from src.gateway.delivery.hub import Hub
 from src.gateway.goodbyes import GOING_AWAY
 from src.gateway.metrics import Metrics
-from src.gateway.settings import Settings
+from src.gateway.settings import Settings, nats_access
 from src.gateway.signals.contract import LevelSignal, LevelsPayload
 from src.gateway.signals.intake import read_flow, read_levels
 from src.gateway.signals.latest_state import LatestState
@@ -50,21 +49,6 @@ def make_bus(settings: Settings) -> NATSBus:
         max_message_bytes=settings.max_message_bytes,
         access=nats_access(settings),
         decoders=DECODERS,
-    )
-
-
-def nats_access(settings: Settings) -> Access:
-    """How NATS lets us in, by the settings."""
-    return Access(
-        user=settings.nats_user,
-        password_file=settings.nats_password_file,
-        token_file=settings.nats_token_file,
-        nkey_file=settings.nats_nkey_file,
-        creds_file=settings.nats_creds_file,
-        ca_file=settings.nats_ca,
-        cert_file=settings.nats_cert,
-        key_file=settings.nats_key,
-        tls_first=settings.nats_tls_first == "on",
     )
 
 

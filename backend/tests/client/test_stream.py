@@ -6,6 +6,7 @@ import json
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -356,6 +357,34 @@ async def test_a_token_is_asked_for_before_each_attempt_and_goes_into_a_header()
     assert seen == ["Bearer fixed", "Bearer fixed", "Bearer token-2", None]
 
 
+async def test_a_token_that_is_refused_is_asked_for_again_where_there_may_be_another() -> None:
+    tokens = iter(["expired", "fresh"])
+
+    def refuse_expired(connection: ServerConnection, request: Request) -> Response | None:
+        refused = request.headers["Authorization"] == "Bearer expired"
+        return connection.respond(HTTPStatus.UNAUTHORIZED, "") if refused else None
+
+    async with serve(sends(frame(1)), "127.0.0.1", 0, process_request=refuse_expired) as server:
+        async with stream(url_of(server), lambda: next(tokens)) as states:
+            await state_with(states, 1)
+        seen = [state.connection async for state in stream(url_of(server), "expired")]
+    assert seen[-1] == "closed"
+
+
+async def test_a_gateway_that_asks_for_tokens_lets_their_holders_in(
+    make_gateway: LaunchGateway, nats_server: NatsServer, tmp_path: Path
+) -> None:
+    (tmp_path / "tokens").write_text("a-token-of-some-length-for-this desk\n")
+    gateway = make_gateway(GATEWAY_AUTH="token", GATEWAY_TOKENS_FILE=str(tmp_path / "tokens")).start()
+    async with Publisher(nats_server) as publisher:
+        await publisher.levels(1)
+        async with stream(gateway.url(), "a-token-of-some-length-for-this") as states:
+            await state_with(states, 1)
+    seen = [state async for state in stream(gateway.url())]
+    assert seen[-1].closing is not None
+    assert seen[-1].closing.reason.startswith("refused: HTTP 401 a token is needed")
+
+
 async def test_a_token_that_cannot_be_had_is_asked_for_again() -> None:
     asked = 0
 
@@ -390,11 +419,14 @@ async def test_a_certificate_that_is_not_trusted_is_told() -> None:
 # -- the gateway itself ------------------------------------------------------------------------------------------------
 
 
-async def until_state(states: Stream, connection: str, number: int | None = None) -> State:
+LAST_KNOWN = ("late", "stale")  # the first frame of a connection; stale when the machine took its time
+
+
+async def until_state(states: Stream, *words: str, number: int) -> State:
     async for state in states:
-        if state.connection == connection and number in (None, number_of(state)):
+        if state.connection in words and number_of(state) == number:
             return state
-    raise AssertionError(f"the stream ended before it was {connection}")
+    raise AssertionError(f"the stream ended before it was {words}")
 
 
 async def test_a_gateway_that_restarts_and_a_bus_that_goes_away_are_seen_and_passed(
@@ -403,22 +435,22 @@ async def test_a_gateway_that_restarts_and_a_bus_that_goes_away_are_seen_and_pas
     gateway = make_gateway().start()
     async with Publisher(nats_server) as publisher, stream(gateway.url()) as states:
         await publisher.levels(1)
-        await until_state(states, "late", 1)
+        await until_state(states, *LAST_KNOWN, number=1)
         await publisher.levels(2)
-        await until_state(states, "live", 2)
+        await until_state(states, "live", number=2)
         gateway.stop()
-        left = await until_state(states, "connecting", 2)
+        left = await until_state(states, "connecting", number=2)
         assert left.closing is not None
         assert left.closing.code == 1001
         gateway.start()
-        await until_state(states, "late", 2)
+        await until_state(states, *LAST_KNOWN, number=2)
         await publisher.levels(3)
-        await until_state(states, "live", 3)
+        await until_state(states, "live", number=3)
         await asyncio.to_thread(nats_server.stop)
-        await until_state(states, "stale", 3)
+        await until_state(states, "stale", number=3)
         await asyncio.to_thread(nats_server.start)
         await publisher.levels(4)
-        await until_state(states, "live", 4)
+        await until_state(states, "live", number=4)
 
 
 async def test_what_the_gateway_sends_is_the_payload_type(make_gateway: LaunchGateway, nats_server: NatsServer) -> None:

@@ -24,11 +24,11 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads the child
 class RunningDemo:
     """The demo as a child, with its own port and its own folder for temporary files."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *arguments: str) -> None:
         self.port = free_port()
         self.folder = folder
         self.process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-m", "src.demo"],
+            [sys.executable, "-W", "error", "-m", "src.demo", *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -148,3 +148,21 @@ def test_a_wrong_port_is_told(text: str) -> None:
 )
 def test_the_port_is_the_settings(environment: dict[str, str], port: int) -> None:
     assert gateway_port(environment) == port
+
+
+def test_a_recording_takes_the_place_of_the_simulation(tmp_path: Path) -> None:
+    recording = tmp_path / "day.jsonl"
+    recording.write_text('{"subject":"levels.signals","t_ms":1,"data":{"ts":1,"spy":{"spot":687.5}}}\n')
+    (tmp_path / "tmp").mkdir()
+    running = RunningDemo(tmp_path / "tmp", "--replay", str(recording))
+    try:
+        assert f"the market is the one of {recording}" in running.until_it_says("Ctrl-C")
+        with connect(f"ws://localhost:{running.port}/ws/stream", proxy=None) as stream:
+            assert json.loads(stream.recv())["levels"]["spy"]["spot"] == 687.5
+        assert not any("simulator" in command for command in children(running.process.pid).values())
+        running.process.terminate()
+        assert running.process.wait(20) == 0
+        running.leaves_nothing([])
+    finally:
+        running.process.kill()
+        running.process.communicate()
