@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import re
+import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -14,11 +15,14 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from src.demo.nats_server import NatsServer
+from src.gateway.admission.jwts import LEEWAY_S
 from tests.end_to_end.conftest import LaunchGateway
 from tests.end_to_end.gateway_process import GatewayProcess
 from tests.end_to_end.publisher import Publisher, fresh
 from tests.end_to_end.test_workers import workers_of
 from tests.end_to_end.viewer import Viewer
+from tests.gateway.admission.issuer import EC_KEY, OTHER_EC_KEY, RSA_KEY, SECRET, Issuer, key_set, public_jwk
+from tests.gateway.admission.issuer import token as jwt
 from tests.waiting import until
 
 TOKEN = "desk-token-0123456789abcdef"
@@ -207,6 +211,150 @@ async def test_sighup_without_anything_to_read_ends_nothing(shared_gateway: Gate
         shared_gateway.signal(SIGHUP)
         await until(lambda: "SIGHUP" in shared_gateway.stderr, "a line that tells")
         await viewer.ping()
+
+
+# -- JSON Web Tokens ---------------------------------------------------------------------------------------------------
+
+
+def jwt_settings(issuer: Issuer, **further: str) -> dict[str, str]:
+    return {"GATEWAY_AUTH": "jwt", "GATEWAY_JWKS": issuer.url, "no_proxy": "127.0.0.1", **further}
+
+
+@pytest.fixture
+def issuer() -> Iterator[Issuer]:
+    with Issuer() as issuer:
+        yield issuer
+
+
+async def test_jwts_of_a_secret_are_accepted_for_audience_and_issuer(
+    make_gateway: LaunchGateway, publisher: Publisher, tmp_path: Path
+) -> None:
+    (tmp_path / "secret").write_text(SECRET)
+    settings = {"GATEWAY_AUTH": "jwt", "GATEWAY_JWT_SECRET_FILE": str(tmp_path / "secret")}
+    gateway = make_gateway(**settings, GATEWAY_JWT_AUDIENCE="spymaster", GATEWAY_JWT_ISSUER="idp").start()
+    await publisher.flow(1)
+    good = jwt(aud="spymaster", iss="idp")
+    async with Viewer(gateway, subprotocols=["bearer", good]) as viewer:
+        await viewer.until_newest(flow=1)
+    assert gateway.get("/snapshot", headers=bearer(good)).json == {"flow": viewer.newest["flow"]}
+    refused: list[tuple[dict[str, Any], str]] = [
+        ({"aud": "other"}, "token_wrong_claims"),
+        ({"exp": 1}, "token_expired"),
+        ({"nbf": 1 << 40}, "token_not_yet"),
+        ({"key": SECRET + "x"}, "token_bad"),
+    ]
+    for claims, name in refused:
+        bad = jwt(**{"aud": "spymaster", "iss": "idp"} | claims)
+        assert (await refusal(gateway, additional_headers=bearer(bad)))[0] == 401
+        assert gateway.health()["refused"][name] == 1
+    assert good not in gateway.stderr
+
+
+async def test_a_viewer_whose_token_expires_is_closed_and_the_others_stay(
+    make_gateway: LaunchGateway, publisher: Publisher, tmp_path: Path
+) -> None:
+    (tmp_path / "secret").write_text(SECRET)
+    gateway = make_gateway(GATEWAY_AUTH="jwt", GATEWAY_JWT_SECRET_FILE=str(tmp_path / "secret")).start()
+    await publisher.flow(1)
+    almost_over = jwt(exp=int(time.time() - LEEWAY_S) + 4)
+    async with (
+        Viewer(gateway, additional_headers=bearer(almost_over)) as leaving,
+        Viewer(gateway, additional_headers=bearer(jwt())) as staying,
+    ):
+        await leaving.until_newest(flow=1)
+        assert await leaving.close_code() == 4003
+        assert leaving.socket.close_reason == "the token has expired; reconnect with a new one"
+        await publisher.flow(2)
+        await staying.until_newest(flow=2)
+    assert (await refusal(gateway, additional_headers=bearer(almost_over)))[1].startswith("this token has expired")
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_new_keys_are_fetched_when_a_token_names_one_and_old_ones_end_their_viewers(
+    make_gateway: LaunchGateway, publisher: Publisher, issuer: Issuer, workers: str
+) -> None:
+    gateway = make_gateway(**jwt_settings(issuer), GATEWAY_WORKERS=workers).start()
+    gateway.until_it_says("✅")
+    await publisher.flow(1)
+    before, after = jwt(EC_KEY, "ES256", "one"), jwt(RSA_KEY, "RS256", "two")
+    async with AsyncExitStack() as stack:
+        leaving = [await stack.enter_async_context(Viewer(gateway, additional_headers=bearer(before))) for _ in "123"]
+        issuer.body = key_set(public_jwk(RSA_KEY, "two"))
+        coming = [stack.enter_async_context(Viewer(gateway, additional_headers=bearer(after))) for _ in range(16)]
+        for viewer in await asyncio.gather(*coming):
+            await viewer.until_newest(flow=1)
+        assert {await viewer.close_code() for viewer in leaving} == {4004}
+    assert gateway.health()["refused"] == {}
+    assert issuer.asked == 2 * int(workers)
+    assert "s3cret" not in gateway.stderr
+    assert "1 keys, 1 of them new; 1 are gone" in gateway.stderr
+
+
+async def test_a_token_of_nobodys_key_is_refused_after_the_keys_were_fetched_anew(
+    make_gateway: LaunchGateway, issuer: Issuer
+) -> None:
+    gateway = make_gateway(**jwt_settings(issuer)).start()
+    status, detail = await refusal(gateway, additional_headers=bearer(jwt(OTHER_EC_KEY, "ES256", "unheard")))
+    assert (status, "a key that is not in GATEWAY_JWKS" in detail, issuer.asked) == (401, True, 2)
+
+
+async def test_a_snapshot_waits_for_the_keys_too(
+    make_gateway: LaunchGateway, publisher: Publisher, issuer: Issuer
+) -> None:
+    gateway = make_gateway(**jwt_settings(issuer)).start()
+    await publisher.flow(1)
+    issuer.body = key_set(public_jwk(RSA_KEY, "two"))
+    answer = await asyncio.to_thread(gateway.get, "/snapshot", "GET", bearer(jwt(RSA_KEY, "RS256", "two")))
+    assert (answer.status, issuer.asked) == (200, 2)
+
+
+async def test_a_gateway_without_keys_is_not_ready_and_says_that_it_cannot_tell(
+    make_gateway: LaunchGateway, issuer: Issuer
+) -> None:
+    issuer.status = 500
+    gateway = make_gateway(**jwt_settings(issuer)).start()
+    ready = gateway.get("/ready")
+    assert (ready.status, ready.json["reasons"]) == (503, ["no keys to check tokens with: it answers with status 500"])
+    good = bearer(jwt(EC_KEY, "ES256", "one"))
+    assert (await refusal(gateway, additional_headers=good))[0] == 503
+    issuer.status = 200
+    async with Viewer(gateway, additional_headers=good):
+        assert gateway.ready
+
+
+async def test_the_last_good_keys_stay_while_the_issuer_is_gone(make_gateway: LaunchGateway, issuer: Issuer) -> None:
+    gateway = make_gateway(**jwt_settings(issuer)).start()
+    issuer.status = 500
+    assert (await refusal(gateway, additional_headers=bearer(jwt(RSA_KEY, "RS256", "two"))))[0] == 503
+    async with Viewer(gateway, additional_headers=bearer(jwt(EC_KEY, "ES256", "one"))):
+        assert gateway.ready
+    (told,) = [line for line in gateway.stderr.splitlines() if " ERROR " in line]
+    assert "no keys from http://127.0.0.1:" in told
+
+
+async def test_a_viewer_that_leaves_while_it_waits_for_the_keys_takes_no_place(
+    make_gateway: LaunchGateway, issuer: Issuer
+) -> None:
+    gateway = make_gateway(**jwt_settings(issuer), GATEWAY_MAX_VIEWERS="1").start()
+    issuer.may_answer.clear()
+    issuer.body = key_set(public_jwk(RSA_KEY, "two"))
+    asking = {"additional_headers": bearer(jwt(RSA_KEY, "RS256", "two"))}
+    waiting = asyncio.ensure_future(Viewer(gateway, None, "/ws/stream", **asking).__aenter__())
+    await until(lambda: issuer.asked == 2, "the keys are asked for")
+    waiting.cancel()
+    await asyncio.wait({waiting})
+    issuer.may_answer.set()
+    await until(lambda: "1 are gone" in gateway.stderr, "the keys are there")
+    await until(lambda: gateway.health()["connections"] == 0, "it has no place, or has given it back")
+    async with Viewer(gateway, None, "/ws/stream", **asking):
+        assert gateway.health()["connections"] == 1
+
+
+async def test_it_stops_in_time_while_an_issuer_does_not_answer(make_gateway: LaunchGateway, issuer: Issuer) -> None:
+    issuer.may_answer.clear()
+    gateway = make_gateway(**jwt_settings(issuer)).launch()
+    await until(lambda: issuer.asked == 1, "the keys are asked for")
+    assert gateway.stop() == 0
 
 
 # -- origins -----------------------------------------------------------------------------------------------------------

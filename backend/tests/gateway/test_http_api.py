@@ -5,18 +5,21 @@ import http.client
 import json
 import socket
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 import uvicorn
+from fastapi.routing import APIRoute
 from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
 from src.gateway.http_api import STREAM_PATH, make_app
 from src.gateway.main import Server
 from src.gateway.settings import Settings
 from src.gateway.socket_broadcaster import SocketBroadcaster
-from tests.documents import ROOT
 from tests.gateway.fake_bus import FakeBus
 from tests.waiting import until
 
@@ -36,8 +39,8 @@ class Api:
         """Status and JSON."""
         return await asyncio.to_thread(self._get, path)
 
-    def stream(self, compression: str | None = "deflate") -> connect:
-        return connect(f"ws://127.0.0.1:{self.port}{STREAM_PATH}", proxy=None, compression=compression)
+    def stream(self, compression: str | None = "deflate", **asking: Any) -> connect:
+        return connect(f"ws://127.0.0.1:{self.port}{STREAM_PATH}", proxy=None, compression=compression, **asking)
 
     def _get(self, path: str) -> tuple[int, Any]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
@@ -50,8 +53,14 @@ class Api:
 
 @pytest.fixture
 async def api() -> AsyncIterator[Api]:
+    async with serving(Settings()) as api:
+        yield api
+
+
+@asynccontextmanager
+async def serving(settings: Settings) -> AsyncIterator[Api]:
     bus: Any = FakeBus()
-    broadcaster = SocketBroadcaster(bus, settings=Settings())
+    broadcaster = SocketBroadcaster(bus, settings=settings)
     config = uvicorn.Config(
         make_app(broadcaster), ws="websockets-sansio", lifespan="off", log_config=None, timeout_graceful_shutdown=1
     )
@@ -62,11 +71,6 @@ async def api() -> AsyncIterator[Api]:
         await broadcaster.close()
         server.should_exit = True
         await serving
-
-
-async def test_it_serves_the_description_of_its_stream_that_is_in_the_repository(api: Api) -> None:
-    written = (ROOT / "docs" / "contract" / "asyncapi.json").read_text()
-    assert await api.get("/asyncapi.json") == (200, json.loads(written))
 
 
 # -- health and readiness ----------------------------------------------------------------------------------------------
@@ -171,3 +175,64 @@ async def test_viewers_are_told_that_the_gateway_goes_away(api: Api) -> None:
         await api.broadcaster.close()
         await viewer.wait_closed()
         assert viewer.close_code == 1001
+
+
+# -- who may connect there ---------------------------------------------------------------------------------------------
+
+TOKEN = "desk-token-0123456789abcdef"
+OTHER = "other-token-0123456789abcde"
+
+
+@pytest.fixture
+def tokens(tmp_path: Path) -> Path:
+    path = tmp_path / "tokens"
+    path.write_text(TOKEN)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("asking", "status"),
+    [
+        ({}, 401),
+        ({"subprotocols": ["bearer", OTHER]}, 401),
+        ({"subprotocols": ["bearer", TOKEN], "origin": "https://evil.example.com"}, 403),
+    ],
+)
+async def test_the_door_is_asked_on_another_server_too(tokens: Path, asking: dict[str, Any], status: int) -> None:
+    async with serving(Settings(auth="token", tokens_file=str(tokens))) as api:
+        await api.broadcaster.start()
+        with pytest.raises(InvalidStatus) as refused:
+            await api.stream(**asking)
+        assert refused.value.response.status_code == status
+        assert b"detail" in (refused.value.response.body or b"")
+        assert api.broadcaster.active_connections == []
+
+
+async def test_a_viewer_there_has_a_place_until_it_leaves_or_its_token_is_gone(tokens: Path) -> None:
+    async with serving(Settings(auth="token", tokens_file=str(tokens), max_viewers=1)) as api:
+        await api.broadcaster.start()
+        asking: dict[str, Any] = {"subprotocols": ["bearer", TOKEN]}
+        async with api.stream(**asking) as viewer:
+            assert viewer.subprotocol == "bearer"
+            with pytest.raises(InvalidStatus) as refused:
+                await api.stream(**asking)
+            assert refused.value.response.headers["Retry-After"] == "10"
+        await until(lambda: api.broadcaster.active_connections == [], "it has left")
+        async with api.stream(**asking) as viewer:
+            tokens.write_text(OTHER)
+            api.broadcaster.door.reread()
+            await viewer.wait_closed()
+            assert viewer.close_code == 4004
+        assert (await api.get("/health"))[1]["refused"] == {"full": 1}
+
+
+def test_every_route_is_open_or_asks_for_a_token() -> None:
+    """Whoever adds a route decides which."""
+    routes = {
+        each.path: each for each in make_app(SocketBroadcaster(settings=Settings())).routes if hasattr(each, "path")
+    }
+    asking = {path for path, each in routes.items() if isinstance(each, APIRoute) and each.dependencies}
+    described = {"/docs", "/docs/oauth2-redirect", "/openapi.json", "/asyncapi.json"}
+    assert asking == {"/snapshot"}
+    console = {"/", "/assets/{name}"}
+    assert routes.keys() - asking == {STREAM_PATH, "/health", "/ready", "/metrics"} | described | console

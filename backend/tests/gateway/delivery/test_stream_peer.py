@@ -15,6 +15,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
+from src.gateway.admission.caller import Caller
+from src.gateway.admission.door import Door
 from src.gateway.delivery.hub import Hub
 from src.gateway.delivery.stream_peer import PeerLimits, StreamPeer
 from src.gateway.goodbyes import GOING_AWAY, NOT_RESPONDING, STALLED
@@ -54,10 +56,10 @@ RawViewer = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 async def serve() -> AsyncIterator[Serve]:
     async with contextlib.AsyncExitStack() as stack:
 
-        async def start(limits: PeerLimits = PeerLimits()) -> Served:  # noqa: B008 - frozen
+        async def start(limits: PeerLimits = PeerLimits(), door: Door | None = None) -> Served:  # noqa: B008 - frozen
             served = Served(Hub(), 0)
             server = await asyncio.get_running_loop().create_server(
-                lambda: StreamPeer(served.hub, "/ws/stream", limits, lambda: served.now_s), "127.0.0.1", 0
+                lambda: StreamPeer(served.hub, "/ws/stream", limits, lambda: served.now_s, door), "127.0.0.1", 0
             )
             served.port = server.sockets[0].getsockname()[1]
             stack.callback(server.close)
@@ -328,3 +330,49 @@ async def test_a_viewer_that_left_is_gone_from_memory_without_the_collector(
         writer.write(parting)
     await until(lambda: not served.hub.peers, "the end of the connection")
     await until(lambda: protocol() is None, "the end of what it left in memory")
+
+
+# -- the door ----------------------------------------------------------------------------------------------------------
+
+
+class Unsure(Door):
+    """Lets everybody in, but only when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting: list[Callable[[], None]] = []
+
+    def enter(self, caller: Caller, again: Callable[[], None]) -> None:
+        self.waiting.append(again)
+
+
+async def test_a_viewer_waits_for_the_doors_answer_and_is_not_read_meanwhile(serve: Serve) -> None:
+    door = Unsure()
+    served = await serve(door=door)
+    served.hub.publish(b"{}")
+    async with raw_viewer(served.port) as (reader, writer):
+        await until(lambda: door.waiting, "it has asked")
+        writer.write(b"\x89\x80\x00\x00\x00\x00")
+        assert not served.hub.peers
+        door.waiting.pop()()
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101")
+        assert await reader.readexactly(4) == b"\x81\x02{}"
+        assert await reader.readexactly(2) == b"\x8a\x00", "the ping that came early"
+
+
+async def test_a_viewer_that_is_gone_when_the_door_answers_keeps_no_place(serve: Serve) -> None:
+    door = Unsure()
+    served = await serve(door=door)
+    async with raw_viewer(served.port) as (_, writer):
+        await until(lambda: door.waiting, "it has asked")
+        writer.transport.abort()
+    door.waiting.pop()()
+    await until(lambda: not served.hub.peers and door._crowd.viewers == 0, "it is forgotten")
+
+
+async def test_a_bad_handshake_gives_its_place_back(serve: Serve) -> None:
+    door = Door()
+    served = await serve(door=door)
+    async with raw_viewer(served.port, HANDSHAKE.replace(b"Version: 13", b"Version: 12") + b"\r\n") as (reader, _):
+        assert b" 400 " in await reader.read()
+    await until(lambda: door._crowd.viewers == 0, "the place is free")
