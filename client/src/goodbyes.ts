@@ -21,7 +21,6 @@ const OF_THE_PROTOCOL: typeof CLOSINGS = {
   1003: ["a kind of frame that is not taken", false],
   1006: ["the connection was lost, or could not be made", true],
   1007: ["text that was not UTF-8", false],
-  1008: ["not allowed", false],
   1009: ["a message that was too large", false],
 };
 

@@ -11,7 +11,7 @@ from websockets.http11 import Response
 from src.gateway.goodbyes import CLOSINGS
 
 LOST: Final = 1006  # RFC 6455 §7.1.5: there was no close frame
-OF_THE_PROTOCOL: Final = {1002: False, 1003: False, 1007: False, 1008: False, 1009: False}  # it would happen again
+OF_THE_PROTOCOL: Final = {1002: False, 1003: False, 1007: False, 1009: False}  # it would happen again
 RECONNECT: Final = OF_THE_PROTOCOL | {closing.code: closing.reconnect for closing in CLOSINGS}
 
 # HTTP statuses below 500 that pass by themselves; the others are about the request, and would come again.

@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 from src.common.messages import REASONS
 from src.common.subscription import Subscription
 from src.gateway import __version__
-from src.gateway.goodbyes import CLOSINGS, DEPARTURES, REFUSALS, VIOLATIONS
+from src.gateway.goodbyes import CLOSINGS, DEPARTURES, REFUSAL_NAMES, VIOLATIONS
 from src.gateway.head_count import HeadCount
 from src.gateway.metrics import FAULTS, Histogram
 from src.gateway.siblings import Siblings
@@ -236,8 +236,8 @@ FAMILIES: Final = (
         "gateway_refused_total",
         "counter",
         ("reason",),
-        "Requests that were refused, most of them by who wanted to be a viewer.",
-        lambda gateway: {**dict.fromkeys((refusal.name for refusal in REFUSALS), 0), **gateway.door.refused},
+        "Requests and sockets that were refused, most of them by who wanted to be a viewer.",
+        lambda gateway: {**dict.fromkeys(REFUSAL_NAMES, 0), **gateway.door.refused},
     ),
     Family(
         "gateway_viewers_closed_total",

@@ -49,7 +49,12 @@ BAD_UPGRADE: Final = Refusal(
     400, "bad_upgrade", "upgrade by a GET of HTTP/1.1, without a body, when all before is answered"
 )
 NO_STREAM: Final = Refusal(404, "no_stream", "no stream here; connect to /ws/stream")
+TOO_SLOW: Final = Refusal(408, "too_slow", "the request did not arrive in time; send it at once")
+WITH_BODY: Final = Refusal(413, "with_body", "nothing here takes a body")
+ADDRESS_TOO_LONG: Final = Refusal(414, "address_too_long", "the address is too long; shorten its query")
 NOT_UPGRADED: Final = Refusal(426, "not_upgraded", "this is a WebSocket; connect to it with ws://")
+TOO_MANY_WAITING: Final = Refusal(429, "too_many_waiting", "wait for the answers before you ask for more")
+HEAD_TOO_LARGE: Final = Refusal(431, "head_too_large", "the headers are too large or too many; leave some out")
 
 ORIGIN_REFUSED: Final = Refusal(
     403, "origin_refused", "a page of this origin may not connect; add the origin to GATEWAY_ALLOWED_ORIGINS"
@@ -77,7 +82,12 @@ REFUSALS: Final = (
     BAD_REQUEST,
     BAD_UPGRADE,
     NO_STREAM,
+    TOO_SLOW,
+    WITH_BODY,
+    ADDRESS_TOO_LONG,
     NOT_UPGRADED,
+    TOO_MANY_WAITING,
+    HEAD_TOO_LARGE,
     ORIGIN_REFUSED,
     TOKEN_MISSING,
     TOKEN_BAD,
@@ -91,13 +101,20 @@ REFUSALS: Final = (
     TOO_FAST,
 )
 
+# Who is dropped without an answer, counted beside the refusals.
+SILENT: Final = "silent"  # sent nothing in time
+UNTAKEN: Final = "untaken"  # took nothing of its answer in time
+
+REFUSAL_NAMES: Final = (*(refusal.name for refusal in REFUSALS), SILENT, UNTAKEN)
+
 GOING_AWAY: Final = Closing(1001, "the gateway is stopping; reconnect", True)
+TOO_MANY_MESSAGES: Final = Closing(1008, "sent too many messages; reconnect in 10 s", True)
 STALLED: Final = Closing(4001, "took nothing for too long; reconnect when the network allows", True)
 NOT_RESPONDING: Final = Closing(4002, "did not answer a ping; reconnect", True)
 TOKEN_EXPIRED: Final = Closing(4003, "the token has expired; reconnect with a new one", True)
 TOKEN_WITHDRAWN: Final = Closing(4004, "the token is not accepted any more", False)
 
-CLOSINGS: Final = (GOING_AWAY, STALLED, NOT_RESPONDING, TOKEN_EXPIRED, TOKEN_WITHDRAWN)
+CLOSINGS: Final = (GOING_AWAY, TOO_MANY_MESSAGES, STALLED, NOT_RESPONDING, TOKEN_EXPIRED, TOKEN_WITHDRAWN)
 
 VIOLATIONS: Final = (1002, 1007, 1009)  # what a viewer that breaks the protocol is closed with
 

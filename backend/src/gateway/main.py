@@ -30,6 +30,7 @@ from src.common.access import AccessError
 from src.common.bus import BusError
 from src.common.tasks import end, unless
 from src.gateway.admission.door import Door
+from src.gateway.anteroom import Anteroom, AnteroomLimits
 from src.gateway.delivery.stream_peer import PeerLimits, factory
 from src.gateway.exporter import Exporter
 from src.gateway.head_count import REPORT_INTERVAL_S, HeadCount
@@ -162,9 +163,14 @@ def reread(files: Iterable[Callable[[], None]]) -> None:
 async def _serve(broadcaster: SocketBroadcaster, parts: Parts, listener: socket.socket, stop: asyncio.Event) -> None:
     """Take viewers in until `stop`; then take no more in and let go of those that are here."""
     logger.info("listening on %s:%d", *listener.getsockname()[:2])
+    anteroom = Anteroom(
+        AnteroomLimits(broadcaster.settings.handshake_timeout_s, broadcaster.settings.max_head_bytes),
+        broadcaster.door.refused,
+    )
     exporter = Exporter(broadcaster, parts.head_count, parts.siblings)
-    server = Server(_uvicorn_config(broadcaster, parts.head_count, exporter))
+    server = Server(_uvicorn_config(broadcaster, parts.head_count, exporter, anteroom))
     parts.siblings.listen(exporter.own)
+    anteroom.open()
     reporting = asyncio.create_task(_report(broadcaster, parts.head_count), name="head count")
     watching = asyncio.create_task(_watch_loop(broadcaster.metrics.loop_lag), name="loop watch")
     serving = asyncio.create_task(server.serve(sockets=[listener]), name="http server")
@@ -176,6 +182,7 @@ async def _serve(broadcaster: SocketBroadcaster, parts: Parts, listener: socket.
     await asyncio.wait({serving}, timeout=STOP_LIMIT_S)
     failed = serving.done() and not stop.is_set()
     await end(serving)
+    await anteroom.close()
     parts.siblings.deafen()
     await end(watching)
     await end(reporting)
@@ -221,17 +228,20 @@ class Server(uvicorn.Server):
                     await self._stopping.wait()
 
 
-def _uvicorn_config(broadcaster: SocketBroadcaster, head_count: HeadCount, exporter: Exporter) -> uvicorn.Config:
+def _uvicorn_config(
+    broadcaster: SocketBroadcaster, head_count: HeadCount, exporter: Exporter, anteroom: Anteroom
+) -> uvicorn.Config:
     settings = broadcaster.settings
     limits = PeerLimits(
         stall_limit_s=settings.stall_limit_s,
         ping_interval_s=settings.ping_interval_s,
         pong_timeout_s=settings.pong_timeout_s,
         max_incoming_bytes=settings.max_incoming_bytes,
+        max_incoming_rate=settings.max_incoming_rate,
     )
     return uvicorn.Config(
         make_app(broadcaster, head_count, exporter),
-        http=HttpConnection,
+        http=functools.partial(HttpConnection, anteroom),  # type: ignore[arg-type]  # the same
         ws=factory(broadcaster.hub, STREAM_PATH, limits, broadcaster.door),  # type: ignore[arg-type]  # makes a protocol
         lifespan="off",
         log_config=None,

@@ -62,6 +62,9 @@ class Settings:
     max_viewers: int = 20_000
     max_viewers_of_address: int = 0
     max_handshakes: int = 5_000
+    max_incoming_rate: int = 100
+    handshake_timeout_s: float = 10.0
+    max_head_bytes: int = 16384
     log_format: str = "text"
     log_level: str = "INFO"
 
@@ -471,6 +474,24 @@ VARIABLES: Final = (
         "max_handshakes",
         _limit(1_000_000, " a second"),
         "how many viewers may try to connect, in each worker; more are refused with 503",
+    ),
+    Variable(
+        ("GATEWAY_MAX_INCOMING_RATE",),
+        "max_incoming_rate",
+        _integer(1, 1_000_000, " of messages"),
+        "how many messages, pings and parts of messages a viewer may send in a second; beyond it is closed with 1008",
+    ),
+    Variable(
+        ("GATEWAY_HANDSHAKE_TIMEOUT",),
+        "handshake_timeout_s",
+        _number(0.1, 3600, "of seconds"),
+        "how long a socket may take for a whole request, counted from its start or from its last answer",
+    ),
+    Variable(
+        ("GATEWAY_MAX_HEADERS",),
+        "max_head_bytes",
+        _integer(1024, 1 << 16, " of bytes"),
+        "the largest request line and headers together; beyond it is answered with 431",
     ),
     Variable(("GATEWAY_LOG_FORMAT",), "log_format", _choice(*logs.FORMATS), "the form of the lines on stderr"),
     Variable(("GATEWAY_LOG_LEVEL",), "log_level", _choice(*logs.LEVELS), "the least level of the lines on stderr"),

@@ -30,7 +30,7 @@ def test_the_gateways_goodbyes_are_obeyed(closing: tuple[int, str, bool]) -> Non
 
 
 @pytest.mark.parametrize(
-    ("code", "reconnect"), [(1000, True), (1002, False), (1007, False), (1008, False), (1009, False), (4999, True)]
+    ("code", "reconnect"), [(1000, True), (1002, False), (1007, False), (1009, False), (4999, True)]
 )
 def test_other_codes_keep_away_only_when_it_would_happen_again(code: int, reconnect: bool) -> None:
     assert said(code).reconnect is reconnect

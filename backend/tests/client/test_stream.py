@@ -300,13 +300,13 @@ async def test_after_a_goodbye_it_comes_back_with_the_old_payload_in_hand() -> N
 async def test_after_a_goodbye_for_good_the_iteration_ends() -> None:
     async def send_away(socket: ServerConnection) -> None:
         await socket.send(frame(1))
-        await socket.close(1008, "not you")
+        await socket.close(1003, "not you")
 
     async with gateway_that(send_away) as url:
         seen = [state async for state in stream(url)]
     assert (seen[-1].connection, number_of(seen[-1])) == ("closed", 1)
     assert seen[-1].closing is not None
-    assert seen[-1].closing.reason == "closed by the gateway: 1008 not you"
+    assert seen[-1].closing.reason == "closed by the gateway: 1003 not you"
 
 
 async def test_a_refusal_that_would_come_again_ends_it_too() -> None:

@@ -14,7 +14,7 @@ from websockets.protocol import OPEN
 from src.gateway.delivery.hub import Hub
 from src.gateway.delivery.stream_peer import PeerLimits, StreamPeer
 
-LIMITS = PeerLimits(max_incoming_bytes=64 << 20)  # the suite's largest message has 16 MiB
+LIMITS = PeerLimits(max_incoming_bytes=64 << 20, max_incoming_rate=1 << 30)  # the largest message has 16 MiB
 
 
 class EchoPeer(StreamPeer):

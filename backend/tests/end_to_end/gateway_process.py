@@ -113,6 +113,11 @@ class GatewayProcess:
     def running(self) -> bool:
         return self._started.poll() is None
 
+    @property
+    def descriptors(self) -> int:
+        """How many files and sockets it has open."""
+        return len(list(Path(f"/proc/{self._started.pid}/fd").iterdir()))
+
     # -- what it says ----------------------------------------------------------------------------------------------
 
     @property

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -19,6 +20,7 @@ from tests.end_to_end.viewer import Viewer, numbers_in
 from tests.waiting import until
 
 MANY = 200
+TOO_MANY = (1008).to_bytes(2) + b"sent too many messages"
 
 
 async def test_many_viewers_at_once_each_get_the_newest(
@@ -96,7 +98,8 @@ async def test_a_viewer_that_reads_again_is_sent_the_newest(
 async def test_a_viewer_that_takes_nothing_for_too_long_is_closed_also_when_it_goes_on_talking(
     make_gateway: LaunchGateway, publisher: Publisher
 ) -> None:
-    gateway = make_gateway(GATEWAY_STALL_LIMIT="1", GATEWAY_PING_INTERVAL="1", GATEWAY_PONG_TIMEOUT="1").start()
+    limits = {"GATEWAY_STALL_LIMIT": "1", "GATEWAY_PING_INTERVAL": "1", "GATEWAY_PONG_TIMEOUT": "1"}
+    gateway = make_gateway(**limits, GATEWAY_MAX_INCOMING_RATE="1000000").start()
     async with Viewer(gateway, compression=None) as viewer:
         async with deaf_viewer(gateway), deaf_viewer(gateway) as talking, sending_pings(talking):
             for number in range(1, 11):
@@ -126,6 +129,47 @@ async def sending_pings(raw: socket.socket) -> AsyncIterator[None]:
     finally:
         sending.cancel()
         await asyncio.wait({sending})
+
+
+FLOODS = {
+    "pings": client_frame(PING),
+    "pongs": client_frame(0x8A, b"unasked"),
+    "messages": client_frame(TEXT, b"x" * 20),
+    "a message in parts without an end": client_frame(0x00),
+}
+
+
+@pytest.mark.parametrize("name", FLOODS)
+async def test_who_sends_by_the_thousand_is_closed_with_1008_and_told_when_to_come_back(
+    shared_gateway: GatewayProcess, shared_publisher: Publisher, name: str
+) -> None:
+    loop = asyncio.get_running_loop()
+    begin = client_frame(0x01) if name == "a message in parts without an end" else b""
+    async with Viewer(shared_gateway) as viewer:
+        with await raw_viewer(shared_gateway) as raw:
+            await loop.sock_sendall(raw, begin + FLOODS[name] * 3000)
+            received = b""
+            async with asyncio.timeout(20):
+                while TOO_MANY not in received:
+                    received += (piece := await loop.sock_recv(raw, 1 << 16))
+                    assert piece, "closed without a word"
+            assert received.count(b"\x8a\x00") <= 100, "the rest is not even answered"
+            await until(lambda: shared_gateway.health()["connections"] == 1, "it has to go, though it says no goodbye")
+        await shared_publisher.levels(n := fresh())
+        await viewer.until_newest(levels=n)
+
+
+async def test_a_viewer_that_talks_within_its_rate_stays(make_gateway: LaunchGateway, publisher: Publisher) -> None:
+    gateway = make_gateway(GATEWAY_MAX_INCOMING_RATE="5").start()
+    async with Viewer(gateway) as talking, Viewer(gateway) as flooding:
+        for _ in range(5):
+            await talking.socket.send("hello")
+        for _ in range(6):
+            await flooding.socket.send("hello")
+        assert await flooding.close_code() == 1008
+        assert re.search(r"reconnect in (\d+) s", flooding.socket.close_reason or "")
+        await publisher.levels(1)
+        await talking.until_newest(levels=1)
 
 
 async def test_pings_are_answered(shared_gateway: GatewayProcess) -> None:

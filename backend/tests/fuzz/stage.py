@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 import uvicorn
 import uvloop
 
+from src.gateway.anteroom import Anteroom, AnteroomLimits
 from src.gateway.delivery.stream_peer import PeerLimits, factory
 from src.gateway.goodbyes import GOING_AWAY
 from src.gateway.http_api import make_app
@@ -86,7 +87,10 @@ class Stage:
         )
         config.load()
         self._state = uvicorn.Server(config).server_state
-        make = lambda: HttpConnection(config, self._state, {}, self._loop)  # noqa: E731
+        anteroom = Anteroom(AnteroomLimits(), self._broadcaster.door.refused)
+        make = lambda: HttpConnection(  # noqa: E731
+            anteroom, config=config, server_state=self._state, app_state={}, _loop=self._loop
+        )
         listening = socket.create_server(("127.0.0.1", 0))
         self._server = await self._loop.create_server(make, sock=listening)
         self._port = listening.getsockname()[1]

@@ -30,7 +30,16 @@ from src.gateway.delivery.frame import PING, deflated, plain
 from src.gateway.delivery.hub import Form, Hub
 from src.gateway.delivery.outbox import Outbox
 from src.gateway.delivery.viewer_protocol import ViewerProtocol
-from src.gateway.goodbyes import CLOSE_LIMIT_S, NO_STREAM, NOT_RESPONDING, STALLED, Closing, Refusal, departure
+from src.gateway.goodbyes import (
+    CLOSE_LIMIT_S,
+    NO_STREAM,
+    NOT_RESPONDING,
+    STALLED,
+    TOO_MANY_MESSAGES,
+    Closing,
+    Refusal,
+    departure,
+)
 
 ENDING: Final = (CLOSING, CLOSED)
 TCP_NOTSENT_LOWAT: Final = 25  # linux/tcp.h; Python 3.11 has no name for it
@@ -49,12 +58,14 @@ class PeerLimits:
         ping_interval_s: between two pings.
         pong_timeout_s: a viewer from which nothing is heard for this long after a ping is closed.
         max_incoming_bytes: largest message that a viewer may send.
+        max_incoming_rate: frames of any kind that a viewer may send in a second.
     """
 
     stall_limit_s: float = 30.0
     ping_interval_s: float = 20.0
     pong_timeout_s: float = 20.0
     max_incoming_bytes: int = 4096
+    max_incoming_rate: int = 100
 
 
 class StreamPeer(asyncio.Protocol):
@@ -63,6 +74,7 @@ class StreamPeer(asyncio.Protocol):
     __slots__ = (
         "_abort_at_s",
         "_clock",
+        "_counted_from_s",
         "_door",
         "_entry",
         "_heard_s",
@@ -108,6 +120,7 @@ class StreamPeer(asyncio.Protocol):
         self._outbox = Outbox()
         self._unsent_bytes = 0
         self._heard_s = self._pinged_s = clock()
+        self._counted_from_s = float("-inf")
         self._abort_at_s: float | None = None
         self._websocket = ViewerProtocol(limits.max_incoming_bytes)
 
@@ -157,15 +170,22 @@ class StreamPeer(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._heard_s = self._clock()
+        if self._websocket.frames_left < 0:
+            return  # its goodbye is on the way
         if self._held is not None:
             self._held.append(data)
             return
+        if self._heard_s - self._counted_from_s >= 1.0:
+            self._counted_from_s = self._heard_s
+            self._websocket.frames_left = self._limits.max_incoming_rate
         self._websocket.receive_data(data)
         for event in self._websocket.events_received():
             if isinstance(event, Request):
                 self._answer(event)
             elif isinstance(event, IncomingFrame):
                 self.receive(event)
+        if self._websocket.frames_left < 0:
+            self.close(TOO_MANY_MESSAGES)
         self._flush()
 
     def eof_received(self) -> None:

@@ -3,6 +3,8 @@
 Two things are added. Text must be UTF-8 (§8.1); the core leaves that to who reads the text, and the gateway reads none.
 It is checked as it arrives, also within an unfinished frame: a viewer that sends rubbish is closed at its first byte.
 And a close frame may come amid a fragmented message (§5.4): the message is dropped and the close answered.
+
+Who sends too many frames is not read to the end: thousands of empty ones come in one piece, and each costs its reading.
 """
 
 import codecs
@@ -58,6 +60,8 @@ class ViewerProtocol(ServerProtocol):
 
     Attributes:
         answered_subprotocol: what the handshake answers; set before it does.
+        frames_left: how many frames, of any kind, may come until it is set anew; below 0 there were more, and that one
+            and all that came with it is dropped.
     """
 
     def __init__(self, max_size: int) -> None:
@@ -69,6 +73,7 @@ class ViewerProtocol(ServerProtocol):
         self.answered_subprotocol: Subprotocol | None = None
         self._text: codecs.IncrementalDecoder | None = None
         self._checked_bytes = 0
+        self.frames_left = 0
         self.reader: PartsReader = PartsReader()
         self.parser = self.parse()
         next(self.parser)
@@ -100,6 +105,10 @@ class ViewerProtocol(ServerProtocol):
     def recv_frame(self, frame: Frame) -> None:
         """Called for each complete frame."""
         self.reader.parts.clear()
+        self.frames_left -= 1
+        if self.frames_left < 0:
+            self.reader.discard()
+            return
         if frame.opcode is Opcode.CLOSE:
             self.current_size = None
         if frame.opcode not in CTRL_OPCODES:

@@ -12,14 +12,14 @@ from typing import Any, cast
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
 from src.gateway.admission.caller import Caller
 from src.gateway.admission.door import Door
 from src.gateway.delivery.hub import Hub
 from src.gateway.delivery.stream_peer import PeerLimits, StreamPeer
-from src.gateway.goodbyes import GOING_AWAY, NOT_RESPONDING, STALLED
+from src.gateway.goodbyes import GOING_AWAY, NOT_RESPONDING, STALLED, TOO_MANY_MESSAGES
 from tests.waiting import until
 
 HANDSHAKE = (
@@ -83,8 +83,9 @@ async def raw_viewer(port: int, request: bytes = HANDSHAKE + b"\r\n") -> AsyncIt
 
 
 async def closed_with(viewer: ClientConnection) -> tuple[int | None, str]:
-    async for _frame in viewer:
-        pass
+    with contextlib.suppress(ConnectionClosed):
+        async for _frame in viewer:
+            pass
     return viewer.close_code, viewer.close_reason or ""
 
 
@@ -202,6 +203,22 @@ async def test_a_viewer_that_breaks_the_protocol_is_closed_alone(serve: Serve, i
         await until(lambda: len(served.hub.peers) == 1, "only that one left")
         served.hub.publish(b"{}")
         assert await other.recv() == "{}"
+
+
+async def test_a_viewer_has_its_rate_in_each_second_whatever_it_sends(serve: Serve) -> None:
+    served = await serve(PeerLimits(max_incoming_rate=4))
+    async with connect(served.url) as viewer:
+        for _ in range(3):
+            await viewer.send("a message")
+            await (await viewer.ping())
+            served.pass_time(0.5)
+        await viewer.send("the third of this second")
+        await (await viewer.ping())
+        await viewer.send("the fifth")
+        await until(lambda: served.hub.closings, "too many")
+        served.pass_time(2.0)  # what it says after a flood is not read, its goodbye neither
+        assert await closed_with(viewer) == (1008, TOO_MANY_MESSAGES.reason)
+    assert served.hub.closings == {1008: 1}
 
 
 async def test_a_viewer_that_leaves_is_forgotten(serve: Serve) -> None:
