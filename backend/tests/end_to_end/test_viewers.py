@@ -15,7 +15,7 @@ from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFact
 from tests.end_to_end.conftest import LaunchGateway
 from tests.end_to_end.gateway_process import GatewayProcess
 from tests.end_to_end.publisher import Publisher, fresh
-from tests.end_to_end.sockets import PING, client_frame, deaf_viewer
+from tests.end_to_end.sockets import PING, TEXT, client_frame, deaf_viewer, raw_viewer
 from tests.end_to_end.viewer import Viewer, numbers_in
 from tests.waiting import until
 
