@@ -258,7 +258,9 @@ def _subscription_health(subscription: Subscription) -> SubscriptionHealth:
 def _missing(broadcaster: SocketBroadcaster) -> list[str]:
     """What stands between NATS and the viewers right now, in words."""
     bus = broadcaster.bus
-    reasons = [] if bus.is_connected else [f"not connected to {bus.url}: {bus.trouble}"]
+    reasons = ["stopping"] if broadcaster.hub.is_closing else []
+    if not bus.is_connected:
+        reasons.append(f"not connected to {bus.url}: {bus.trouble}")
     reasons += [f"{one.subject}: {one.trouble}" for one in bus.subscriptions if one.trouble is not None]
     if not bus.subscriptions:
         reasons.append("not subscribed yet")

@@ -104,7 +104,8 @@ def _supervise(parts: Parts, reserved: socket.socket) -> int:
     # A durable belongs to one process.
     of_worker = dataclasses.replace(parts, settings=dataclasses.replace(parts.settings, consumers="ephemeral"))
     work = functools.partial(_work, of_worker, reserved)
-    supervisor = Supervisor(work, parts.head_count, Signals(), functools.partial(reread, [parts.door.reread]))
+    on_hangup = functools.partial(reread, [parts.door.reread])
+    supervisor = Supervisor(work, parts.head_count, Signals(), on_hangup, parts.settings.drain_s)
     _say(*_banner(parts.settings))
     with contextlib.closing(parts.siblings):
         return supervisor.run(lambda: _say(SUBSCRIBED))
@@ -176,10 +177,11 @@ async def _serve(broadcaster: SocketBroadcaster, parts: Parts, listener: socket.
     serving = asyncio.create_task(server.serve(sockets=[listener]), name="http server")
     await unless(stop, asyncio.wait({serving}))
     logger.info("stopping; %d viewers are told to reconnect", len(broadcaster.hub.peers))
+    broadcaster.begin_goodbye()  # a load balancer that asks on a connection of its own hears of it first
+    server.stop_listening()
+    await broadcaster.say_goodbye(broadcaster.settings.drain_s)
     server.stop()
-    await asyncio.sleep(0)  # the listening socket closes first
-    await broadcaster.say_goodbye()
-    await asyncio.wait({serving}, timeout=STOP_LIMIT_S)
+    await asyncio.gather(broadcaster.await_farewells(), asyncio.wait({serving}, timeout=STOP_LIMIT_S))
     failed = serving.done() and not stop.is_set()
     await end(serving)
     await anteroom.close()
@@ -211,8 +213,13 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._stopping = asyncio.Event()
 
+    def stop_listening(self) -> None:
+        """Take no more connections; those that are there are served on."""
+        for server in self.servers:
+            server.close()
+
     def stop(self) -> None:
-        """Close the listening socket, then let go of HTTP connections."""
+        """Let go of HTTP connections, then end."""
         self.should_exit = True
         self._stopping.set()
 

@@ -45,6 +45,7 @@ class Settings:
     max_message_bytes: int = MAX_MESSAGE_BYTES
     consumers: str = "durable"
     wall_baseline: float = 5000.0
+    drain_s: float = 3.0
     stall_limit_s: float = 30.0
     ping_interval_s: float = 20.0
     pong_timeout_s: float = 20.0
@@ -377,6 +378,12 @@ VARIABLES: Final = (
         "wall_baseline",
         _number(1, 1e12, "of contracts"),
         "what `depth_in_zone` is divided by where Core sends no `wall_ratio`",
+    ),
+    Variable(
+        ("GATEWAY_DRAIN",),
+        "drain_s",
+        _number(0, 3600, "of seconds"),
+        "over how long viewers are let go at a stop, 100 a second at least; a stop may take 2 s more",
     ),
     Variable(
         ("GATEWAY_STALL_LIMIT",),

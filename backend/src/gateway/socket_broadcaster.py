@@ -101,14 +101,22 @@ class SocketBroadcaster:
                     await self.bus.subscribe(subject=subject, callback=callback, durable_name=durable_name)
                 )
 
-    async def say_goodbye(self) -> None:
-        """Let every viewer go, and each that still comes."""
+    def begin_goodbye(self) -> None:
+        """From now on the gateway is not ready, and who still comes is let go."""
+        self.hub.begin_closing(GOING_AWAY)
+
+    async def say_goodbye(self, over_s: float = 0.0) -> None:
+        """Let every viewer go, one after the other over `over_s` seconds at most, and each that still comes."""
+        await self.hub.drain(GOING_AWAY, over_s)
+
+    async def await_farewells(self) -> None:
+        """Wait until all viewers are gone, for a second at most."""
         await self.hub.close(GOING_AWAY, CLOSE_LIMIT_S)
 
     async def close(self) -> None:
         """Say goodbye to every viewer, then leave NATS; idempotent, bounded in time."""
         async with self._lock:
-            await self.say_goodbye()
+            await self.await_farewells()
             self._subscriptions.clear()
             await self.bus.close()
             await self.door.close()

@@ -23,6 +23,7 @@ logger = logging.getLogger("gateway")
 
 START_PAUSE_S: Final = 1.0  # between two starts of one worker
 STOP_LIMIT_S: Final = 5.0  # for workers to say goodbye; then they are killed
+USUAL_DRAIN_S: Final = 3.0  # what of that they may drain; a longer drain takes as much more
 READY: Final = b"\0"
 SAYING_BYTES: Final = 4096  # one line that tells why a worker cannot start
 STOPS: Final = (signal.SIGTERM, signal.SIGINT)
@@ -144,7 +145,12 @@ class Supervisor:
     """Owns the workers from their first fork to their end."""
 
     def __init__(
-        self, work: Work, head_count: HeadCount, signals: Signals, on_hangup: Callable[[], None] = lambda: None
+        self,
+        work: Work,
+        head_count: HeadCount,
+        signals: Signals,
+        on_hangup: Callable[[], None] = lambda: None,
+        drain_s: float = 0.0,
     ) -> None:
         """
         Args:
@@ -152,11 +158,13 @@ class Supervisor:
             head_count: as many workers as this one is for; those that end are cleared there.
             signals: those that tell it of workers that end, and to stop.
             on_hangup: called at SIGHUP, before the workers are told: those that start later inherit what it changes.
+            drain_s: over how long a worker lets its viewers go.
         """
         self._work = work
         self._head_count = head_count
         self._signals = signals
         self._on_hangup = on_hangup
+        self._stop_limit_s = STOP_LIMIT_S + max(0.0, drain_s - USUAL_DRAIN_S)
         self._hangups_passed_on = 0
         self._workers = [Worker(number) for number in range(1, head_count.configured + 1)]
 
@@ -201,7 +209,7 @@ class Supervisor:
 
     def _stop(self) -> int:
         """Ask all to stop; kill them when that takes too long, and at the second signal."""
-        deadline_s = time.monotonic() + STOP_LIMIT_S
+        deadline_s = time.monotonic() + self._stop_limit_s
         for worker in self._workers:
             worker.send(signal.SIGTERM)
         staying = self._staying()
@@ -210,7 +218,7 @@ class Supervisor:
             staying = self._staying()
         if staying and self._signals.stops < 2:
             names = ", ".join(str(worker.number) for worker in staying)
-            logger.warning("not stopped after %g s, so killed: worker %s", STOP_LIMIT_S, names)
+            logger.warning("not stopped after %g s, so killed: worker %s", self._stop_limit_s, names)
         self._kill(staying)
         return 0 if self._signals.stops < 2 else 1
 

@@ -22,6 +22,8 @@ from src.gateway.goodbyes import Closing
 from src.gateway.metrics import FAN_OUT_BOUNDS_S, LATENCY_BOUNDS_S, Histogram
 
 WATCH_INTERVAL_S: Final = 1.0
+DRAIN_A_SECOND: Final = 100  # so few can be taken in elsewhere at any time
+DRAIN_STEP_S: Final = 0.01
 
 SLICE_PEERS: Final = 32  # half a millisecond of sends: measured, 16 cost more a frame and gained nothing
 
@@ -221,9 +223,32 @@ class Hub:
         if self._watch is None:
             self._watch = asyncio.create_task(self._check_peers(), name="hub watch")
 
+    @property
+    def is_closing(self) -> bool:
+        """Whether goodbyes have begun, or are about to."""
+        return self._closing is not None
+
+    def begin_closing(self, closing: Closing) -> None:
+        """From now on, who joins is told goodbye. Those that are here stay, and are sent what is published."""
+        self._closing = closing
+
+    async def drain(self, closing: Closing, over_s: float) -> None:
+        """Say goodbye to one peer after the other, over `over_s` seconds or less.
+
+        Clients connect again as soon as they are let go, and somebody has to take them in. A few need no such care.
+        """
+        self.begin_closing(closing)
+        peers = tuple(self.peers)
+        began_s, over_s = time.monotonic(), min(over_s, len(peers) / DRAIN_A_SECOND)
+        for number, peer in enumerate(peers):
+            early_s = began_s + over_s * number / len(peers) - time.monotonic()
+            if early_s > DRAIN_STEP_S:
+                await asyncio.sleep(early_s)
+            peer.close(closing)
+
     async def close(self, closing: Closing, limit_s: float) -> None:
         """Say goodbye to every peer and wait until they are gone, at most `limit_s` seconds."""
-        self._closing = closing
+        self.begin_closing(closing)
         self._empty.clear()
         for peer in tuple(self.peers):
             peer.close(closing)

@@ -241,6 +241,30 @@ async def test_closing_says_goodbye_to_those_here_and_those_who_still_come() -> 
     assert not hub.peers
 
 
+async def test_who_has_not_had_its_goodbye_yet_is_sent_what_is_published() -> None:
+    hub = Hub()
+
+    class Telling(RememberingPeer):
+        def close(self, closing: Closing) -> None:
+            super().close(closing)
+            if hub.newest is None:
+                hub.publish(b"1")
+
+    peers = [Telling(hub) for _ in range(5)]
+    for peer in peers:
+        hub.join(peer)
+    await hub.drain(GOING_AWAY, over_s=3600.0)
+    assert all(peer.closings == [GOING_AWAY] for peer in peers)
+    assert [] in [peer.frames for peer in peers], "the first had left"
+    assert [b"1"] in [peer.frames for peer in peers]
+
+
+async def test_draining_takes_no_longer_than_its_peers_are_worth() -> None:
+    hub = Hub()
+    await hub.drain(GOING_AWAY, over_s=3600.0)
+    assert hub.is_closing
+
+
 async def test_closing_does_not_wait_for_ever() -> None:
     hub = Hub()
     hub.join(RememberingPeer(hub, deaf=True))
