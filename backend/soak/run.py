@@ -27,7 +27,7 @@ from soak.samples import Ending, Rest, Sample, Verdict, verdicts
 from src.demo.nats_server import HOST, NatsServer, free_port
 
 SETTLE_LIMIT_S: Final = 40.0  # for what has to happen in the end: newest state everywhere, everybody gone
-LOOK_EVERY_S: Final = 0.25
+LOOK_EVERY_S: Final = 0.5  # long enough for the connection that asked to be gone from what is counted
 ASK_LIMIT_S: Final = 5.0
 TASKS: Final = re.compile(r"^gateway_tasks\{.*\} (\d+)", re.MULTILINE)
 # Short limits, so that they are met by the thousand.

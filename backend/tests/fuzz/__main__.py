@@ -32,6 +32,8 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"default: all of {NAMES}")
     given = parser.parse_args(arguments)
     chosen = given.targets or [*TARGETS, PROCESS]
+    if unknown := set(chosen) - {*TARGETS, PROCESS}:
+        parser.error(f"no target: {', '.join(unknown)}; there are {NAMES}")
     engine = "atheris" if importlib.util.find_spec("atheris") else "hypothesis"
     print(f"{len(chosen)} targets, {given.runs:,} inputs, {engine}", flush=True)
     share = given.runs // len(chosen)
