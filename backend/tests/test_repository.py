@@ -95,7 +95,7 @@ def test_no_lock_with_addresses_is_tracked() -> None:
 
 def test_compose_runs_the_gateway_as_its_contract_says() -> None:
     gateway = compose()["services"]["gateway"]
-    assert gateway["build"] == {"context": "./backend", "dockerfile": "Dockerfile"}
+    assert (gateway["build"]["context"], gateway["build"]["dockerfile"]) == ("./backend", "Dockerfile")
     assert gateway["container_name"] == "spymaster-gateway"
     assert gateway["ports"] == ["8000:8000"]
     assert gateway["environment"] == {"NATS_URL": "nats://nats:4222", "PORT": 8000}
@@ -164,3 +164,15 @@ def test_what_the_image_copies_is_in_its_context() -> None:
 
 def test_ci_installs_the_browser_that_the_console_is_tested_in() -> None:
     assert re.search(r"^install_missing chromium chromium$", (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
+
+
+def test_the_image_builds_the_console_from_what_the_checkout_gives_it() -> None:
+    assert compose()["services"]["gateway"]["build"]["additional_contexts"] == {"checkout": "."}
+    assert re.findall(r"^COPY --from=checkout (.*)$", dockerfile(), re.MULTILINE) == ["/ ./"]
+    given = re.findall(r"^!(.*)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE)
+    assert given == ["client/src", "client/tsconfig.json", "console"]
+    assert all((ROOT / path).exists() for path in given)
+    (built,) = re.findall(r"^COPY --from=console (\S+) ", dockerfile(), re.MULTILINE)
+    config = (ROOT / "console" / "vite.config.ts").read_text()
+    (folder,) = re.findall(r'outDir: "\.\./(.*)"', config)
+    assert built == f"/checkout/{folder}"

@@ -18,6 +18,7 @@ import { Tape } from "./page/tape.ts";
 import { Theme } from "./page/theme.ts";
 
 const STREAM = "/ws/stream";
+const STALE_AFTER_MS = 2_500; // Core publishes several times a second: nobody waits for three to be told
 const TICK_MS = 250; // the clock and the ages, also while nothing arrives
 const SPOKEN: Readonly<Record<State, string>> = {
   connecting: "Connecting to the gateway",
@@ -54,8 +55,7 @@ function listen(): void {
   stream?.close();
   refused = false;
   const { token } = door;
-  const options = token === undefined ? {} : { token };
-  const opened = (stream = connect(STREAM, options));
+  const opened = (stream = connect(STREAM, { token, staleAfterMs: STALE_AFTER_MS }));
   opened.on("levels", showLevels);
   opened.on("flow", (flow) => strikes.show(flow));
   opened.on("state", (state) => {

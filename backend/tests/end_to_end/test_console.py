@@ -331,6 +331,7 @@ async def test_a_poisoned_message_changes_nothing(
     await core.publish(FLOW, {CALL: {"cumulative_volume": 1}})
     await expect(page.locator(".row")).to_have_count(2)
     await expect(page.locator(".strike")).to_have_count(1)
+    await expect(page.locator("#chart")).to_have_attribute("data-points", "1")
     before = await page.locator("main").inner_text()
     for poison in BAD.values():
         await core.publish(LEVELS, poison)

@@ -12,7 +12,7 @@ import {
 } from "lightweight-charts";
 import type { LevelSignal, LevelsPayload } from "../feed.ts";
 import { newYork } from "../market/clock.ts";
-import { SpotHistory } from "../market/history.ts";
+import { type Change, type Point, SpotHistory } from "../market/history.ts";
 import { spaced } from "../market/words.ts";
 import { setAttribute } from "./cells.ts";
 import { keyed } from "./ladder.ts";
@@ -21,6 +21,7 @@ import { colour } from "./theme.ts";
 const LABELLED = 6; // levels nearest to spot whose price stands on the axis
 const IN_SIGHT = 2; // levels on each side that the scale makes room for
 const MARKS = 200;
+const DRAW_EVERY_MS = 500;
 
 type Line = { line: IPriceLine; price: number; shown: string };
 
@@ -35,6 +36,10 @@ export class SpotChart {
   private spot: number | undefined;
   private selectedKey: string | undefined;
   private dirty = "";
+  private due: Change = "none";
+  private drawing: ReturnType<typeof setTimeout> | undefined;
+  private drawnMs = -Infinity;
+  private drawnTo = 0; // the time of the last point
 
   constructor(private readonly element: HTMLElement) {
     this.chart = createChart(element, {
@@ -61,20 +66,29 @@ export class SpotChart {
     this.restyle();
   }
 
+  /** Takes note of every payload, and draws twice a second at most: to draw is most of what the page costs. */
   show(payload: LevelsPayload): void {
     this.newest = payload;
     this.spot = payload.spy.spot ?? this.spot;
+    const change = payload.spy.spot === null ? "none" : this.history.add(payload.ts, payload.spy.spot);
+    if (change === "all" || this.due === "none") this.due = change;
+    this.drawing ??= setTimeout(() => this.draw(), Math.max(0, this.drawnMs + DRAW_EVERY_MS - performance.now()));
+  }
+
+  private draw(): void {
+    this.drawing = undefined;
+    this.drawnMs = performance.now();
     this.drawLevels();
-    if (payload.spy.spot === null) return;
-    const change = this.history.add(payload.ts, payload.spy.spot);
-    if (change === "none") return;
-    const points = this.history.points.map(({ time, value }) => ({ time: time as UTCTimestamp, value }));
-    if (change === "point") this.series.update(points.at(-1)!);
-    else {
+    if (this.due === "all") {
       this.marked = [];
       this.marks.setMarkers([]);
-      this.series.setData(points);
+      this.series.setData(this.history.points.map(drawn));
+    } else if (this.due === "point") {
+      const from = this.history.points.findLastIndex(({ time }) => time <= this.drawnTo);
+      for (const point of this.history.points.slice(Math.max(0, from))) this.series.update(drawn(point));
     }
+    this.due = "none";
+    this.drawnTo = this.history.points.at(-1)?.time ?? 0;
     setAttribute(this.element, "data-points", String(this.history.points.length));
   }
 
@@ -125,8 +139,8 @@ export class SpotChart {
     const selected = key === this.selectedKey;
     const calls = level.signal !== "NO_TRADE";
     const shown = [level.level_price, level.signal, labelled, selected, this.dirty].join();
-    const drawn = this.lines.get(key);
-    if (drawn?.shown === shown) return;
+    const line = this.lines.get(key);
+    if (line?.shown === shown) return;
     const options = {
       price: level.level_price,
       color: colour(level.signal === "BREAK" ? "break" : level.signal === "BOUNCE" ? "bounce" : selected ? "text" : "level"),
@@ -135,11 +149,11 @@ export class SpotChart {
       axisLabelVisible: labelled || selected || calls,
       title: labelled || selected || calls ? spaced(level.level_kind_name) : "",
     };
-    if (drawn === undefined) {
+    if (line === undefined) {
       this.lines.set(key, { line: this.series.createPriceLine(options), price: level.level_price, shown });
     } else {
-      drawn.line.applyOptions(options);
-      Object.assign(drawn, { price: level.level_price, shown });
+      line.line.applyOptions(options);
+      Object.assign(line, { price: level.level_price, shown });
     }
   }
 
@@ -177,4 +191,8 @@ export class SpotChart {
     const { minValue, maxValue } = original.priceRange;
     return { ...original, priceRange: { minValue: Math.min(minValue, ...inSight), maxValue: Math.max(maxValue, ...inSight) } };
   }
+}
+
+function drawn({ time, value }: Point): { time: UTCTimestamp; value: number } {
+  return { time: time as UTCTimestamp, value };
 }

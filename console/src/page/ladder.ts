@@ -42,6 +42,7 @@ export class Ladder {
   private axis: Axis | undefined;
   private spot: number | undefined;
   private height = 0;
+  private scrollTop = 0; // as last told: to ask the element would lay the page out in the middle of an update
   private form: Form | undefined;
   private centreY = MIDDLE;
   private handsOffUntilMs = 0;
@@ -67,6 +68,7 @@ export class Ladder {
     for (const touch of ["wheel", "touchmove"]) {
       element.addEventListener(touch, () => this.handsOff(), { passive: true });
     }
+    element.addEventListener("scroll", () => (this.scrollTop = element.scrollTop), { passive: true });
     new ResizeObserver(() => this.onResize()).observe(element);
   }
 
@@ -144,7 +146,7 @@ export class Ladder {
     const scrolledBySomebody = performance.now() < this.handsOffUntilMs;
     if (scrolledBySomebody) return;
     this.onAway(false);
-    const away = Math.abs(spotY - (this.element.scrollTop + this.height / 2));
+    const away = Math.abs(spotY - (this.scrollTop + this.height / 2));
     if (!now && away < this.height * DRIFT && Math.abs(spotY - this.centreY) < this.height * DRIFT) return;
     this.centreY = Math.round(spotY);
     const far = away > this.height;
@@ -182,7 +184,7 @@ export class Ladder {
     this.axisMarks.replaceChildren(
       ...prices.map((each) => {
         const mark = make("span", {}, each.toFixed(decimals));
-        mark.style.transform = `translateY(${Math.round(MIDDLE + yOf(axis, each))}px)`;
+        mark.style.top = `${Math.round(MIDDLE + yOf(axis, each))}px`;
         return mark;
       }),
     );
@@ -253,7 +255,7 @@ export class Ladder {
 
   private bringIntoView(key: string): void {
     const y = this.rowYs[this.inOrder.indexOf(key)] ?? this.centreY;
-    const { scrollTop } = this.element;
+    const { scrollTop } = this;
     const margin = this.sizes.pitch;
     if (y - margin >= scrollTop && y + margin <= scrollTop + this.height) return;
     this.handsOff();

@@ -1,7 +1,7 @@
 /** Option flow by strike: puts to the left, calls to the right, spot between the strikes. */
 
 import { type FlowByStrike, MEASURES, type Measure, type Strike, byStrike } from "../market/flow.ts";
-import { fixed, price, short } from "../market/words.ts";
+import { fixed, short } from "../market/words.ts";
 import { StyleCell, TextCell, make, order, setAttribute } from "./cells.ts";
 
 const PITCH = 20; // pixels from row to row, as in the style sheet
@@ -20,6 +20,8 @@ export class Strikes {
   private strikes: readonly Strike[] = [];
   private spot: number | undefined;
   private handsOffUntilMs = 0;
+  private height = 0;
+  private scrollTop = 0; // as last told: to ask the element would lay the page out in the middle of an update
 
   constructor(
     private readonly element: HTMLElement,
@@ -33,7 +35,11 @@ export class Strikes {
     for (const touch of ["wheel", "touchmove"]) {
       element.addEventListener(touch, () => (this.handsOffUntilMs = performance.now() + HANDS_OFF_MS), { passive: true });
     }
-    new ResizeObserver(() => this.follow(true)).observe(element);
+    element.addEventListener("scroll", () => (this.scrollTop = element.scrollTop), { passive: true });
+    new ResizeObserver(() => {
+      this.height = element.clientHeight;
+      this.follow(true);
+    }).observe(element);
   }
 
   show(flow: Readonly<Record<string, unknown>>): void {
@@ -90,10 +96,9 @@ export class Strikes {
     const part = higher === undefined || lower === undefined ? 0.5 : (higher - spot) / (higher - lower);
     const y = Math.round((above - 0.5 + part) * PITCH);
     this.lineY.set(`translateY(${y}px)`);
-    const height = this.element.clientHeight;
-    const away = Math.abs(y - (this.element.scrollTop + height / 2));
-    if (performance.now() < this.handsOffUntilMs || (!now && away < height * DRIFT)) return;
-    this.element.scrollTo({ top: y - height / 2, behavior: now ? "instant" : "smooth" });
+    const away = Math.abs(y - (this.scrollTop + this.height / 2));
+    if (performance.now() < this.handsOffUntilMs || (!now && away < this.height * DRIFT)) return;
+    this.element.scrollTo({ top: y - this.height / 2, behavior: now ? "instant" : "smooth" });
   }
 }
 
@@ -111,14 +116,13 @@ class StrikeRow {
     this.element.append(this.put.element, this.putBar, name, this.callBar, this.call.element);
   }
 
-  show({ strike, call, put }: Strike, largest: number): void {
+  show({ call, put }: Strike, largest: number): void {
     this.put.show(short(put));
     this.call.show(short(call));
-    this.putWidth.set((Math.abs(put) / largest).toFixed(3));
-    this.callWidth.set((Math.abs(call) / largest).toFixed(3));
+    this.putWidth.set(share(put, largest));
+    this.callWidth.set(share(call, largest));
     setAttribute(this.putBar, "data-sign", put < 0 ? "minus" : "plus");
     setAttribute(this.callBar, "data-sign", call < 0 ? "minus" : "plus");
-    setAttribute(this.element, "title", `${price(strike)}: puts ${short(put)}, calls ${short(call)}`);
   }
 }
 
@@ -140,4 +144,8 @@ class TotalRow {
     this.element.append(make("span", { class: side }, `${name} `, cell.element));
     return cell;
   }
+}
+
+function share(amount: number, largest: number): string {
+  return `${((Math.abs(amount) / largest) * 100).toFixed(1)}%`;
 }
