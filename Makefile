@@ -30,7 +30,7 @@ $(shell [ "$$(cat $(READY) 2>/dev/null)" = '$(CURDIR)' ] && $(VENV)/bin/python -
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check lint types layers contract described client client-types watch run conformance bench soak
-.PHONY: fuzz lock clean console console-types images
+.PHONY: fuzz faults lock clean console console-types images
 
 help:
 	@echo 'make demo     the whole thing on this machine: NATS, gateway, simulated market; Ctrl-C stops it'
@@ -48,6 +48,7 @@ help:
 	@echo 'make conformance   the Autobahn suite against the WebSocket peer; takes long, needs a Python 2.7'
 	@echo 'make bench    what the gateway costs, beside other servers; six minutes, writes docs/benchmarks'
 	@echo 'make soak     thousands of viewers and every fault, for MINUTES (30); writes docs/soak'
+	@echo 'make faults   each fault of NATS, Core and the gateway, also those that take half a minute'
 	@echo 'make fuzz     bytes that nobody should send, by the hundred thousand'
 	@echo 'make lock     write the requirements files anew from backend/pyproject.toml'
 	@echo 'make clean    remove what make has installed and what the tools have cached'
@@ -152,6 +153,10 @@ bench: $(READY)
 soak: $(READY)
 	@$(IN_BACKEND) '$(UV)' pip install --quiet --python $(PYTHON) --require-hashes -r requirements-bench.txt
 	@$(IN_BACKEND) exec $(PYTHON) -m soak --minutes $(or $(MINUTES),30) $(OPTIONS)
+
+# With how long each took to be live again.
+faults: $(READY)
+	@$(IN_BACKEND) LONG_FAULTS=1 exec $(PYTHON) -m pytest -rP tests/end_to_end/test_faults.py
 
 # Where there is no atheris, hypothesis takes its place.
 fuzz: $(READY)

@@ -32,6 +32,7 @@ from src.common.tasks import end, unless
 from src.gateway.admission.door import Door
 from src.gateway.anteroom import Anteroom, AnteroomLimits
 from src.gateway.delivery.stream_peer import PeerLimits, factory
+from src.gateway.descriptors import DescriptorWatch, limit, raise_limit, shortage
 from src.gateway.exporter import Exporter
 from src.gateway.head_count import REPORT_INTERVAL_S, HeadCount
 from src.gateway.http_api import STREAM_PATH, make_app
@@ -67,6 +68,7 @@ def main() -> int:
     try:
         settings = Settings.from_environment(os.environ)
         logs.configure(settings.log_format, settings.log_level)
+        descriptors = raise_limit()
         if settings.workers > 1 and sys.platform != "linux":
             raise SettingError(f"GATEWAY_WORKERS={settings.workers} is not accepted: above 1 needs Linux")
         nats_access(settings).require_files()
@@ -79,6 +81,8 @@ def main() -> int:
         return _give_up(error, 1)
     for line in unknown_variables(os.environ) + overruled_variables(settings, os.environ):
         logger.warning(line)
+    if (short := shortage(descriptors, settings.max_viewers, settings.workers)) and "GATEWAY_MAX_VIEWERS" in os.environ:
+        logger.warning(short)
     if settings.auth == "none" and not ip_address(listener.getsockname()[0]).is_loopback:
         logger.warning("anybody who reaches %s may connect: set GATEWAY_AUTH, or leave it to a proxy", settings.host)
     parts = Parts(settings, head_count, Siblings(settings.workers), door)
@@ -163,7 +167,7 @@ def reread(files: Iterable[Callable[[], None]]) -> None:
 
 async def _serve(broadcaster: SocketBroadcaster, parts: Parts, listener: socket.socket, stop: asyncio.Event) -> None:
     """Take viewers in until `stop`; then take no more in and let go of those that are here."""
-    logger.info("listening on %s:%d", *listener.getsockname()[:2])
+    logger.info("listening on %s:%d; %d file descriptors, one a viewer", *listener.getsockname()[:2], limit())
     anteroom = Anteroom(
         AnteroomLimits(broadcaster.settings.handshake_timeout_s, broadcaster.settings.max_head_bytes),
         broadcaster.door.refused,
@@ -193,7 +197,9 @@ async def _serve(broadcaster: SocketBroadcaster, parts: Parts, listener: socket.
 
 
 async def _report(broadcaster: SocketBroadcaster, head_count: HeadCount) -> None:
+    descriptors = DescriptorWatch()
     while True:
+        descriptors.look()
         head_count.report(len(broadcaster.hub.peers))
         await asyncio.sleep(REPORT_INTERVAL_S if broadcaster.settings.workers > 1 else TICK_S)
 

@@ -1,0 +1,274 @@
+"""Whatever fails: no viewer loses the newest state or sees an older one, and all are live again soon after its end."""
+
+import asyncio
+import contextlib
+import os
+import resource
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from nats.js.api import StorageType, StreamConfig
+
+from src.demo.nats_server import HOST, NatsServer
+from tests.end_to_end.audience import START_MS, Audience, Core
+from tests.end_to_end.black_hole import Line
+from tests.end_to_end.conftest import LaunchGateway
+from tests.end_to_end.gateway_process import GatewayProcess
+from tests.end_to_end.publisher import FLOW, LEVELS, Publisher
+from tests.end_to_end.viewer import Viewer
+from tests.waiting import until
+
+STREAMS = {"LEVEL_SIGNALS": ["levels.*"], "MARKET_DATA": ["market.*", "market.*.*"]}
+DURABLES = {"LEVEL_SIGNALS": "gateway_levels", "MARKET_DATA": "gateway_flow"}
+
+
+class Stage(NamedTuple):
+    """What there is to break."""
+
+    nats: NatsServer
+    gateway: GatewayProcess
+    core: Core
+
+
+Fault = Callable[[Stage], Awaitable[None]]
+"""Returns when its cause has ended."""
+
+
+@pytest.fixture
+async def stage(shared_nats: NatsServer, shared_gateway: GatewayProcess) -> AsyncIterator[Stage]:
+    async with Core(shared_nats) as core:
+        await streams_made_anew(core.publisher, StorageType.FILE)
+        yield Stage(shared_nats, shared_gateway, core)
+
+
+async def streams_made_anew(publisher: Publisher, storage: StorageType, max_msgs: int | None = None) -> None:
+    for name in [one.config.name for one in await publisher.jetstream.streams_info()]:
+        await publisher.jetstream.delete_stream(name or "")
+    for name, subjects in STREAMS.items():
+        await publisher.jetstream.add_stream(
+            StreamConfig(name=name, subjects=subjects, storage=storage, max_msgs=max_msgs)
+        )
+
+
+async def survives(stage: Stage, fault: Fault) -> None:
+    async with Audience(stage.gateway, stage.core) as audience:
+        await fault(stage)
+        await audience.until_live(fault.__name__)
+        await audience.require_newest_and_never_older()
+    await until(lambda: stage.gateway.ready, "the gateway is ready again")
+    assert "Traceback" not in stage.gateway.stderr
+
+
+# -- the server --------------------------------------------------------------------------------------------------------
+
+
+async def nats_is_killed(stage: Stage) -> None:
+    stage.nats.kill()
+    await until(lambda: not stage.gateway.health()["nats_connected"], "the gateway notices")
+    stage.nats.start()
+
+
+async def nats_restarts_at_once(stage: Stage) -> None:
+    stage.nats.restart()
+
+
+async def nats_hangs_until_it_is_given_up(stage: Stage) -> None:
+    stage.nats.freeze()
+    await until(lambda: not stage.gateway.health()["nats_connected"], "the gateway notices")
+    stage.nats.thaw()
+
+
+async def nats_loses_its_store(stage: Stage) -> None:
+    stage.nats.lose_store()
+    stage.nats.start()
+
+
+@pytest.mark.parametrize("storage", [StorageType.FILE, StorageType.MEMORY], ids=["file", "memory"])
+@pytest.mark.parametrize("fault", [nats_is_killed, nats_restarts_at_once], ids=lambda fault: fault.__name__)
+async def test_it_survives_a_restart_of(stage: Stage, fault: Fault, storage: StorageType) -> None:
+    await streams_made_anew(stage.core.publisher, storage)
+    await survives(stage, fault)
+
+
+async def test_it_survives_a_nats_that_hangs(stage: Stage) -> None:
+    await survives(stage, nats_hangs_until_it_is_given_up)
+
+
+@pytest.mark.skipif(not os.environ.get("LONG_FAULTS"), reason="`make faults` runs it")
+@pytest.mark.timeout(180)
+async def test_it_survives_a_nats_that_hangs_for_30_seconds(stage: Stage) -> None:
+    async def nats_hangs_for_30_seconds(stage: Stage) -> None:
+        stage.nats.freeze()
+        await asyncio.sleep(30)
+        stage.nats.thaw()
+
+    await survives(stage, nats_hangs_for_30_seconds)
+
+
+async def test_it_survives_that_nats_loses_its_store(stage: Stage) -> None:
+    await survives(stage, nats_loses_its_store)
+
+
+async def test_it_survives_a_line_that_swallows_everything(
+    make_gateway: LaunchGateway, nats_server: NatsServer
+) -> None:
+    async with Line(nats_server) as line, Core(nats_server) as core:
+        gateway = make_gateway(line.url).launch()
+        await until(lambda: "✅" in gateway.stdout, "the gateway has started")
+
+        async def the_line_is_cut(_stage: Stage) -> None:
+            line.cut()
+            await until(lambda: not gateway.health()["nats_connected"], "the gateway notices")
+            line.mend()
+
+        await survives(Stage(nats_server, gateway, core), the_line_is_cut)
+
+
+# -- streams and consumers ---------------------------------------------------------------------------------------------
+
+
+async def streams_are_deleted(stage: Stage) -> None:
+    for name in STREAMS:
+        await stage.core.publisher.jetstream.delete_stream(name)
+
+
+async def streams_are_purged(stage: Stage) -> None:
+    for name in STREAMS:
+        await stage.core.publisher.jetstream.purge_stream(name)
+
+
+async def streams_are_remade_by_their_owner(stage: Stage) -> None:
+    await streams_made_anew(stage.core.publisher, StorageType.MEMORY, max_msgs=9)
+
+
+async def subjects_move_to_another_stream(stage: Stage) -> None:
+    jetstream = stage.core.publisher.jetstream
+    for name in STREAMS:
+        config = (await jetstream.stream_info(name)).config
+        await jetstream.update_stream(config.evolve(subjects=[f"old.{name}"]))
+    await jetstream.add_stream(StreamConfig(name="MOVED", subjects=[LEVELS, FLOW]))
+
+
+async def consumers_are_deleted(stage: Stage) -> None:
+    for stream, durable in DURABLES.items():
+        await stage.core.publisher.jetstream.delete_consumer(stream, durable)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        streams_are_deleted,
+        streams_are_purged,
+        streams_are_remade_by_their_owner,
+        subjects_move_to_another_stream,
+        consumers_are_deleted,
+    ],
+    ids=lambda fault: fault.__name__,
+)
+async def test_it_survives_that(stage: Stage, fault: Fault) -> None:
+    await survives(stage, fault)
+
+
+# -- Core --------------------------------------------------------------------------------------------------------------
+
+GARBAGE = (b"", b"hello", b"[1,2]", b'{"ts":1,"levels":[', b'{"a":' + b"[" * 5000, b'{"n":"\\ud83d"}')
+
+
+async def core_is_silent(stage: Stage) -> None:
+    """For longer than the gateway takes to doubt its subscriptions; who comes meanwhile is shown the last state."""
+    newest = await stage.core.fall_silent()
+    looks = stage.gateway.health()["subscriptions"][LEVELS]["rebinds"]
+    async with Viewer(stage.gateway) as late:
+        payload = await late.until_newest(flow=newest[FLOW])
+        assert payload["levels"]["levels"][0]["id"] == str(newest[LEVELS])
+        await gateway_has_asked(stage.core.publisher, 8)
+    assert stage.gateway.health()["subscriptions"][LEVELS]["rebinds"] == looks
+    stage.core.speak()
+
+
+async def gateway_has_asked(publisher: Publisher, times: int) -> None:
+    """Wait until the gateway has asked JetStream so often, once a second and subject, whether something is missing."""
+    before = (await publisher.jetstream.account_info()).api.total
+    ours = 1
+    while (await publisher.jetstream.account_info()).api.total - before - ours < times:
+        ours += 1
+        await asyncio.sleep(0.05)
+
+
+async def core_publishes_garbage_between_good_messages(stage: Stage) -> None:
+    for body in GARBAGE:
+        for subject in (LEVELS, FLOW):
+            await stage.core.publisher.publish(subject, body)
+
+
+async def core_restarts_with_an_older_clock(stage: Stage) -> None:
+    await stage.core.fall_silent()
+    stage.core.clock_ms = START_MS - 86_400_000
+    stage.core.speak()
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [core_is_silent, core_publishes_garbage_between_good_messages, core_restarts_with_an_older_clock],
+    ids=lambda fault: fault.__name__,
+)
+async def test_it_survives_when(stage: Stage, fault: Fault) -> None:
+    await survives(stage, fault)
+
+
+# -- the gateway itself ------------------------------------------------------------------------------------------------
+
+
+async def test_viewers_of_a_gateway_that_is_killed_under_load_come_back_to_the_next_one(
+    make_gateway: LaunchGateway, nats_server: NatsServer
+) -> None:
+    gateway = make_gateway().start()
+    async with Core(nats_server) as core, Audience(gateway, core) as audience:
+        gateway.kill()
+        gateway.launch()
+        await until(lambda: "✅" in gateway.stdout, "the gateway has started again")
+        await audience.until_live("the gateway is killed")
+        await audience.require_newest_and_never_older(stayed=False)
+
+
+async def test_without_free_file_descriptors_who_is_here_stays_and_who_comes_later_gets_in(
+    make_gateway: LaunchGateway, nats_server: NatsServer
+) -> None:
+    gateway = make_gateway().start()
+    assert gateway.process is not None
+    pid = gateway.process.pid
+    async with Core(nats_server) as core, Audience(gateway, core) as audience:
+        used = len(list(Path(f"/proc/{pid}/fd").iterdir()))
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (used + 10, used + 10))
+        with contextlib.ExitStack() as flood:
+            for _ in range(40):
+                flood.enter_context(socket.create_connection((HOST, gateway.port)))
+            await until(lambda: "file descriptors are in use" in gateway.stderr, "the gateway tells")
+            assert is_hung_up_on(flood.enter_context(socket.create_connection((HOST, gateway.port))))
+            before_s, looks = cpu_s(pid), core.next_number
+            await audience.until_live("no file descriptor is left")
+            while core.next_number < looks + 20:  # a second of Core's
+                await asyncio.sleep(0.01)
+            assert cpu_s(pid) - before_s < 0.9, "nothing spins"
+        await until(lambda: "free file descriptors again" in gateway.stderr, "the gateway tells")
+        async with Viewer(gateway) as late:
+            await late.until_first()
+        await audience.require_newest_and_never_older()
+    assert gateway.stderr.count("file descriptors are in use") == 1
+    assert "Traceback" not in gateway.stderr
+
+
+def is_hung_up_on(line: socket.socket) -> bool:
+    line.settimeout(20)
+    try:
+        return line.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+def cpu_s(pid: int) -> float:
+    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
