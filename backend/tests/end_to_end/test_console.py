@@ -107,6 +107,17 @@ async def top_of(locator: Locator) -> float:
     return box["y"]
 
 
+SETTLED = """
+new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))
+    .then(() => Promise.all(document.getAnimations().map(each => each.finished.catch(() => {}))))
+"""
+
+
+async def settled(page: Page) -> None:
+    """Return when what was told is drawn and nothing moves."""
+    await page.evaluate(SETTLED)
+
+
 # -- the ladder --------------------------------------------------------------------------------------------------------
 
 
@@ -140,6 +151,7 @@ async def test_levels_move_and_stand_at_their_prices_around_spot(
     page = await open_console(gateway)
     await core.levels(1, spy={"spot": 687.5}, levels=[level("LOW", 687.0), level("HIGH", 688.0)])
     await expect(page.locator("#spot")).to_have_text("687.50")
+    await settled(page)
     assert (
         await top_of(row(page, "HIGH"))
         < await top_of(page.locator("#ladder .spot-line"))
@@ -148,10 +160,11 @@ async def test_levels_move_and_stand_at_their_prices_around_spot(
     before = await top_of(row(page, "LOW"))
     await core.levels(2, spy={"spot": 687.6}, levels=[level("LOW", 687.0), level("HIGH", 688.0)])
     await expect(page.locator(".spot-tag")).to_have_text("687.60")
+    await settled(page)
     assert await top_of(row(page, "LOW")) == before, "spot moves, levels do not"
     await core.levels(3, spy={"spot": 687.6}, levels=[level("LOW", 688.5), level("HIGH", 688.0)])
     await expect(row(page, "LOW").locator(".price")).to_have_text("688.50")
-    await page.evaluate("Promise.all(document.getAnimations().map(each => each.finished))")
+    await settled(page)
     assert await top_of(row(page, "LOW")) < await top_of(row(page, "HIGH"))
 
 
@@ -332,7 +345,7 @@ async def test_a_poisoned_message_changes_nothing(
     await expect(page.locator(".row")).to_have_count(2)
     await expect(page.locator(".strike")).to_have_count(1)
     await expect(page.locator("#chart")).to_have_attribute("data-points", "1")
-    before = await page.locator("main").inner_text()
+    before = await page.locator("main").text_content()
     for poison in BAD.values():
         await core.publish(LEVELS, poison)
         await core.publish(FLOW, poison)
@@ -340,7 +353,7 @@ async def test_a_poisoned_message_changes_nothing(
     await expect(page.locator(".strike .amount").last).to_have_text("2")
     await core.publish(FLOW, {CALL: {"cumulative_volume": 1}})
     await expect(page.locator(".strike .amount").last).to_have_text("1")
-    assert await page.locator("main").inner_text() == before
+    assert await page.locator("main").text_content() == before
 
 
 async def test_what_core_says_is_text_and_never_markup(
