@@ -32,6 +32,7 @@ PING_INTERVAL_S: Final = 2  # with two unanswered pings allowed, a frozen server
 UNANSWERED_PINGS: Final = 2
 API_LIMIT_S: Final = 2.0  # one JetStream request; the server answers in milliseconds or is in trouble
 CLOSE_LIMIT_S: Final = 1.0
+LOOK_INTERVAL_S: Final = 0.5
 FIRST_PAUSE_S: Final = 0.1
 LONGEST_PAUSE_S: Final = 1.0
 
@@ -148,6 +149,14 @@ class Link:
         """
         if ("subscription", subject.lower()) in self._denied:
             raise NotPermitted("subscribe", "_INBOX.>")
+
+    async def until_ended(self) -> None:
+        """The library does not always call back: not where the task in which it closes is cancelled meanwhile."""
+        while not (self.ended.is_set() or self.client.is_closed):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_INTERVAL_S):
+                    await self.ended.wait()
+        self.ended.set()
 
     async def close(self) -> None:
         """End it, within `CLOSE_LIMIT_S`, whatever state it is in."""
@@ -307,7 +316,7 @@ class Connection:
         """Owner of the link: when one ends, dial until there is another."""
         while True:
             assert self._link is not None, "the first link is made by open()"
-            await self._link.ended.wait()
+            await self._link.until_ended()
             self._note_cause(self._link.last_error)
             logger.warning("lost the connection to %s (%s); reconnecting until it is back", self.url, self.trouble)
             await self._link.close()
