@@ -45,7 +45,7 @@ for (const [code, reconnect] of [
   [1005, true],
   [1006, true],
   [1007, false],
-  [1008, false],
+  [1008, true], // the gateway says so for too many messages, and when
   [1009, false],
   [1011, true],
   [1012, true],
