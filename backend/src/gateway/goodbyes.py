@@ -45,6 +45,7 @@ class Closing(NamedTuple):
 
 
 BAD_REQUEST: Final = Refusal(400, "bad_request", "this is no HTTP request")
+NOT_TLS: Final = Refusal(400, "not_tls", "this port speaks TLS; use https:// or wss://")
 BAD_UPGRADE: Final = Refusal(
     400, "bad_upgrade", "upgrade by a GET of HTTP/1.1, without a body, when all before is answered"
 )
@@ -80,6 +81,7 @@ TOO_FAST: Final = Refusal(503, "too_fast", "more handshakes than GATEWAY_MAX_HAN
 
 REFUSALS: Final = (
     BAD_REQUEST,
+    NOT_TLS,
     BAD_UPGRADE,
     NO_STREAM,
     TOO_SLOW,
@@ -103,9 +105,10 @@ REFUSALS: Final = (
 
 # Who is dropped without an answer, counted beside the refusals.
 SILENT: Final = "silent"  # sent nothing in time
+BAD_TLS: Final = "bad_tls"  # no common version or cipher, a certificate that it does not trust, or no TLS
 UNTAKEN: Final = "untaken"  # took nothing of its answer in time
 
-REFUSAL_NAMES: Final = (*(refusal.name for refusal in REFUSALS), SILENT, UNTAKEN)
+REFUSAL_NAMES: Final = (*(refusal.name for refusal in REFUSALS), SILENT, BAD_TLS, UNTAKEN)
 
 GOING_AWAY: Final = Closing(1001, "the gateway is stopping; reconnect", True)
 TOO_MANY_MESSAGES: Final = Closing(1008, "sent too many messages; reconnect in 10 s", True)

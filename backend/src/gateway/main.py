@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Final
+from typing import Any, Final
 
 import uvicorn
 import uvloop
@@ -41,6 +41,7 @@ from src.gateway.metrics import LOOP_LAG_INTERVAL_S, LoopLag
 from src.gateway.settings import SettingError, Settings, nats_access, overruled_variables, unknown_variables
 from src.gateway.siblings import Siblings
 from src.gateway.socket_broadcaster import SocketBroadcaster
+from src.gateway.tls import Certificate, TlsConnection
 from src.gateway.workers import CannotStart, Signals, Supervisor
 
 logger = logging.getLogger("gateway")
@@ -60,6 +61,12 @@ class Parts:
     head_count: HeadCount
     siblings: Siblings
     door: Door
+    certificate: Certificate | None
+
+    @property
+    def files(self) -> list[Callable[[], None]]:
+        """What reads them anew at SIGHUP."""
+        return [self.door.reread, *([self.certificate.reread] if self.certificate else [])]
 
 
 def main() -> int:
@@ -74,6 +81,7 @@ def main() -> int:
         nats_access(settings).require_files()
         head_count = HeadCount(settings.workers)
         door = Door(settings, head_count)
+        certificate = Certificate(settings.tls_cert, settings.tls_key) if settings.tls_cert else None
         listener = _listener(settings)
     except (SettingError, AccessError) as error:
         return _give_up(error, 2)
@@ -85,7 +93,7 @@ def main() -> int:
         logger.warning(short)
     if settings.auth == "none" and not ip_address(listener.getsockname()[0]).is_loopback:
         logger.warning("anybody who reaches %s may connect: set GATEWAY_AUTH, or leave it to a proxy", settings.host)
-    parts = Parts(settings, head_count, Siblings(settings.workers), door)
+    parts = Parts(settings, head_count, Siblings(settings.workers), door, certificate)
     if settings.workers > 1:
         return _supervise(parts, listener)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -108,7 +116,7 @@ def _supervise(parts: Parts, reserved: socket.socket) -> int:
     # A durable belongs to one process.
     of_worker = dataclasses.replace(parts, settings=dataclasses.replace(parts.settings, consumers="ephemeral"))
     work = functools.partial(_work, of_worker, reserved)
-    on_hangup = functools.partial(reread, [parts.door.reread])
+    on_hangup = functools.partial(reread, parts.files)
     supervisor = Supervisor(work, parts.head_count, Signals(), on_hangup, parts.settings.drain_s)
     _say(*_banner(parts.settings))
     with contextlib.closing(parts.siblings):
@@ -146,7 +154,7 @@ async def _relay(parts: Parts, listener: socket.socket, stop: asyncio.Event, on_
         BusError: it cannot subscribe.
     """
     broadcaster = SocketBroadcaster(settings=parts.settings, door=parts.door)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reread, [parts.door.reread])
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reread, parts.files)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
     try:
         await unless(stop, broadcaster.start())
@@ -167,13 +175,14 @@ def reread(files: Iterable[Callable[[], None]]) -> None:
 
 async def _serve(broadcaster: SocketBroadcaster, parts: Parts, listener: socket.socket, stop: asyncio.Event) -> None:
     """Take viewers in until `stop`; then take no more in and let go of those that are here."""
-    logger.info("listening on %s:%d; %d file descriptors, one a viewer", *listener.getsockname()[:2], limit())
+    tls = ", with TLS" if parts.certificate else ""
+    logger.info("listening on %s:%d%s; %d file descriptors, one a viewer", *listener.getsockname()[:2], tls, limit())
     anteroom = Anteroom(
         AnteroomLimits(broadcaster.settings.handshake_timeout_s, broadcaster.settings.max_head_bytes),
         broadcaster.door.refused,
     )
     exporter = Exporter(broadcaster, parts.head_count, parts.siblings)
-    server = Server(_uvicorn_config(broadcaster, parts.head_count, exporter, anteroom))
+    server = Server(_uvicorn_config(broadcaster, parts.head_count, exporter, connections(anteroom, parts.certificate)))
     parts.siblings.listen(exporter.own)
     anteroom.open()
     reporting = asyncio.create_task(_report(broadcaster, parts.head_count), name="head count")
@@ -241,8 +250,21 @@ class Server(uvicorn.Server):
                     await self._stopping.wait()
 
 
+def connections(anteroom: Anteroom, certificate: Certificate | None) -> Callable[..., asyncio.Protocol]:
+    """What uvicorn calls, with its own configuration and state, for each socket that it accepts."""
+
+    def make_connection(**of_uvicorn: Any) -> asyncio.Protocol:
+        http = HttpConnection(anteroom, **of_uvicorn)
+        return TlsConnection(anteroom, certificate.context, http) if certificate else http
+
+    return make_connection
+
+
 def _uvicorn_config(
-    broadcaster: SocketBroadcaster, head_count: HeadCount, exporter: Exporter, anteroom: Anteroom
+    broadcaster: SocketBroadcaster,
+    head_count: HeadCount,
+    exporter: Exporter,
+    connection: Callable[..., asyncio.Protocol],
 ) -> uvicorn.Config:
     settings = broadcaster.settings
     limits = PeerLimits(
@@ -254,7 +276,7 @@ def _uvicorn_config(
     )
     return uvicorn.Config(
         make_app(broadcaster, head_count, exporter),
-        http=functools.partial(HttpConnection, anteroom),  # type: ignore[arg-type]  # the same
+        http=connection,  # type: ignore[arg-type]  # any callable that makes a protocol
         ws=factory(broadcaster.hub, STREAM_PATH, limits, broadcaster.door),  # type: ignore[arg-type]  # makes a protocol
         lifespan="off",
         log_config=None,

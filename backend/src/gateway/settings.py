@@ -66,6 +66,8 @@ class Settings:
     max_incoming_rate: int = 100
     handshake_timeout_s: float = 10.0
     max_head_bytes: int = 16384
+    tls_cert: str = ""
+    tls_key: str = ""
     log_format: str = "text"
     log_level: str = "INFO"
 
@@ -289,6 +291,8 @@ NEEDS: Final = (  # a variable and its field, and those without which it means n
     ("GATEWAY_NATS_USER", "nats_user", "GATEWAY_NATS_PASSWORD_FILE", "nats_password_file"),
     ("GATEWAY_NATS_PASSWORD_FILE", "nats_password_file", "GATEWAY_NATS_USER", "nats_user"),
     ("GATEWAY_NATS_KEY", "nats_key", "GATEWAY_NATS_CERT", "nats_cert"),
+    ("GATEWAY_TLS_CERT", "tls_cert", "GATEWAY_TLS_KEY", "tls_key"),
+    ("GATEWAY_TLS_KEY", "tls_key", "GATEWAY_TLS_CERT", "tls_cert"),
 )
 
 VARIABLES: Final = (
@@ -499,6 +503,18 @@ VARIABLES: Final = (
         "max_head_bytes",
         _integer(1024, 1 << 16, " of bytes"),
         "the largest request line and headers together; beyond it is answered with 431",
+    ),
+    Variable(
+        ("GATEWAY_TLS_CERT",),
+        "tls_cert",
+        Accepted("the path of a PEM file", _any_text),
+        "the gateway's certificate, then what leads to its authority; the port speaks TLS then; read anew at SIGHUP",
+    ),
+    Variable(
+        ("GATEWAY_TLS_KEY",),
+        "tls_key",
+        Accepted("the path of a PEM file", _any_text),
+        "its key, not encrypted; read anew at SIGHUP",
     ),
     Variable(("GATEWAY_LOG_FORMAT",), "log_format", _choice(*logs.FORMATS), "the form of the lines on stderr"),
     Variable(("GATEWAY_LOG_LEVEL",), "log_level", _choice(*logs.LEVELS), "the least level of the lines on stderr"),

@@ -82,6 +82,8 @@ TOGETHER = {  # these mean nothing alone
     "GATEWAY_NATS_PASSWORD_FILE": ("nats_password_file", "/run/password"),
     "GATEWAY_NATS_CERT": ("nats_cert", "/run/cert.pem"),
     "GATEWAY_NATS_KEY": ("nats_key", "/run/key.pem"),
+    "GATEWAY_TLS_CERT": ("tls_cert", "/run/our-cert.pem"),
+    "GATEWAY_TLS_KEY": ("tls_key", "/run/our-key.pem"),
 }
 
 
@@ -96,6 +98,8 @@ def test_variables_that_belong_together_set_their_fields() -> None:
         ({"GATEWAY_NATS_USER": "ann"}, "GATEWAY_NATS_USER is not accepted without GATEWAY_NATS_PASSWORD_FILE"),
         ({"GATEWAY_NATS_PASSWORD_FILE": "/p"}, "GATEWAY_NATS_PASSWORD_FILE is not accepted without GATEWAY_NATS_USER"),
         ({"GATEWAY_NATS_KEY": "/k"}, "GATEWAY_NATS_KEY is not accepted without GATEWAY_NATS_CERT"),
+        ({"GATEWAY_TLS_CERT": "/c"}, "GATEWAY_TLS_CERT is not accepted without GATEWAY_TLS_KEY"),
+        ({"GATEWAY_TLS_KEY": "/k"}, "GATEWAY_TLS_KEY is not accepted without GATEWAY_TLS_CERT"),
         (
             {"GATEWAY_NATS_CREDS_FILE": "/c", "GATEWAY_NATS_NKEY_FILE": "/n"},
             "GATEWAY_NATS_NKEY_FILE and GATEWAY_NATS_CREDS_FILE are not accepted together: one login is enough",

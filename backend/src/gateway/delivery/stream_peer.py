@@ -3,7 +3,8 @@
 uvicorn parses the HTTP request and hands the upgraded socket over. The sans-I/O `ServerProtocol` of websockets does the
 handshake, reads what the viewer sends, answers pings and closes; outgoing frames bypass it and the
 transport too: the prepared bytes, the same for all, go straight to the socket. Only what the socket does not take at
-once goes through the transport, which then pauses this peer until all of it is out.
+once goes through the transport, which then pauses this peer until all of it is out. With TLS the transport encrypts
+first, and pauses this peer likewise.
 """
 
 import asyncio
@@ -84,6 +85,7 @@ class StreamPeer(asyncio.Protocol):
         "_outbox",
         "_path",
         "_pinged_s",
+        "_send",
         "_socket",
         "_transport",
         "_unsent_bytes",
@@ -165,6 +167,7 @@ class StreamPeer(asyncio.Protocol):
         self._transport.set_write_buffer_limits(high=0)  # ready means: nothing unsent
         self._socket = socket.socket(fileno=transport.get_extra_info("socket").fileno())
         self._socket.setblocking(False)
+        self._send = transport.get_extra_info("send", self._socket.send)  # a transport that encrypts has its own
         if sys.platform == "linux":
             self._socket.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT_BYTES)
 
@@ -257,7 +260,7 @@ class StreamPeer(asyncio.Protocol):
         if response.status_code == 101:
             self._flush()
             self.form = _form_for(self._websocket.extensions)
-            self.send = self._socket.send
+            self.send = self._send
             self._hub.join(self)
 
     def _flush(self) -> None:
