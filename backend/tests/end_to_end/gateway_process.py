@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -117,6 +118,12 @@ class GatewayProcess:
     def descriptors(self) -> int:
         """How many files and sockets it has open."""
         return len(list(Path(f"/proc/{self._started.pid}/fd").iterdir()))
+
+    @property
+    def takes_connections(self) -> bool:
+        """Whether somebody listens on its port."""
+        with socket.socket() as attempt:
+            return attempt.connect_ex((HOST, self.port)) == 0
 
     # -- what it says ----------------------------------------------------------------------------------------------
 

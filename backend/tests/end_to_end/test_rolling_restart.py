@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from signal import SIGTERM
+from typing import NamedTuple
 
 import pytest
 
@@ -64,6 +65,13 @@ async def proxy() -> AsyncIterator[tuple[Proxy, str]]:
     finally:
         server.close()
         between.close()
+
+
+class Draining(NamedTuple):
+    """A gateway at its stop, and the viewers that it had."""
+
+    gateway: GatewayProcess
+    viewers: list[Viewer]
 
 
 class Watcher:
@@ -134,3 +142,33 @@ async def test_without_a_drain_all_are_let_go_at_once(make_gateway: LaunchGatewa
         viewers = [await stack.enter_async_context(Viewer(gateway)) for _ in range(5)]
         assert await asyncio.to_thread(gateway.stop) == 0
         assert [await viewer.close_code() for viewer in viewers] == [1001] * 5
+
+
+@pytest.fixture(params=["1", "2"], ids=["one process", "two workers"])
+async def draining(make_gateway: LaunchGateway, request: pytest.FixtureRequest) -> AsyncIterator[Draining]:
+    """A gateway that has just begun to let go of its viewers, which takes it two seconds."""
+    gateway = make_gateway(GATEWAY_WORKERS=request.param, GATEWAY_DRAIN="10").launch()
+    gateway.until_it_says("✅")
+    async with contextlib.AsyncExitStack() as stack:
+        count = 2 * DRAIN_A_SECOND * int(request.param)  # each worker lets go of its own
+        await until(lambda: gateway.takes_connections, "it listens")
+        viewers = [await stack.enter_async_context(Viewer(gateway, compression=None)) for _ in range(count)]
+        gateway.signal(SIGTERM)
+        await until(lambda: not gateway.takes_connections, "it takes no new ones")
+        yield Draining(gateway, viewers)
+
+
+async def test_who_is_not_yet_let_go_is_sent_what_is_published(draining: Draining, publisher: Publisher) -> None:
+    await publisher.flow(1)
+    gateway, viewers = draining
+    assert await asyncio.to_thread(gateway.wait) == 0
+    assert {await viewer.close_code() for viewer in viewers} == {1001}
+    assert any(viewer.payloads for viewer in viewers), "those whose turn had not come"
+    assert "killed" not in gateway.stderr
+
+
+async def test_a_second_signal_ends_the_drain_at_once(draining: Draining) -> None:
+    gateway, viewers = draining
+    gateway.signal(SIGTERM)
+    assert await asyncio.to_thread(gateway.wait) == 1
+    assert 1006 in {await viewer.close_code() for viewer in viewers}, "some were not let go yet"

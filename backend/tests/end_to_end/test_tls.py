@@ -47,14 +47,8 @@ async def gateway(make_gateway: LaunchGateway, files: Certificate, request: pyte
     gateway = make_gateway(
         GATEWAY_TLS_CERT=str(files.cert), GATEWAY_TLS_KEY=str(files.key), GATEWAY_WORKERS=request.param
     ).launch()
-    await until(lambda: takes_connections(gateway), "it listens")
+    await until(lambda: gateway.takes_connections, "it listens")
     return gateway
-
-
-def takes_connections(gateway: GatewayProcess) -> bool:
-    assert gateway.running, gateway.stderr
-    with socket.socket() as attempt:
-        return attempt.connect_ex((HOST, gateway.port)) == 0
 
 
 def put(certificate: Certificate, files: Certificate) -> None:
