@@ -32,7 +32,6 @@ PING_INTERVAL_S: Final = 2  # with two unanswered pings allowed, a frozen server
 UNANSWERED_PINGS: Final = 2
 API_LIMIT_S: Final = 2.0  # one JetStream request; the server answers in milliseconds or is in trouble
 CLOSE_LIMIT_S: Final = 1.0
-LOOK_INTERVAL_S: Final = 0.5
 FIRST_PAUSE_S: Final = 0.1
 LONGEST_PAUSE_S: Final = 1.0
 
@@ -73,13 +72,18 @@ PASSING: Final = (
 )  # errors that may pass by themselves: wait, then try again
 
 
-class TlsOrNothing(Client):
-    """A client that says nothing to a server without TLS, where TLS is asked for.
+class StrictClient(Client):
+    """The library's client, without two habits of it.
 
-    The library alone believes what the server, or whoever is between, says in its first line, which comes in the clear.
+    It believes what the server, or whoever is between, says of TLS in its first line, which comes in the clear: this
+    one says nothing to a server without TLS, where TLS is asked for. And it tells nobody of its end when it still has
+    something to write to a socket that is broken: here `ended` is set in any case.
     """
 
-    asks_for_tls = False
+    def __init__(self) -> None:
+        super().__init__()
+        self.asks_for_tls = False
+        self.ended = asyncio.Event()
 
     async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
         if initial_connection and self._wants_tls and not info.get("tls_required"):
@@ -87,6 +91,14 @@ class TlsOrNothing(Client):
                 raise NatsError("the server offers no TLS")
             info["tls_required"] = True  # what the library looks at next
         await super()._process_info(info, initial_connection)
+
+    async def _close(self, status: int, do_cbs: bool = True) -> None:
+        try:
+            await super()._close(status, do_cbs)
+        finally:
+            if self._transport is not None:
+                self._transport.close()  # type: ignore[no-untyped-call]
+            self.ended.set()
 
     @property
     def _wants_tls(self) -> bool:
@@ -98,9 +110,10 @@ class Link:
     """One client from its dial to its end."""
 
     def __init__(self) -> None:
-        self.client = TlsOrNothing()
-        self.ended = asyncio.Event()
-        self.last_error: Exception | None = None
+        self.client = StrictClient()
+        self.ended = self.client.ended
+        self._last_error: Exception | None = None
+        self._dialled = False
         self._denied: dict[tuple[str, str], asyncio.Event] = {}
 
     async def dial(self, servers: list[str], name: str, access: Access) -> None:
@@ -112,6 +125,14 @@ class Link:
         """
         await within(DIAL_LIMIT_S, self._connect(servers, name, access))
         self.jetstream = JetStream(self)
+        self._dialled = True
+
+    @property
+    def last_error(self) -> Exception | None:
+        """What ended it, where that is known."""
+        if self._dialled:  # the client's own error may be a permission that was denied, until something ends it
+            return self.client.last_error or self._last_error
+        return self._last_error or self.client.last_error  # it calls every failed dial "no servers"
 
     async def use(self, work: Coroutine[Any, Any, T]) -> T:
         """Await `work` on this link, for no longer than the link lives.
@@ -150,14 +171,6 @@ class Link:
         if ("subscription", subject.lower()) in self._denied:
             raise NotPermitted("subscribe", "_INBOX.>")
 
-    async def until_ended(self) -> None:
-        """The library does not always call back: not where the task in which it closes is cancelled meanwhile."""
-        while not (self.ended.is_set() or self.client.is_closed):
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_INTERVAL_S):
-                    await self.ended.wait()
-        self.ended.set()
-
     async def close(self) -> None:
         """End it, within `CLOSE_LIMIT_S`, whatever state it is in."""
         with contextlib.suppress(NatsError, OSError, TimeoutError, AttributeError, AssertionError):
@@ -181,7 +194,6 @@ class Link:
             ping_interval=PING_INTERVAL_S,
             max_outstanding_pings=UNANSWERED_PINGS,
             error_cb=self._note_error,
-            closed_cb=self._note_end,
             **options,
         )
         await self._require_answers()
@@ -201,11 +213,7 @@ class Link:
         if (denial := DENIAL.search(str(error))) is not None:
             self._denied.setdefault((denial[1].lower(), denial[2].lower()), asyncio.Event()).set()
         else:
-            self.last_error = error
-
-    async def _note_end(self) -> None:
-        self.last_error = self.client.last_error or self.last_error
-        self.ended.set()
+            self._last_error = error
 
 
 class JetStream(JetStreamContext):
@@ -316,7 +324,7 @@ class Connection:
         """Owner of the link: when one ends, dial until there is another."""
         while True:
             assert self._link is not None, "the first link is made by open()"
-            await self._link.until_ended()
+            await self._link.ended.wait()
             self._note_cause(self._link.last_error)
             logger.warning("lost the connection to %s (%s); reconnecting until it is back", self.url, self.trouble)
             await self._link.close()

@@ -414,6 +414,20 @@ async def test_a_frozen_server_is_noticed_and_found_again(make_bus: MakeBus, nat
     await inbox.until_newest({"n": 1})
 
 
+async def test_a_socket_that_breaks_under_what_is_being_written_is_noticed(bus: NATSBus) -> None:
+    """As after a pause of the whole process, when requests, a ping and the end of the connection come in one moment."""
+    await bus.subscribe(LEVELS_SIGNALS, Inbox(), "gateway_levels")
+    client: Any = bus._connection.link_nowait().client
+    client._transport._io_writer.transport.abort()
+    client._pending_data_size = 1  # what a ping leaves until it is flushed
+    while not client._transport._io_writer._protocol._connection_lost:
+        await asyncio.sleep(0)
+    with contextlib.suppress(OSError):
+        await client._process_op_err(ConnectionResetError())
+    await until(lambda: bus.reconnects == 1, "the bus is back")
+    await until(lambda: bus.subscriptions[0].trouble is None, "live again")
+
+
 async def test_with_several_servers_one_that_is_up_is_enough(make_bus: MakeBus, nats_server: NatsServer) -> None:
     bus = make_bus(f"nats://127.0.0.1:1, {nats_server.url}")
     await bus.connect()
