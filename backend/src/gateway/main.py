@@ -13,6 +13,7 @@ import contextlib
 import dataclasses
 import errno
 import functools
+import gc
 import logging
 import socket
 import sys
@@ -50,6 +51,8 @@ BACKLOG: Final = 4096  # connections that may wait to be accepted; the kernel ca
 HTTP_STOP_LIMIT_S: Final = 1  # for HTTP requests under way at a stop
 STOP_LIMIT_S: Final = 2.5  # for the HTTP server as a whole
 TICK_S: Final = 1.0
+# The last number counts 7,000 objects each: viewers alone, 60 objects each, never make a collection a full one.
+COLLECT_AFTER: Final = (700, 10, 200)
 SUBSCRIBED: Final = "✅ Gateway subscribed to NATS subjects"
 
 
@@ -183,6 +186,7 @@ async def _serve(broadcaster: SocketBroadcaster, parts: Parts, listener: socket.
     )
     exporter = Exporter(broadcaster, parts.head_count, parts.siblings)
     server = Server(_uvicorn_config(broadcaster, parts.head_count, exporter, connections(anteroom, parts.certificate)))
+    _collect_seldom()
     parts.siblings.listen(exporter.own)
     anteroom.open()
     reporting = asyncio.create_task(_report(broadcaster, parts.head_count), name="head count")
@@ -203,6 +207,17 @@ async def _serve(broadcaster: SocketBroadcaster, parts: Parts, listener: socket.
     await end(reporting)
     if failed:
         serving.result()
+
+
+def _collect_seldom() -> None:
+    """What is here now stays, and viewers leave no cycles: a full collection would find nothing, and stop everything.
+
+    Measured while 5,000 viewers connect: 0.54 s of collections, of which the longest stops the event loop for 174 ms;
+    so it is 0.2 s, and 5 ms.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECT_AFTER)
 
 
 async def _report(broadcaster: SocketBroadcaster, head_count: HeadCount) -> None:

@@ -188,9 +188,7 @@ class Door:
         grant = self._grant(caller)
         if isinstance(grant, Refusal):
             return grant
-        place = self._crowd.enter(
-            client_address(caller.address, caller.header("X-Forwarded-For"), self._trusted_proxies)
-        )
+        place = self._crowd.enter(self._client_address(caller) if self._crowd.counts_addresses else "")
         if isinstance(place, Refusal):
             return place
         return Entry(grant, self._crowd, place, answered_subprotocol(subprotocols(caller)), self._now_s)
@@ -201,6 +199,9 @@ class Door:
         if not origins:
             return True
         return len(origins) == 1 and self.origins.allow(origins[0], hosts[0] if len(hosts) == 1 else "")
+
+    def _client_address(self, caller: Caller) -> str:
+        return client_address(caller.address, caller.header("X-Forwarded-For"), self._trusted_proxies)
 
     def _grant(self, caller: Caller) -> Grant | Refusal:
         if self._tokens is None:

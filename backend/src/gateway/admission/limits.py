@@ -14,10 +14,14 @@ class Crowd:
     """The viewers of this process, by address, among those of all workers.
 
     The limit on one address is this process's alone: the kernel spreads connections over the workers by chance.
+
+    Attributes:
+        counts_addresses: whether there is such a limit; where there is none, an address need not even be found out.
     """
 
     def __init__(self, max_viewers: int, max_of_address: int, head_count: HeadCount) -> None:
         self.viewers = 0
+        self.counts_addresses = max_of_address > 0
         self._max_viewers = max_viewers
         self._max_of_address = max_of_address
         self._head_count = head_count
@@ -27,8 +31,8 @@ class Crowd:
         """Take a place; what is returned is handed to `leave`."""
         if self._max_viewers and self._head_count.others + self.viewers >= self._max_viewers:
             return FULL
-        place = counted_as(address) if self._max_of_address else ""
-        if self._max_of_address and self._of_address[place] >= self._max_of_address:
+        place = counted_as(address) if self.counts_addresses else ""
+        if self.counts_addresses and self._of_address[place] >= self._max_of_address:
             return TOO_MANY_OF_ADDRESS
         self._of_address[place] += 1
         self._count(1)
