@@ -65,7 +65,7 @@ demo: $(READY)
 
 test: $(READY) client/node_modules/.ready
 	@$(WITH_CONSOLE)
-	@$(IN_BACKEND) exec $(PYTHON) -m pytest
+	@$(IN_BACKEND) exec $(PYTHON) -m pytest -n auto
 
 watch: $(READY)
 	@$(IN_BACKEND) exec $(PYTHON) -m src.watch ws://localhost:$${GATEWAY_PORT:-8000}/ws/stream $(OPTIONS)
