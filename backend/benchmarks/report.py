@@ -47,7 +47,8 @@ which passes no bus. *Memory* is by how much the server grew. `-`: no frame arri
 {load_share:.0%} of a core. On a quiet machine no server waits for its core: here, the one that waited most did so for
 {waited_share:.0%} of the time in which it had something to do."""
 ROOMS: Final = """\
-What happens once a message, whatever the number of viewers; medians."""
+What happens once a message, whatever the number of viewers; medians. Beside it, how long Python's `json.loads` took to
+read the same bytes in the same second: it tells how fast the machine was."""
 
 
 class Results(NamedTuple):
@@ -104,7 +105,7 @@ def _fanout_tables(results: Results) -> Iterator[str]:
 def _fanout_row(server: str, cost: Cost, floor: Cost) -> list[str]:
     return [
         server,
-        _number(cost.us_a_frame, "{:.1f} µs"),
+        _us(cost.us_a_frame),
         _number(cost.us_a_frame / floor.us_a_frame, "{:.2f}"),
         f"{cost.delivered:.0%}",
         f"{cost.frames_a_second:,.0f}",
@@ -117,8 +118,14 @@ def _fanout_row(server: str, cost: Cost, floor: Cost) -> list[str]:
 
 
 def _steps_table(name: str, steps: Sequence[Step]) -> str:
-    rows = [[step.name, f"{step.bytes_in:,}", f"{step.bytes_out:,}", f"{step.us:,.1f} µs"] for step in steps]
-    return table((name, "bytes in", "bytes out", "time"), rows)
+    rows = [
+        [step.name, f"{step.bytes_in:,}", f"{step.bytes_out:,}", *map(_us, (step.us, step.loads_us))] for step in steps
+    ]
+    return table((name, "bytes in", "bytes out", "time", "json.loads"), rows)
+
+
+def _us(us: float) -> str:
+    return _number(us, "{:,.1f} µs")
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

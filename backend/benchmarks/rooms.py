@@ -1,5 +1,6 @@
 """What happens once a message, whatever the number of viewers: normalization and the preparation of a frame."""
 
+import json
 import time
 from collections.abc import Callable, Sequence
 from statistics import median
@@ -30,12 +31,17 @@ ROUND_S: Final = 0.01
 
 
 class Step(NamedTuple):
-    """A step of the data path on one message: what it is given, what it makes of it, and how long that takes."""
+    """A step of the data path on one message: what it is given, what it makes of it, and how long that takes.
+
+    Attributes:
+        loads_us: how long `json.loads` takes to read what is given, which tells how fast the machine was just then.
+    """
 
     name: str
     bytes_in: int
     bytes_out: int
     us: float
+    loads_us: float
 
 
 def normalization(levels: Sequence[int] = LEVELS, contracts: Sequence[int] = CONTRACTS) -> list[Step]:
@@ -73,13 +79,14 @@ def flow_section(body: bytes) -> bytes:
 
 
 def _step(name: str, given: bytes, made: Callable[[bytes], bytes]) -> Step:
-    return Step(name, len(given), len(made(given)), _median_us(lambda: made(given)))
+    return Step(name, len(given), len(made(given)), *_median_us(lambda: made(given), lambda: json.loads(given)))
 
 
-def _median_us(step: Callable[[], Any]) -> float:
-    """Of `ROUNDS` rounds, each as many calls as fill it."""
-    calls = max(1, round(ROUND_S / _seconds(step, 3)))
-    return median(_seconds(step, calls) for _ in range(ROUNDS)) * 1e6
+def _median_us(*steps: Callable[[], Any]) -> list[float]:
+    """Of each, in turns: `ROUNDS` rounds of as many calls as fill one."""
+    calls = [max(1, round(ROUND_S / _seconds(step, 3))) for step in steps]
+    rounds = [[_seconds(*turn) for turn in zip(steps, calls, strict=True)] for _ in range(ROUNDS)]
+    return [median(seconds) * 1e6 for seconds in zip(*rounds, strict=True)]
 
 
 def _seconds(step: Callable[[], Any], calls: int) -> float:
