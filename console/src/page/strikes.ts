@@ -5,6 +5,7 @@ import { fixed, short } from "../market/words.ts";
 import { StyleCell, TextCell, make, order, setAttribute } from "./cells.ts";
 
 const PITCH = 20; // pixels from row to row, as in the style sheet
+const CLEAR = 0.3; // of the pitch, between the words of one row and those of the next
 const DRIFT = 0.25; // of the height, that spot may be away from the middle
 const HANDS_OFF_MS = 30_000;
 
@@ -87,14 +88,14 @@ export class Strikes {
     return row;
   }
 
-  /** The line between the strikes, to scale within the gap; the view goes after it when it has left the middle. */
+  /** The line stays between two rows, which it never strikes out; the view goes after it when it has left the middle. */
   private follow(now: boolean): void {
     if (this.spot === undefined || this.strikes.length === 0) return;
     const spot = this.spot;
     const above = this.strikes.filter(({ strike }) => strike > spot).length;
     const [higher, lower] = [this.strikes[above - 1]?.strike, this.strikes[above]?.strike];
     const part = higher === undefined || lower === undefined ? 0.5 : (higher - spot) / (higher - lower);
-    const y = Math.round((above - 0.5 + part) * PITCH);
+    const y = Math.round((above + (part - 0.5) * CLEAR) * PITCH);
     this.lineY.set(`translateY(${y}px)`);
     const away = Math.abs(y - (this.scrollTop + this.height / 2));
     if (performance.now() < this.handsOffUntilMs || (!now && away < this.height * DRIFT)) return;
