@@ -75,9 +75,16 @@ export function order(parent: Element, elements: readonly Element[]): void {
   }
 }
 
+const toStart: [HTMLElement, string][] = [];
+
 /** Starts the animation of a class again, also while it runs. */
 export function flash(element: HTMLElement, name: string): void {
   element.classList.remove(name);
-  void element.offsetWidth; // the restart needs a layout between
-  element.classList.add(name);
+  if (toStart.push([element, name]) === 1) queueMicrotask(startAll);
+}
+
+/** A restart needs a layout between: one for all that an update flashes. */
+function startAll(): void {
+  void document.body.offsetWidth;
+  for (const [element, name] of toStart.splice(0)) element.classList.add(name);
 }
