@@ -16,9 +16,9 @@ BASE_PYTHON := $(shell for python in $(PYTHONS); do \
 OWN_UV := $(CURDIR)/.tools/uv/bin/uv
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo '$(OWN_UV)')
 
-# Node 20 or later, with npm. A recipe that needs it has $(NODE) as an order-only prerequisite and calls node and npm.
+# Node 20.19 or later of 20, or 22.12 or later, as Vite wants it; with npm. A recipe that needs it has $(NODE) as an order-only prerequisite and calls node and npm.
 OWN_NODE := $(CURDIR)/.tools/node/bin
-NODE := $(shell node -e 'process.exit(+(parseInt(process.versions.node) < 20))' >/dev/null 2>&1 && command -v npm >/dev/null \
+NODE := $(shell node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(+!(a > 22 || (a === 22 && b >= 12) || (a === 20 && b >= 19)))' >/dev/null 2>&1 && command -v npm >/dev/null \
 	|| echo '$(OWN_NODE)/npm')
 $(if $(NODE),$(shell '$(OWN_NODE)/node' --version >/dev/null 2>&1 || rm -rf '$(OWN_NODE)'))
 export PATH := $(if $(NODE),$(OWN_NODE):)$(PATH)

@@ -201,8 +201,8 @@ def test_the_close_codes_are_the_codes() -> None:
 
 
 def test_the_refusals_are_the_codes() -> None:
-    written = [(int(row["status"]), row["detail"]) for row in DOCUMENT.table("Refusals")]
-    assert written == [(refusal.status, refusal.detail) for refusal in REFUSALS]
+    written = [(int(row["status"]), row["reason"], row["detail"]) for row in DOCUMENT.table("Refusals")]
+    assert written == [(refusal.status, f"`{refusal.name}`", refusal.detail) for refusal in REFUSALS]
 
 
 def metrics_table() -> list[Row]:

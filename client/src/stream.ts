@@ -200,7 +200,7 @@ export class Stream {
     this.#drop();
     this.#closing = closingOf(code, reason);
     const { firstPauseMs = 250, longestPauseMs = 10_000, random = Math.random } = this.#options;
-    this.#failures = now - this.#began > longestPauseMs ? 0 : this.#failures;
+    this.#failures = this.#frames && now - this.#began > longestPauseMs ? 0 : this.#failures;
     if (this.#closing.reconnect) {
       const pause = pauseMs(this.#failures++, firstPauseMs, longestPauseMs, random(), reason);
       this.#pause = setTimeout(() => void this.#connect(), pause);

@@ -98,7 +98,7 @@ function tellChanges(payload: LevelsPayload): void {
     tape.add(time, change);
     if (change.signal === undefined) continue;
     announcer.say(change.words);
-    chart.mark(change.signal, "");
+    chart.mark(change.signal);
   }
   seen = levels;
 }

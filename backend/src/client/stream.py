@@ -176,10 +176,11 @@ class Stream:
             closing = await self._one_connection()
             if self._is_closed:
                 return
+            held = self._connection_has_frame  # an attempt that only took long did not
             self._end_connection(closing)
             if not closing.reconnect:
                 return
-            failures = 0 if clock_s() - began_s > LONGEST_PAUSE_S else failures
+            failures = 0 if held and clock_s() - began_s > LONGEST_PAUSE_S else failures
             await asyncio.sleep(pause_s(failures, closing, random.random()))
             failures += 1
 

@@ -334,15 +334,20 @@ class Connection:
             logger.warning("connected to %s again", self.url)
 
     async def _attempts(self) -> AsyncIterator[Exception]:
-        """Dial until it works, yielding the error of each attempt that did not."""
+        """Dial until it works, yielding the error of each attempt that did not.
+
+        Whatever the library makes of what a server says passes: giving up would be for good.
+        """
         pause_s = FIRST_PAUSE_S
         while True:
             link = Link()
             try:
                 await link.dial(self._servers, self._name, self._access)
-            except (*PASSING, AccessError) as error:
+            except Exception as error:
                 await link.close()
                 failed = error if isinstance(error, BusError | AccessError) else link.last_error or error
+                if not isinstance(error, (*PASSING, AccessError)) and reason(failed) != self.trouble:
+                    logger.exception("the NATS library failed on %s; trying again", self.url)
                 self._note_cause(failed)
                 yield failed
             except BaseException:

@@ -12,6 +12,7 @@ from typing import Final
 FORMATS: Final = ("text", "json")
 BETWEEN_URLS: Final = re.compile(r",(?=\s*\w+://)")
 SECRET: Final = re.compile(r"^(\s*\w+://)?.*@", re.DOTALL)
+QUERY: Final = re.compile(r"\?.*", re.DOTALL)
 HOST: Final = re.compile(r"(\w+://)?(\[[0-9a-fA-F:.]+\]|[\w.-]+)(:\d*)?/?")
 LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
 
@@ -95,17 +96,18 @@ class Throttle:
 
 
 def redacted(urls: str) -> str:
-    """URLs, separated by commas, with user names, passwords and tokens replaced by `***`.
+    """URLs, separated by commas, with user names, passwords, tokens and queries replaced by `***`.
 
     Works on the text alone: what is shown here may be too wrong to be parsed, and secrets may hold any character. So
     beside a secret only what is plainly a host stays.
     """
-    if "@" not in urls:
-        return urls
-    return ",".join(SECRET.sub(r"\1***@", url) if "@" in url else _host_alone(url) for url in BETWEEN_URLS.split(urls))
+    has_login = "@" in urls
+    return ",".join(QUERY.sub("?***", _without_login(url) if has_login else url) for url in BETWEEN_URLS.split(urls))
 
 
-def _host_alone(url: str) -> str:
+def _without_login(url: str) -> str:
+    if "@" in url:
+        return SECRET.sub(r"\1***@", url)
     return url if HOST.fullmatch(url.strip()) else "***"
 
 

@@ -63,7 +63,6 @@ class Subscription:
         rejected: bad messages, by reason.
         non_finite: bare NaN and Infinity tokens that were read as null.
         lag: messages that the consumer has yet to deliver (`num_pending`).
-        unacknowledged: delivered and not acknowledged (`num_ack_pending`).
         rebinds: how often the consumer had to be made anew after the first time.
         last_message_s: when the newest message arrived, seconds since the epoch, or None.
         published_s: when the stream took the message that the callback has in hand, by the server's clock, seconds
@@ -87,7 +86,6 @@ class Subscription:
         self.rejected: Counter[str] = Counter()
         self.non_finite = 0
         self.lag = 0
-        self.unacknowledged = 0
         self.rebinds = 0
         self.last_message_s: float | None = None
         self.published_s: float | None = None
@@ -183,7 +181,6 @@ class Subscription:
         except NotFoundError:
             return f"consumer {self._consumer_name} is gone"
         self.lag = consumer.num_pending or 0
-        self.unacknowledged = consumer.num_ack_pending or 0
         return consumer
 
     def _is_deaf(self, before: ConsumerInfo, now: ConsumerInfo) -> bool:
@@ -305,15 +302,19 @@ class Subscription:
             self._reject(seq, bad)
         except Exception:
             self.rejected["callback_failed"] += 1
-            if self._failed_lines.lets_through() is not None:
-                logger.exception("%s: the callback failed on message %d", self.subject, seq)
+            held_back = self._failed_lines.lets_through()
+            if held_back is not None:
+                logger.exception("%s: the callback failed on message %d%s", self.subject, seq, _more(held_back))
 
     def _reject(self, seq: int, bad: BadMessage) -> None:
         self.rejected[bad.reason] += 1
         held_back = self._bad_lines.lets_through()
         if held_back is not None:
-            more = f" ({held_back} more since the last such line)" if held_back else ""
-            logger.warning("%s: message %d is bad: %s%s", self.subject, seq, bad.reason, more)
+            logger.warning("%s: message %d is bad: %s%s", self.subject, seq, bad.reason, _more(held_back))
+
+
+def _more(held_back: int) -> str:
+    return f" ({held_back} more since the last such line)" if held_back else ""
 
 
 def _delivered_seq(consumer: ConsumerInfo) -> int:

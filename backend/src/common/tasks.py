@@ -1,10 +1,13 @@
 """Every task has an owner, who ends it."""
 
 import asyncio
-from collections.abc import Coroutine
+import logging
+from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
+
+logger = logging.getLogger("gateway")
 
 ASK_AGAIN_S: Final = 0.1
 
@@ -20,6 +23,14 @@ async def end(task: asyncio.Task[Any] | None) -> None:
         await asyncio.wait({task}, timeout=ASK_AGAIN_S)
     if task is not None and not task.cancelled():
         task.exception()  # seen; else the loop would report it as lost
+
+
+def guarded(work: Callable[..., object], *given: object) -> None:
+    """Call `work`, a part of what a watch does for as long as the process lives: a fault in it is told, and passes."""
+    try:
+        work(*given)
+    except Exception:
+        logger.exception("a fault of the gateway; it goes on")
 
 
 async def within(limit_s: float, work: Coroutine[Any, Any, T]) -> T:

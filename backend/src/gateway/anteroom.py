@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from src.common.tasks import end
+from src.common.tasks import end, guarded
 
 SWEEP_INTERVAL_S: Final = 0.25
 
@@ -70,7 +70,7 @@ class Anteroom:
     def sweep(self) -> None:
         now_s = self._clock()
         for visitor in [visitor for visitor, due_s in self._due_s.items() if due_s <= now_s]:
-            visitor.overdue()
+            guarded(visitor.overdue)
 
     # -- the life --------------------------------------------------------------------------------------------------
 

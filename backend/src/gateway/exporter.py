@@ -1,7 +1,8 @@
 """What `GET /metrics` says: every count of the gateway as a Prometheus metric, each a row of `FAMILIES`.
 
 Nothing is kept here. A scrape reads what the parts count anyway, in the worker that it reaches and, through
-`siblings.py`, in the others. Each sample has the label `worker`, so no counter is ever that of two processes.
+`siblings.py`, in the others. Each sample of a worker has the label `worker`, so no counter is ever that of two
+processes.
 """
 
 import asyncio

@@ -29,7 +29,7 @@ import uvloop
 from src.common import logs
 from src.common.access import AccessError
 from src.common.bus import BusError
-from src.common.tasks import end, unless
+from src.common.tasks import end, guarded, unless
 from src.gateway.admission.door import Door
 from src.gateway.anteroom import Anteroom, AnteroomLimits
 from src.gateway.delivery.stream_peer import PeerLimits, factory
@@ -86,17 +86,19 @@ def main() -> int:
         door = Door(settings, head_count)
         certificate = Certificate(settings.tls_cert, settings.tls_key) if settings.tls_cert else None
         listener = _listener(settings)
+        siblings = Siblings(settings.workers)
     except (SettingError, AccessError) as error:
         return _give_up(error, 2)
     except OSError as error:
         return _give_up(error, 1)
     for line in unknown_variables(os.environ) + overruled_variables(settings, os.environ):
         logger.warning(line)
-    if (short := shortage(descriptors, settings.max_viewers, settings.workers)) and "GATEWAY_MAX_VIEWERS" in os.environ:
+    wanted = os.environ.get("GATEWAY_MAX_VIEWERS", "").strip()
+    if wanted and (short := shortage(descriptors, settings.max_viewers, settings.workers)):
         logger.warning(short)
     if settings.auth == "none" and not ip_address(listener.getsockname()[0]).is_loopback:
         logger.warning("anybody who reaches %s may connect: set GATEWAY_AUTH, or leave it to a proxy", settings.host)
-    parts = Parts(settings, head_count, Siblings(settings.workers), door, certificate)
+    parts = Parts(settings, head_count, siblings, door, certificate)
     if settings.workers > 1:
         return _supervise(parts, listener)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -105,9 +107,14 @@ def main() -> int:
 
 async def _run_alone(parts: Parts, listener: socket.socket) -> int:
     stop = _stop_event()
+
+    def on_subscribed() -> None:
+        listener.listen(BACKLOG)  # who reads the line may connect at once, and waits no longer than for the HTTP server
+        _say(SUBSCRIBED)
+
     _say(*_banner(parts.settings))
     try:
-        await _relay(parts, listener, stop, lambda: _say(SUBSCRIBED))
+        await _relay(parts, listener, stop, on_subscribed)
     except (BusError, OSError) as error:
         return _give_up(error, 1)
     return 0
@@ -133,8 +140,8 @@ def _work(parts: Parts, reserved: socket.socket, worker: int, on_serving: Callab
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_run_as_worker(parts, listener, on_serving))
-    except BusError as error:
-        raise CannotStart(str(error)) from None
+    except (BusError, OSError) as error:
+        raise CannotStart(_said(error)) from None
 
 
 async def _run_as_worker(parts: Parts, listener: socket.socket, on_serving: Callable[[], None]) -> None:
@@ -223,7 +230,7 @@ def _collect_seldom() -> None:
 async def _report(broadcaster: SocketBroadcaster, head_count: HeadCount) -> None:
     descriptors = DescriptorWatch()
     while True:
-        descriptors.look()
+        guarded(descriptors.look)
         head_count.report(len(broadcaster.hub.peers))
         await asyncio.sleep(REPORT_INTERVAL_S if broadcaster.settings.workers > 1 else TICK_S)
 
@@ -358,8 +365,12 @@ def _say(*lines: str) -> None:
 
 def _give_up(error: Exception, status: int) -> int:
     """One line, in the form that logs have where that is known already."""
-    logger.error("%s", error.strerror if isinstance(error, OSError) else error)
+    logger.error("%s", _said(error))
     return status
+
+
+def _said(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def _stop_event() -> asyncio.Event:

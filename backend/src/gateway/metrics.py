@@ -71,7 +71,6 @@ class Metrics:
 
     Attributes:
         faults: bad parts of good messages, each left out at its own cost, by what they were.
-        payloads: merged payloads that were offered to the peers.
         unserializable: merged payloads that could not be written as JSON and were skipped.
         normalization: seconds that it took to put a levels message into the frontend's terms.
         loop_lag: see there.
@@ -79,7 +78,6 @@ class Metrics:
     """
 
     faults: Counter[str] = field(default_factory=Counter)
-    payloads: int = 0
     unserializable: int = 0
     normalization: Histogram = field(default_factory=lambda: Histogram(NORMALIZATION_BOUNDS_S))
     loop_lag: LoopLag = field(default_factory=LoopLag)

@@ -224,7 +224,7 @@ def _within(number: N, low: float, high: float) -> N:
 def _servers(text: str) -> str:
     for server in text.split(","):
         url = urlsplit(server.strip() if "://" in server else f"nats://{server.strip()}")
-        if url.scheme not in ("nats", "tls") or not url.hostname:
+        if url.scheme not in ("nats", "tls") or not url.hostname or url.path.strip("/") or url.query or url.fragment:
             raise ValueError(server)
         _within(url.port or 4222, 1, 65535)
     return text

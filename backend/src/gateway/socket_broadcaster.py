@@ -38,7 +38,7 @@ logger = logging.getLogger("gateway")
 
 DECODERS: Final = {LEVELS_SIGNALS: read_levels, MARKET_FLOW: read_flow}
 SETTLE_LIMIT_S: Final = 0.05  # how long `broadcast` waits for plain ASGI WebSockets to take the frame
-CLOSE_LIMIT_S: Final = 1.5  # for viewers to answer the goodbye
+FAREWELL_LIMIT_S: Final = 1.5  # for viewers to answer the goodbye
 
 
 def make_bus(settings: Settings) -> NATSBus:
@@ -110,8 +110,8 @@ class SocketBroadcaster:
         await self.hub.drain(GOING_AWAY, over_s)
 
     async def await_farewells(self) -> None:
-        """Wait until all viewers are gone, for a second at most."""
-        await self.hub.close(GOING_AWAY, CLOSE_LIMIT_S)
+        """Wait until all viewers are gone, for `FAREWELL_LIMIT_S` at most; who is not then, is cut."""
+        await self.hub.close(GOING_AWAY, FAREWELL_LIMIT_S)
 
     async def close(self) -> None:
         """Say goodbye to every viewer, then leave NATS; idempotent, bounded in time."""
@@ -153,7 +153,6 @@ class SocketBroadcaster:
             self.metrics.unserializable += 1
             logger.exception("a payload cannot be written as JSON; skipped")
             return
-        self.metrics.payloads += 1
         self.hub.publish(payload, published_s)
         await self._settle()
 

@@ -96,15 +96,24 @@ class Worker:
         self.saying: int | None = None
 
     def fork(self) -> int | None:
-        """In the supervisor, None; in the new process, where it says how its start went."""
+        """In the supervisor, None; in the new process, where it says how its start went.
+
+        Raises:
+            OSError: the system has no room for it; the next try is due as after any start.
+        """
+        self.started_s = time.monotonic()
         saying, says = os.pipe()
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError:
+            os.close(saying)
+            os.close(says)
+            raise
         if pid == 0:
             os.close(saying)
             return says
         os.close(says)
         self.pid, self.saying, self.serves, self.trouble = pid, saying, False, ""
-        self.started_s = time.monotonic()
         return None
 
     def hear(self) -> None:
@@ -175,7 +184,9 @@ class Supervisor:
             on_serving: called once, when all workers serve.
         """
         for worker in self._workers:
-            self._start(worker)
+            if not self._start(worker):
+                self._kill(self._workers)
+                return 1
         trouble = self._until_all_serve()
         if trouble is not None:
             self._kill(self._workers)
@@ -261,14 +272,21 @@ class Supervisor:
 
     # -- the fork --------------------------------------------------------------------------------------------------
 
-    def _start(self, worker: Worker) -> None:
+    def _start(self, worker: Worker) -> bool:
+        """False where the system does not allow another process at present, which is told."""
         supervisor_pid = os.getpid()
         # A signal between the fork and the worker's own handlers would ring the supervisor's bell and be lost.
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-        says = worker.fork()
-        if says is not None:
-            self._become(worker, says, supervisor_pid)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        try:
+            says = worker.fork()
+            if says is not None:
+                self._become(worker, says, supervisor_pid)
+        except OSError as error:
+            logger.error("worker %d cannot be started: %s", worker.number, error.strerror)
+            return False
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        return True
 
     def _become(self, worker: Worker, says: int, supervisor_pid: int) -> NoReturn:
         """The rest of the new process's life."""

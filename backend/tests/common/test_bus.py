@@ -15,7 +15,7 @@ from nats.js.errors import NotFoundError
 
 from src.common.bus import BusError, NATSBus
 from src.common.subjects import LEVELS_SIGNALS, MARKET_FLOW
-from src.demo.nats_server import NatsServer
+from src.demo.nats_server import HOST, NatsServer
 from tests.waiting import LIMIT_S, Inbox, until
 
 MakeBus = Callable[..., NATSBus]
@@ -400,6 +400,26 @@ async def test_a_stream_remade_by_its_owner_keeps_the_owners_settings(
     await inbox.until_newest({"n": 1})
     config = (await jetstream.stream_info("LEVEL_SIGNALS")).config
     assert (config.storage, config.max_msgs) == ("memory", 50)
+
+
+async def test_a_server_that_says_what_the_library_cannot_read_is_no_reason_to_give_up(
+    bus: NATSBus, nats_server: NatsServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    calls = 0
+
+    async def impostor(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal calls
+        calls += 1
+        writer.write(b"INFO\r\n")
+        writer.close()
+
+    nats_server.kill()
+    async with await asyncio.start_server(impostor, HOST, nats_server.port):
+        await until(lambda: calls > 2, "it is tried again and again")
+    assert not bus.is_connected
+    nats_server.start()
+    await until(lambda: bus.is_connected, "the bus is back")
+    assert sum("the NATS library failed" in record.message for record in caplog.records) == 1
 
 
 async def test_a_frozen_server_is_noticed_and_found_again(make_bus: MakeBus, nats_server: NatsServer) -> None:

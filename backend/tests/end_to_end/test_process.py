@@ -13,7 +13,7 @@ from tests.end_to_end.conftest import LaunchGateway
 from tests.end_to_end.publisher import FLOW, Publisher
 from tests.end_to_end.sockets import deaf_viewer
 from tests.end_to_end.viewer import Viewer
-from tests.waiting import until
+from tests.waiting import LIMIT_S, until
 
 NOWHERE = "nats://127.0.0.1:1"
 EACH_SIGNAL = pytest.mark.parametrize("how", [SIGTERM, SIGINT], ids=["SIGTERM", "SIGINT"])
@@ -49,6 +49,13 @@ async def test_stdout_has_the_start_up_lines_with_gateway_port_before_port_and_n
     gateway.get("/nothing")
     assert gateway.stop() == 0
     assert gateway.stdout == expected
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_who_has_read_that_it_is_subscribed_can_connect(make_gateway: LaunchGateway, workers: str) -> None:
+    gateway = make_gateway(GATEWAY_WORKERS=workers).launch()
+    await until(lambda: "✅" in gateway.stdout, "the last of the start-up lines")
+    socket.create_connection((HOST, gateway.port), LIMIT_S).close()
 
 
 async def test_stderr_has_one_line_a_change_of_state_as_text(

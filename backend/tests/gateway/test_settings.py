@@ -203,6 +203,8 @@ def test_gateway_port_counts_before_port(environment: dict[str, str], port: int)
                 "nats://a:port",
                 "nats://a:65536",
                 "nats://a:1,,nats://b:1",
+                "nats://a:1/x",
+                "nats://a:1#x",
                 ",",
             )
         ],
@@ -289,7 +291,14 @@ def test_a_value_of_several_lines_is_told_in_one() -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["http://ann:s3cret@nats:4222", "nats://ann:s3cret@:4222", "nats://s3cret@nats:port", "nats://ann:s3cret@[::1"],
+    [
+        "http://ann:s3cret@nats:4222",
+        "nats://ann:s3cret@:4222",
+        "nats://s3cret@nats:port",
+        "nats://ann:s3cret@[::1",
+        "nats://nats:4222?token=s3cret",
+        "nats://ann@nats:4222?token=s3cret,s3cret",
+    ],
 )
 def test_a_refused_nats_url_is_shown_without_its_password(url: str) -> None:
     with pytest.raises(SettingError, match="NATS_URL") as refused:

@@ -192,6 +192,41 @@ def work(number, on_serving):
     ]
 
 
+NO_ROOM = """
+def work(number, on_serving):
+    serve(on_serving)
+
+fork = os.fork
+
+def fork_or_not():
+    if has_happened("fork") == {failing}:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+    return fork()
+
+os.fork = fork_or_not
+"""
+
+
+async def test_a_system_without_room_for_another_process_ends_nothing(supervise: Supervise) -> None:
+    supervised = supervise(NO_ROOM.format(failing=2))
+    await supervised.until_serving()
+    dead, other = supervised.workers
+    os.kill(dead, SIGKILL)
+    await until(lambda: len(supervised.workers) == 2 and dead not in supervised.workers, "another worker")
+    assert other in supervised.workers
+    assert [line.partition("gateway: ")[2] for line in supervised.stderr] == [
+        "worker 1 ended by signal 9 (Killed); starting another",
+        "worker 1 cannot be started: Resource temporarily unavailable",
+    ]
+
+
+async def test_a_system_without_room_at_the_start_is_told_in_one_line(supervise: Supervise) -> None:
+    supervised = supervise(NO_ROOM.format(failing=1))
+    assert await supervised.exit_status() == 1
+    (line,) = supervised.stderr
+    assert line.endswith("ERROR gateway: worker 2 cannot be started: Resource temporarily unavailable")
+
+
 # -- the end -----------------------------------------------------------------------------------------------------------
 
 

@@ -27,28 +27,22 @@ export type FlowByStrike = {
   readonly strikes: readonly Strike[];
   readonly call: number;
   readonly put: number;
-  /** Tickers that are none, or contracts without the field. */
-  readonly unread: number;
 };
 
 export function byStrike(flow: Readonly<Record<string, unknown>>, measure: Measure): FlowByStrike {
   const { field } = MEASURES[measure];
   const rows = new Map<number, { strike: number; call: number; put: number }>();
   const total = { call: 0, put: 0 };
-  let unread = 0;
   for (const [ticker, numbers] of Object.entries(flow)) {
     const contract = contractOf(ticker);
     const amount = (numbers as Record<string, unknown> | null)?.[field];
-    if (contract === undefined || typeof amount !== "number" || !Number.isFinite(amount)) {
-      unread += 1;
-      continue;
-    }
+    if (contract === undefined || typeof amount !== "number" || !Number.isFinite(amount)) continue;
     let row = rows.get(contract.strike);
     if (row === undefined) rows.set(contract.strike, (row = { strike: contract.strike, call: 0, put: 0 }));
     row[contract.side] += amount;
     total[contract.side] += amount;
   }
-  return { strikes: [...rows.values()].sort((a, b) => b.strike - a.strike), ...total, unread };
+  return { strikes: [...rows.values()].sort((a, b) => b.strike - a.strike), ...total };
 }
 
 const KNOWN_TICKERS = 5_000;

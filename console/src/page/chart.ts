@@ -32,7 +32,7 @@ export class SpotChart {
   private readonly history = new SpotHistory();
   private readonly lines = new Map<string, Line>();
   private newest: LevelsPayload | undefined;
-  private marked: { time: UTCTimestamp; signal: string; text: string }[] = [];
+  private marked: { time: UTCTimestamp; signal: string }[] = [];
   private spot: number | undefined;
   private selectedKey: string | undefined;
   private dirty = "";
@@ -93,10 +93,10 @@ export class SpotChart {
   }
 
   /** A signal flipped: a mark on spot at that moment. */
-  mark(signal: string, text: string): void {
+  mark(signal: string): void {
     const last = this.history.points.at(-1);
     if (last === undefined || signal === "NO_TRADE") return;
-    this.marked = [...this.marked.slice(1 - MARKS), { time: last.time as UTCTimestamp, signal, text }];
+    this.marked = [...this.marked.slice(1 - MARKS), { time: last.time as UTCTimestamp, signal }];
     this.drawMarks();
   }
 
@@ -173,9 +173,8 @@ export class SpotChart {
 
   private drawMarks(): void {
     this.marks.setMarkers(
-      this.marked.map(({ time, signal, text }) => ({
+      this.marked.map(({ time, signal }) => ({
         time,
-        text,
         position: "inBar" as const,
         shape: "circle" as const,
         color: colour(signal === "BREAK" ? "break" : "bounce"),

@@ -171,7 +171,7 @@ class Door:
         return self.count(grant) if isinstance(grant, Refusal) else None
 
     def count(self, refusal: Refusal) -> Refusal:
-        """Every refusal is counted here, also one that somebody else decided."""
+        """Refusals of viewers and of readers are counted here, also those that somebody else decided."""
         self.refused[refusal.name] += 1
         return refusal
 

@@ -80,7 +80,11 @@ class KeySetUrl(Keys):
         while True:
             self._asked.clear()
             waiting, self._waiting = self._waiting, []  # who asks during the fetch means the next one
-            await self._fetch_once()
+            try:
+                await self._fetch_once()
+            except Exception:
+                logger.exception("%s: the keys could not be taken; trying again", JWKS_VARIABLE)
+                self.trouble = self.trouble or "a fault of the gateway, which its log tells"
             for then in waiting:
                 asyncio.get_running_loop().call_soon(then)
             await asyncio.sleep(PAUSE_S)

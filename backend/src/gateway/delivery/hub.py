@@ -10,13 +10,14 @@ is ready again, and is then sent the newest frame, as is a peer that joins.
 
 import asyncio
 import contextlib
+import math
 import time
 from collections import Counter, deque
 from collections.abc import Callable
 from itertools import islice
 from typing import Any, Final, NamedTuple, Protocol
 
-from src.common.tasks import end
+from src.common.tasks import end, guarded
 from src.gateway.delivery.frame import Frame
 from src.gateway.goodbyes import Closing
 from src.gateway.metrics import FAN_OUT_BOUNDS_S, LATENCY_BOUNDS_S, Histogram
@@ -247,7 +248,7 @@ class Hub:
             peer.close(closing)
 
     async def close(self, closing: Closing, limit_s: float) -> None:
-        """Say goodbye to every peer and wait until they are gone, at most `limit_s` seconds."""
+        """Say goodbye to every peer and wait until they are gone; who is not after `limit_s` seconds is cut off."""
         self.begin_closing(closing)
         self._empty.clear()
         for peer in tuple(self.peers):
@@ -255,6 +256,8 @@ class Hub:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(limit_s if self.peers else 0):
                 await self._empty.wait()
+        for peer in tuple(self.peers):
+            guarded(peer.check, math.inf)  # whatever it had time for is over
         await end(self._watch)
         self._watch = None
 
@@ -263,4 +266,4 @@ class Hub:
             await asyncio.sleep(WATCH_INTERVAL_S)
             now_s = time.monotonic()
             for peer in tuple(self.peers):
-                peer.check(now_s)
+                guarded(peer.check, now_s)

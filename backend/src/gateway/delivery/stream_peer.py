@@ -56,7 +56,7 @@ class PeerLimits:
 
     Attributes:
         stall_limit_s: a viewer that takes nothing for this long is closed.
-        ping_interval_s: between two pings.
+        ping_interval_s: a viewer from which nothing is heard for this long is pinged.
         pong_timeout_s: a viewer from which nothing is heard for this long after a ping is closed.
         max_incoming_bytes: largest message that a viewer may send.
         max_incoming_rate: frames of any kind that a viewer may send in a second.

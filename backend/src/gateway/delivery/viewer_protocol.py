@@ -25,8 +25,7 @@ from websockets.utils import apply_mask
 DEFLATE: Final = (ServerPerMessageDeflateFactory(server_no_context_takeover=True, client_no_context_takeover=True),)
 Utf8: Final = codecs.getincrementaldecoder("utf-8")
 
-LENGTH_BYTES: Final = {126: 2, 127: 8}  # what follows the 7 bits of length, RFC 6455 §5.2
-MASK_BYTES: Final = 4
+LENGTH_FOLLOWS: Final = (126, 127)  # where the 7 bits of length say this, more bytes have it, RFC 6455 §5.2
 RSV1: Final = 0x40
 
 
@@ -49,7 +48,7 @@ class PartsReader(StreamReader):
         first, second = self.parts[0]
         if first & RSV1 or first & 0x0F not in (Opcode.TEXT, Opcode.CONT):
             return None
-        header_parts = 3 if second & 0x7F in LENGTH_BYTES else 2
+        header_parts = 3 if second & 0x7F in LENGTH_FOLLOWS else 2
         if len(self.parts) != header_parts:
             return None
         return apply_mask(self.buffer, self.parts[-1])

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from src.common import logs
+from src.common.access import AccessError
 from src.common.bus import BusError, NATSBus
 from src.common.tasks import end, unless
 from src.gateway.recording.file import Reader, RecordingError, Writer
@@ -35,7 +36,8 @@ def main(arguments: Sequence[str]) -> int:
     given = read_arguments(arguments)
     try:
         settings = Settings.from_environment(os.environ)
-    except SettingError as error:
+        nats_access(settings).require_files()
+    except (AccessError, SettingError) as error:
         return _give_up(str(error), 2)
     logs.configure(settings.log_format, settings.log_level)
     commands = {"record": record, "replay": replay}

@@ -1,7 +1,10 @@
 """Fan-out and its order, with peers that only remember."""
 
 import asyncio
+import math
 import time
+
+import pytest
 
 from src.gateway.delivery.frame import Frame
 from src.gateway.delivery.hub import SLICE_PEERS, Hub
@@ -263,6 +266,35 @@ async def test_draining_takes_no_longer_than_its_peers_are_worth() -> None:
     hub = Hub()
     await hub.drain(GOING_AWAY, over_s=3600.0)
     assert hub.is_closing
+
+
+async def test_who_does_not_leave_is_cut_off_so_that_nobody_waits_again() -> None:
+    hub = Hub()
+
+    class Stubborn(RememberingPeer):
+        def check(self, now_s: float) -> None:
+            if now_s == math.inf:
+                hub.leave(self)
+
+    for _ in range(2):
+        hub.join(Stubborn(hub, deaf=True))
+    await hub.close(GOING_AWAY, limit_s=0.01)
+    assert not hub.peers
+
+
+async def test_a_fault_of_one_peer_keeps_the_hub_from_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    hub = Hub()
+
+    class Faulty(RememberingPeer):
+        def check(self, now_s: float) -> None:
+            self.hub.leave(self)
+            raise ZeroDivisionError
+
+    for _ in range(3):
+        hub.join(Faulty(hub, deaf=True))
+    await hub.close(GOING_AWAY, limit_s=0.01)
+    assert not hub.peers
+    assert [record.exc_info is not None for record in caplog.records] == [True] * 3
 
 
 async def test_closing_does_not_wait_for_ever() -> None:
