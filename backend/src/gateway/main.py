@@ -51,7 +51,7 @@ BACKLOG: Final = 4096  # connections that may wait to be accepted; the kernel ca
 HTTP_STOP_LIMIT_S: Final = 1  # for HTTP requests under way at a stop
 STOP_LIMIT_S: Final = 2.5  # for the HTTP server as a whole
 TICK_S: Final = 1.0
-# The last number counts 7,000 objects each: viewers alone, 60 objects each, never make a collection a full one.
+# The last number counts 7,000 new objects each: 20,000 viewers, of 60 objects, do not make a collection a full one.
 COLLECT_AFTER: Final = (700, 10, 200)
 SUBSCRIBED: Final = "✅ Gateway subscribed to NATS subjects"
 
@@ -107,14 +107,9 @@ def main() -> int:
 
 async def _run_alone(parts: Parts, listener: socket.socket) -> int:
     stop = _stop_event()
-
-    def on_subscribed() -> None:
-        listener.listen(BACKLOG)  # who reads the line may connect at once, and waits no longer than for the HTTP server
-        _say(SUBSCRIBED)
-
     _say(*_banner(parts.settings))
     try:
-        await _relay(parts, listener, stop, on_subscribed)
+        await _relay(parts, listener, stop, lambda: _say(SUBSCRIBED))
     except (BusError, OSError) as error:
         return _give_up(error, 1)
     return 0
@@ -150,7 +145,6 @@ async def _run_as_worker(parts: Parts, listener: socket.socket, on_serving: Call
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
 
     def on_subscribed() -> None:
-        listener.listen(BACKLOG)
         parts.head_count.report(0)
         on_serving()
 
@@ -169,6 +163,7 @@ async def _relay(parts: Parts, listener: socket.socket, stop: asyncio.Event, on_
     try:
         await unless(stop, broadcaster.start())
         if not stop.is_set():
+            listener.listen(BACKLOG)  # who hears that it is subscribed may connect at once
             on_subscribed()
             await _serve(broadcaster, parts, listener, stop)
     finally:
