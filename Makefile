@@ -5,7 +5,7 @@
 VENV := backend/.venv
 READY := $(VENV)/.ready
 IN_BACKEND := cd backend &&
-CONSOLE := backend/src/gateway/console/index.html
+CONSOLE := backend/src/gateway/http/console/index.html
 PYTHON := .venv/bin/python
 
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
@@ -98,10 +98,10 @@ layers: $(READY)
 
 # The types of the gateway as JSON Schema, AsyncAPI and TypeScript; `described` tells when those are out of date.
 contract: $(READY)
-	@$(IN_BACKEND) $(PYTHON) -m src.gateway.describe
+	@$(IN_BACKEND) $(PYTHON) -m src.gateway.descriptions
 
 described: $(READY) client/node_modules/.asyncapi
-	@$(IN_BACKEND) $(PYTHON) -m src.gateway.describe --check
+	@$(IN_BACKEND) $(PYTHON) -m src.gateway.descriptions --check
 
 # AsyncAPI's own parser takes seconds, so it looks at a document once.
 client/node_modules/.asyncapi: docs/contract/asyncapi.json client/checks/asyncapi.js client/node_modules/.ready

@@ -4,7 +4,7 @@ const GATEWAY = "http://localhost:8000"; // `npm run dev` beside `make demo`
 
 export default defineConfig({
   build: {
-    outDir: "../backend/src/gateway/console",
+    outDir: "../backend/src/gateway/http/console",
     emptyOutDir: true,
     target: "es2023",
     assetsInlineLimit: 0, // a file of its own may be kept by a browser

@@ -10,7 +10,7 @@ from typing import Final
 from benchmarks import chart, machine
 from benchmarks.fanout import CASES, Scale, compare
 from benchmarks.report import Results, page, tables
-from benchmarks.rooms import CONTRACTS, LEVELS, frame_preparation, normalization
+from benchmarks.steps import CONTRACTS, LEVELS, frame_preparation, normalization
 from benchmarks.workload import USUAL
 
 DOCS: Final = Path(__file__).parents[2] / "docs" / "benchmarks"

@@ -12,8 +12,8 @@ from pathlib import Path
 from signal import SIGKILL
 from typing import Final, NamedTuple
 
+from src.demo.child_process import start_child
 from src.demo.nats_server import HOST
-from src.demo.tether import start_tethered
 
 START_LIMIT_S: Final = 30.0
 LOOK_EVERY_S: Final = 0.02
@@ -58,7 +58,7 @@ def serving(arguments: list[str], port: int, environment: Mapping[str, str], log
         RuntimeError: it does not listen; with the end of what it said.
     """
     with log.open("wb") as output:
-        process = start_tethered(
+        process = start_child(
             [sys.executable, *arguments], death_signal=SIGKILL, output=output, env={**os.environ, **environment}
         )
     try:

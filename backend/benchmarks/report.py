@@ -6,7 +6,7 @@ from datetime import date
 from typing import Final, NamedTuple
 
 from benchmarks.fanout import DEFLATE, FLOOR, PLAIN, STALLED, Case, Cost, Scale
-from benchmarks.rooms import Step
+from benchmarks.steps import Step
 
 MODES: Final = {
     PLAIN: "not compressed",

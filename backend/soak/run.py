@@ -1,4 +1,4 @@
-"""A run: nats-server, the gateway, Core and the crowd as they are, and one fault after the other."""
+"""A run: nats-server, the gateway, Core and the viewers as they are, and one fault after the other."""
 
 import contextlib
 import http.client
@@ -21,9 +21,9 @@ import msgspec
 
 from benchmarks.processes import allow_many_sockets, cpu_s, resident_bytes, serving
 from soak.core import Core
-from soak.crowd import Plan, Tally
 from soak.faults import FAULTS, Surroundings, name_of
 from soak.samples import Ending, Rest, Sample, Verdict, verdicts
+from soak.viewers import Plan, Tally
 from src.demo.nats_server import HOST, NatsServer, free_port
 
 SETTLE_LIMIT_S: Final = 40.0  # for what has to happen in the end: newest state everywhere, everybody gone
@@ -96,13 +96,13 @@ def _soaked(scale: Scale, nats: NatsServer, gateway: "Gateway", core: Core, say:
     _until(lambda: core.stored > 2 * scale.rate_hz, "Core publishes")
     before = gateway.at_rest()
     plan = Plan(gateway.port, scale.viewers, scale.arrivals_hz, scale.seed)
-    with Crowd(plan) as crowd, Watch(gateway, crowd, scale.sample_every_s) as watch:
-        around = Surroundings(nats, scale.viewers, Random(scale.seed), crowd.order, gateway.signal)
+    with ViewersProcess(plan) as viewers, Watch(gateway, viewers, scale.sample_every_s) as watch:
+        around = Surroundings(nats, scale.viewers, Random(scale.seed), viewers.order, gateway.signal)
         faults = list(_faults(scale, around, watch, say))
-        behind = _behind_in_the_end(crowd, core)
+        behind = _behind_in_the_end(viewers, core)
         health = gateway.health()
         watch.stop()
-        tally = crowd.leave()
+        tally = viewers.leave()
     after = _settled(gateway, before)
     ending = Ending(before, after, behind, "Traceback" in gateway.log.read_text())
     judged = verdicts(watch.samples, tally, ending, judges_memory=scale.judges_memory)
@@ -126,14 +126,14 @@ def _faults(scale: Scale, around: Surroundings, watch: "Watch", say: Callable[[s
             yield Happened(from_s, watch.now_s, name_of(fault))
 
 
-def _behind_in_the_end(crowd: "Crowd", core: Core) -> int:
+def _behind_in_the_end(viewers: "ViewersProcess", core: Core) -> int:
     """How many healthy viewers do not get the newest, with all the time that they may need."""
-    published, before = core.stored, crowd.newest.newest
+    published, before = core.stored, viewers.newest.newest
     with contextlib.suppress(TimeoutError):
-        _until(lambda: core.stored > published + 4 and crowd.newest.newest > before, "the newest state arrives")
-        _until(lambda: not crowd.newest.healthy_behind, "it arrives everywhere")
+        _until(lambda: core.stored > published + 4 and viewers.newest.newest > before, "the newest state arrives")
+        _until(lambda: not viewers.newest.healthy_behind, "it arrives everywhere")
         return 0
-    return crowd.newest.healthy_behind or sum(crowd.newest.connected.values())
+    return viewers.newest.healthy_behind or sum(viewers.newest.connected.values())
 
 
 def _settled(gateway: "Gateway", before: Rest) -> Rest:
@@ -195,7 +195,7 @@ class Gateway:
             connection.close()
 
 
-class Crowd:
+class ViewersProcess:
     """The process of all viewers.
 
     Attributes:
@@ -207,7 +207,7 @@ class Crowd:
         self._plan = plan
 
     def __enter__(self) -> Self:
-        command = [sys.executable, "-m", "soak.crowd", msgspec.json.encode(self._plan).decode()]
+        command = [sys.executable, "-m", "soak.viewers", msgspec.json.encode(self._plan).decode()]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -238,10 +238,10 @@ class Crowd:
 class Watch:
     """Looks at the gateway again and again, in a thread, for as long as it is entered."""
 
-    def __init__(self, gateway: Gateway, crowd: Crowd, every_s: float) -> None:
+    def __init__(self, gateway: Gateway, viewers: ViewersProcess, every_s: float) -> None:
         self.samples: list[Sample] = []
         self._gateway = gateway
-        self._crowd = crowd
+        self._viewers = viewers
         self._every_s = every_s
         self._began_s = time.monotonic()
         self._stop = threading.Event()
@@ -280,5 +280,5 @@ class Watch:
             tasks=tasks,
             viewers=viewers,
             cpu_s=cpu_s(gateway.pid),
-            frames=self._crowd.newest.frames,
+            frames=self._viewers.newest.frames,
         )

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Final, NamedTuple
 
-from soak.crowd import Tally
+from soak.viewers import Tally
 
 MOST_GROWTH: Final = 0.05
 WINDOW_SHARE: Final = 1 / 6  # of the run: the first and the last five minutes of thirty

@@ -155,8 +155,8 @@ def view_of(url: str, states: Stream) -> View:
     """What there is to see now."""
     now = states.state()
     words = "connected" if states.is_connected else "connecting"
-    if now.closing is not None and not states.is_connected:
-        words = f"{now.closing.reason}; trying again" if now.closing.reconnect else now.closing.reason
+    if now.close_code is not None and not states.is_connected:
+        words = f"{now.close_code.reason}; trying again" if now.close_code.reconnect else now.close_code.reason
     if now.garbage:
         words += f"; unreadable frames: {now.garbage}"
     return View(

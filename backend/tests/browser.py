@@ -9,7 +9,7 @@ from typing import Any, Final
 import pytest
 from playwright.async_api import Browser, Page, async_playwright
 
-from src.gateway.console_files import BUILT, PAGE
+from src.gateway.http.console_files import BUILT, PAGE
 
 CHROMIUM: Final = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 # As root there is no sandbox; the rest keeps it from asking hosts of its own.

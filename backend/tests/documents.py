@@ -4,6 +4,9 @@ import re
 from functools import cached_property
 from pathlib import Path
 
+from fastapi import FastAPI
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+
 ROOT = Path(__file__).resolve().parents[2]
 BACKEND = ROOT / "backend"
 README = ROOT / "README.md"
@@ -52,6 +55,15 @@ class Document:
         """The only table under this heading."""
         (table,) = self.tables(heading)
         return table
+
+
+def routes(app: FastAPI) -> dict[str, BaseRoute]:
+    """Every route of the application, by its path; those of included routers too."""
+    listed: dict[str, BaseRoute] = {}
+    for route in app.routes:
+        within = route.original_router.routes if hasattr(route, "original_router") else [route]
+        listed |= {each.path: each for each in within if isinstance(each, Route | WebSocketRoute)}
+    return listed
 
 
 def code_words(cell: str) -> list[str]:

@@ -10,11 +10,12 @@ import pytest
 
 from src.common.messages import MAX_DEPTH, REASONS
 from src.common.subjects import DURABLES, STREAMS
+from src.gateway.close_codes import OWN_CLOSE_CODES, PROTOCOL_ERROR_CODES
 from src.gateway.descriptions.shapes import SHAPES
 from src.gateway.descriptions.shapes import fields as fields_of
-from src.gateway.exporter import FAMILIES, WORKER_FAMILIES
-from src.gateway.goodbyes import CLOSINGS, REFUSALS, VIOLATIONS
-from src.gateway.http_api import Health, Readiness, SubscriptionHealth, ViewersHealth, WorkerHealth
+from src.gateway.http.health import Health, Readiness, SubscriptionHealth, ViewersHealth, WorkerHealth
+from src.gateway.http.metrics_page import FAMILIES, WORKER_FAMILIES
+from src.gateway.refusals import REFUSALS
 from src.gateway.signals.contract import (
     EXACT,
     LevelSignal,
@@ -60,7 +61,7 @@ def test_unit_and_range_of_a_field_are_those_of_the_contract(shape: Any) -> None
     told = [
         row["meaning, unit, range"].removesuffix("; see [mapping](#mapping)") for row in DOCUMENT.table(shape.__name__)
     ]
-    assert told == [str(field.meaning) for field in fields_of(shape)]
+    assert told == [str(field.description) for field in fields_of(shape)]
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.__name__)
@@ -196,8 +197,8 @@ SIGNALS = INTERFACES.parent / "signals"
 def test_the_close_codes_are_the_codes() -> None:
     ours, of_the_protocol = DOCUMENT.tables("Close codes")
     written = [(int(row["code"]), row["reason"], row["connect again"] == "yes") for row in ours]
-    assert written == [tuple(closing) for closing in CLOSINGS]
-    assert [int(row["code"]) for row in of_the_protocol] == list(VIOLATIONS)
+    assert written == [tuple(closing) for closing in OWN_CLOSE_CODES]
+    assert [int(row["code"]) for row in of_the_protocol] == list(PROTOCOL_ERROR_CODES)
 
 
 def test_the_refusals_are_the_codes() -> None:
@@ -211,7 +212,7 @@ def metrics_table() -> list[Row]:
             "metric": f"`{family.name}`",
             "type": family.kind,
             "labels": ", ".join(f"`{label}`" for label in family.labels),
-            "meaning": family.meaning,
+            "meaning": family.help,
         }
         for family in FAMILIES
     ]

@@ -20,8 +20,8 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from src.demo.child_process import end, start_child
 from src.demo.nats_server import HOST, NatsServer, free_port
-from src.demo.tether import end, start_tethered
 from tests.documents import ROOT
 from tests.end_to_end.gateway_process import GatewayProcess
 from tests.end_to_end.publisher import Publisher
@@ -179,7 +179,7 @@ class Prometheus:
                 f"--storage.tsdb.path={folder / 'tsdb'}",
                 f"--web.listen-address={HOST}:{self.port}",
             ]
-            self._process = start_tethered(command, death_signal=SIGKILL, output=log)
+            self._process = start_child(command, death_signal=SIGKILL, output=log)
 
     def ask(self, path: str) -> Any:
         """What its API says; None while it does not answer."""

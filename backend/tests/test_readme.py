@@ -8,13 +8,13 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import WebSocketRoute
 
 from src.demo.nats_server import NatsServer
-from src.gateway.http_api import make_app
+from src.gateway.http.app import make_app
 from src.gateway.settings import VARIABLES, Settings
 from src.gateway.socket_broadcaster import SocketBroadcaster
-from tests.documents import BACKEND, CHANGELOG, INTERFACES, README, ROOT, Document, code_words
+from tests.documents import BACKEND, CHANGELOG, INTERFACES, README, ROOT, Document, code_words, routes
 from tests.end_to_end.gateway_process import GatewayProcess
 from tests.end_to_end.publisher import Publisher
 from tests.test_repository import pyproject
@@ -207,9 +207,9 @@ def test_the_routes_are_those_of_the_app(path: Path, heading: str, column: str) 
     words = [word for row in Document(path).table(heading) for cell in row.values() for word in code_words(cell)]
     told = {word.removeprefix("GET ") for word in words if word.startswith("GET /")}
     streams = {word.partition(PRINTED_ADDRESS)[2] for word in words if word.startswith("ws://")}
-    routes = make_app(SocketBroadcaster(settings=Settings())).routes
-    websockets = {each.path for each in routes if isinstance(each, WebSocketRoute)}
-    assert told == {each.path for each in routes if isinstance(each, Route)} - {"/docs/oauth2-redirect"} - websockets
+    served = routes(make_app(SocketBroadcaster(settings=Settings())))
+    websockets = {path for path, each in served.items() if isinstance(each, WebSocketRoute)}
+    assert told == served.keys() - {"/docs/oauth2-redirect"} - websockets
     assert streams <= websockets
     assert column in Document(path).table(heading)[0]
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from soak.crowd import Frames, Shown, Tally, inflated
-from soak.mischief import deflated_zeros
+from soak.hostile_viewers import deflated_zeros
 from soak.samples import Ending, Rest, Sample, memory_windows, verdicts
+from soak.viewers import Frames, Shown, Tally, inflated
 from src.gateway.delivery.frame import Frame
 
 BACKEND = Path(__file__).parents[1]

@@ -142,7 +142,7 @@ export interface Retrieval {
 }
 
 /** The gateway's own close codes: what each means, and whether connecting again makes sense. */
-export const CLOSINGS: Readonly<Record<number, readonly [meaning: string, reconnect: boolean]>> = {
+export const OWN_CLOSE_CODES: Readonly<Record<number, readonly [text: string, reconnect: boolean]>> = {
   1001: ["the gateway is stopping; reconnect", true],
   1008: ["sent too many messages; reconnect in 10 s", true],
   4001: ["took nothing for too long; reconnect when the network allows", true],

@@ -2,7 +2,7 @@
 
 import type { LevelsPayload, Payload } from "./contract.ts";
 import { Cadence, type SectionFreshness } from "./freshness.ts";
-import { closingOf, pauseMs, type Closing } from "./goodbyes.ts";
+import { closingOf, pauseMs, type CloseCode } from "./close-codes.ts";
 
 /**
  * `connecting`: no frame on this connection yet. `live`: the levels arrive at their usual pace (the flow, where there
@@ -40,7 +40,7 @@ export interface StreamEvents {
   /** Four times a second, and with each payload. */
   freshness: Freshness;
   /** A connection ended. */
-  closing: Closing;
+  closing: CloseCode;
   garbage: Garbage;
 }
 
@@ -100,7 +100,7 @@ export class Stream {
   #pause: ReturnType<typeof setTimeout> | undefined;
   #began = 0;
   #failures = 0;
-  #closing: Closing | undefined;
+  #closing: CloseCode | undefined;
 
   #frames = 0; // of this connection
   #unread: { text: unknown; at: number; first: boolean } | undefined;
@@ -152,7 +152,7 @@ export class Stream {
   }
 
   /** Why the last connection ended; undefined while none has. */
-  get closing(): Closing | undefined {
+  get closing(): CloseCode | undefined {
     return this.#closing;
   }
 

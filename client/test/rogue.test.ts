@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
-import { CLOSINGS, connect, type Options, type Stream } from "@spymaster/client";
+import { OWN_CLOSE_CODES, connect, type Options, type Stream } from "@spymaster/client";
 import { WebSocket as WebSocketOfWs } from "ws";
 import { frame, RogueServer, WebSocket } from "./sockets.ts";
 import { Diary, until } from "./waiting.ts";
@@ -26,7 +26,7 @@ function open(server: RogueServer, options: Options = {}): Diary {
 
 // -- goodbyes --------------------------------------------------------------------------------------------------------
 
-for (const [code, [meaning, reconnect]] of [...Object.entries(CLOSINGS), ["1000", ["closed", true]] as const])
+for (const [code, [meaning, reconnect]] of [...Object.entries(OWN_CLOSE_CODES), ["1000", ["closed", true]] as const])
   test(`${code} of the gateway: ${reconnect ? "it comes back" : "it stays away"}`, async () => {
     const server = await rogue((peer, nth) => nth === 1 && peer.close(+code, "said"));
     const diary = open(server);

@@ -2,9 +2,9 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { CLOSINGS } from "@spymaster/client";
+import { OWN_CLOSE_CODES } from "@spymaster/client";
 import { Cadence } from "../dist/freshness.js";
-import { closingOf, pauseMs } from "../dist/goodbyes.js";
+import { closingOf, pauseMs } from "../dist/close-codes.js";
 
 const [FIRST, LONGEST] = [250, 10_000];
 
@@ -33,8 +33,8 @@ for (const [reason, askedMs] of [
   });
 
 test("a goodbye of the gateway means what the gateway's table says", () => {
-  assert.ok(1001 in CLOSINGS);
-  for (const [code, [meaning, reconnect]] of Object.entries(CLOSINGS))
+  assert.ok(1001 in OWN_CLOSE_CODES);
+  for (const [code, [meaning, reconnect]] of Object.entries(OWN_CLOSE_CODES))
     assert.deepEqual(closingOf(+code, "said"), { code: +code, reason: "said", meaning, reconnect });
 });
 

@@ -8,7 +8,7 @@ import { price } from "./market/words.ts";
 import { Announcer } from "./page/announcer.ts";
 import { TextCell, byId } from "./page/cells.ts";
 import { SpotChart } from "./page/chart.ts";
-import { Help, TokenDoor } from "./page/dialogs.ts";
+import { Help, TokenDialog } from "./page/dialogs.ts";
 import { Ladder, keyed } from "./page/ladder.ts";
 import { Probe } from "./page/probe.ts";
 import { Sheet } from "./page/sheet.ts";
@@ -43,7 +43,7 @@ const tape = new Tape(byId("tape"), openSheet);
 const help = new Help(byId("help"));
 const theme = new Theme(byId("theme"), () => chart.restyle());
 const probe = new Probe();
-const door = new TokenDoor(() => listen());
+const tokenDialog = new TokenDialog(() => listen());
 
 let stream: Stream | undefined;
 let refused = false;
@@ -54,7 +54,7 @@ let seen: Map<string, LevelSignal> | undefined;
 function listen(): void {
   stream?.close();
   refused = false;
-  const { token } = door;
+  const { token } = tokenDialog;
   const opened = (stream = connect(STREAM, { token, staleAfterMs: STALE_AFTER_MS }));
   opened.on("levels", showLevels);
   opened.on("flow", (flow) => strikes.show(flow));
@@ -67,10 +67,10 @@ function listen(): void {
 
 /** A browser is not told why a WebSocket was refused: an HTTP route is asked instead. */
 async function askForToken(of: Stream): Promise<void> {
-  if (!(await probe.isRefused(door.token)) || of !== stream || refused) return;
+  if (!(await probe.isRefused(tokenDialog.token)) || of !== stream || refused) return;
   refused = true;
   of.close();
-  door.ask();
+  tokenDialog.ask();
 }
 
 function showLevels(payload: LevelsPayload): void {

@@ -9,7 +9,7 @@
 `state.connection` says whether to believe `state.payload`. Its words and rules are those of the TypeScript client.
 """
 
-from src.client.closing import Closing
+from src.client.close_codes import CloseCode
 from src.client.freshness import Age, Freshness, SectionFreshness
 from src.client.stream import ConnectionState, State, Stream, stream
 from src.gateway.signals.contract import (
@@ -23,7 +23,7 @@ from src.gateway.signals.contract import (
 
 __all__ = [
     "Age",
-    "Closing",
+    "CloseCode",
     "ConnectionState",
     "Freshness",
     "LevelSignal",

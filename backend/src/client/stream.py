@@ -20,7 +20,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidURI, WebSocketException
 from websockets.uri import parse_uri
 
-from src.client.closing import LONGEST_PAUSE_S, LOST, Closing, closing_of, pause_s
+from src.client.close_codes import LONGEST_PAUSE_S, LOST, CloseCode, closing_of, pause_s
 from src.client.freshness import Cadence, FrameRate, Freshness
 from src.common.tasks import end
 from src.gateway.signals.contract import Payload
@@ -29,7 +29,7 @@ ConnectionState = Literal["connecting", "live", "late", "stale", "closed"]
 Token = str | Callable[[], str | Awaitable[str]]
 
 OPEN_LIMIT_S: Final = 10.0
-CLOSE_LIMIT_S: Final = 1.0
+CLOSE_HANDSHAKE_TIMEOUT_S: Final = 1.0
 PING_EVERY_S = PONG_LIMIT_S = 5.0  # a dead line that says nothing is noticed within the sum of both
 LOOK_EVERY_S: Final = 0.25  # live turns into late without any news
 # The gateway accepts messages of 8 MiB of each subject (GATEWAY_MAX_MESSAGE) and merges them.
@@ -50,14 +50,14 @@ class State:
             object as before. Do not change it: it is what the next frame is compared with.
         freshness: ages, on this machine's clock.
         garbage: frames that were left out because they hold no payload.
-        closing: why the last connection ended; None while none has.
+        close_code: why the last connection ended; None while none has.
     """
 
     connection: ConnectionState
     payload: Payload
     freshness: Freshness
     garbage: int
-    closing: Closing | None
+    close_code: CloseCode | None
 
 
 def stream(url: str, token: Token | None = None, *, ssl: ssl.SSLContext | None = None) -> "Stream":
@@ -94,7 +94,7 @@ class Stream:
         self._payload: Payload = {}
         self._levels, self._flow, self._rate = Cadence(), Cadence(), FrameRate()
         self._garbage = 0
-        self._closing: Closing | None = None
+        self._close_code: CloseCode | None = None
 
     async def __aenter__(self) -> Self:
         self._open()
@@ -137,7 +137,7 @@ class Stream:
             self._receiving.result()  # a bug in the receiver is not taken for silence
         now_s = clock_s()
         freshness = Freshness(self._levels.at(now_s), self._flow.at(now_s), self._rate.at(now_s))
-        return State(self._connection(freshness), self._payload, freshness, self._garbage, self._closing)
+        return State(self._connection(freshness), self._payload, freshness, self._garbage, self._close_code)
 
     async def aclose(self) -> None:
         """Leave for good, within a second or so; idempotent."""
@@ -173,32 +173,32 @@ class Stream:
         failures = 0
         while True:
             began_s = clock_s()
-            closing = await self._one_connection()
+            close_code = await self._one_connection()
             if self._is_closed:
                 return
             held = self._connection_has_frame  # an attempt that only took long did not
-            self._end_connection(closing)
-            if not closing.reconnect:
+            self._end_connection(close_code)
+            if not close_code.reconnect:
                 return
             failures = 0 if held and clock_s() - began_s > LONGEST_PAUSE_S else failures
-            await asyncio.sleep(pause_s(failures, closing, random.random()))
+            await asyncio.sleep(pause_s(failures, close_code, random.random()))
             failures += 1
 
-    def _end_connection(self, closing: Closing) -> None:
+    def _end_connection(self, close_code: CloseCode) -> None:
         self._connection_has_frame = False
         self._levels.interrupt()
         self._flow.interrupt()
-        self._is_closed = not closing.reconnect
-        self._closing = closing
+        self._is_closed = not close_code.reconnect
+        self._close_code = close_code
         self._news.set()
 
-    async def _one_connection(self) -> Closing:
+    async def _one_connection(self) -> CloseCode:
         """From the attempt to the end."""
         self._rate.begin(clock_s())
         try:
             headers = await self._headers()
-        except Exception as error:  # noqa: BLE001  it is the caller's function: whatever it raises may pass
-            return Closing(LOST, f"no token: {error}", True)
+        except Exception as error:  # noqa: BLE001  it is the request's function: whatever it raises may pass
+            return CloseCode(LOST, f"no token: {error}", True)
         try:
             async with connect(
                 self._url,
@@ -207,16 +207,16 @@ class Stream:
                 proxy=None,
                 max_size=MAX_FRAME_BYTES,
                 open_timeout=OPEN_LIMIT_S,
-                close_timeout=CLOSE_LIMIT_S,
+                close_timeout=CLOSE_HANDSHAKE_TIMEOUT_S,
                 ping_interval=PING_EVERY_S,
                 ping_timeout=PONG_LIMIT_S,
             ) as self._socket:
                 await self._receive(self._socket)
         except (OSError, TimeoutError, WebSocketException) as error:
-            closing = closing_of(error)
-            if closing.code == UNAUTHORIZED and callable(self._token):
-                return closing._replace(reconnect=True)  # the next token may be a better one
-            return closing
+            close_code = closing_of(error)
+            if close_code.code == UNAUTHORIZED and callable(self._token):
+                return close_code._replace(reconnect=True)  # the next token may be a better one
+            return close_code
         finally:
             self._socket = None
 

@@ -16,8 +16,8 @@ from nats.js.errors import NoStreamResponseError
 
 from src.common.access import Access
 from src.common.connection import API_LIMIT_S, BusError, Connection, Link, reason
-from src.common.follower import Follower
 from src.common.messages import decode_object
+from src.common.ordered_consumer import OrderedConsumer
 from src.common.streams import find_or_make_stream
 from src.common.subjects import STREAMS
 from src.common.subscription import Callback, Decoder, Subscription
@@ -58,7 +58,7 @@ class NATSBus:
         self._max_message_bytes = max_message_bytes
         self._decoders = dict(decoders or {})
         self.subscriptions: list[Subscription] = []
-        self._followers: list[Follower] = []
+        self._consumers: list[OrderedConsumer] = []
 
     @property
     def url(self) -> str:
@@ -126,7 +126,7 @@ class NATSBus:
         self.subscriptions.append(subscription)
         return subscription
 
-    async def follow(self, subject: str, since_ms: int | None = None) -> Follower:
+    async def follow(self, subject: str, since_ms: int | None = None) -> OrderedConsumer:
         """Read every message of `subject`, in order and also those that came during an outage.
 
         Args:
@@ -136,17 +136,17 @@ class NATSBus:
         Raises:
             BusError: it cannot be read within the connect timeout.
         """
-        follower = Follower(self._connection, subject, since_ms)
-        await follower.start(self._connect_timeout_s)
-        self._followers.append(follower)
-        return follower
+        consumer = OrderedConsumer(self._connection, subject, since_ms)
+        await consumer.start(self._connect_timeout_s)
+        self._consumers.append(consumer)
+        return consumer
 
     async def close(self) -> None:
         """End the subscriptions, then the connection; idempotent, bounded in time."""
         ending, self.subscriptions = self.subscriptions, []
-        leaving, self._followers = self._followers, []
+        leaving, self._consumers = self._consumers, []
         await asyncio.gather(*(subscription.unsubscribe() for subscription in ending))
-        await asyncio.gather(*(follower.close() for follower in leaving))
+        await asyncio.gather(*(consumer.close() for consumer in leaving))
         await self._connection.close()
 
     async def _publish(self, subject: str, body: bytes) -> None:

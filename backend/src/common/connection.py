@@ -31,7 +31,7 @@ DIAL_LIMIT_S: Final = 5.0
 PING_INTERVAL_S: Final = 2  # with two unanswered pings allowed, a frozen server is noticed within 6 s
 UNANSWERED_PINGS: Final = 2
 API_LIMIT_S: Final = 2.0  # one JetStream request; the server answers in milliseconds or is in trouble
-CLOSE_LIMIT_S: Final = 1.0
+CLOSE_HANDSHAKE_TIMEOUT_S: Final = 1.0
 FIRST_PAUSE_S: Final = 0.1
 LONGEST_PAUSE_S: Final = 1.0
 
@@ -172,9 +172,9 @@ class Link:
             raise NotPermitted("subscribe", "_INBOX.>")
 
     async def close(self) -> None:
-        """End it, within `CLOSE_LIMIT_S`, whatever state it is in."""
+        """End it, within `CLOSE_HANDSHAKE_TIMEOUT_S`, whatever state it is in."""
         with contextlib.suppress(NatsError, OSError, TimeoutError, AttributeError, AssertionError):
-            async with asyncio.timeout(CLOSE_LIMIT_S):
+            async with asyncio.timeout(CLOSE_HANDSHAKE_TIMEOUT_S):
                 await self.client.close()
         self.ended.set()
 

@@ -14,7 +14,7 @@ from signal import SIGCONT, SIGHUP, SIGKILL, SIGSTOP
 from types import TracebackType
 from typing import Self
 
-from src.demo.tether import end, start_tethered
+from src.demo.child_process import end, start_child
 
 HOST = "127.0.0.1"
 # Below the range from which Linux picks the ports of outgoing connections (32768-60999): a client that redials a dead
@@ -100,7 +100,7 @@ class NatsServer:
         config_file = folder / CONFIG_FILE
         config_file.write_text(self._config_text())
         with (folder / "nats.log").open("ab") as log:
-            self._process = start_tethered([binary, "-c", str(config_file)], death_signal=SIGKILL, output=log)
+            self._process = start_child([binary, "-c", str(config_file)], death_signal=SIGKILL, output=log)
         self._frozen = False
         self._wait_until_it_answers()
         return self

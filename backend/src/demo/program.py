@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from signal import SIGTERM
 
-from src.demo.tether import end, start_tethered
+from src.demo.child_process import end, start_child
 
 LAST_LINES = 15
 NAME_WIDTH = 9
@@ -26,7 +26,7 @@ class Program:
         """
         self.name = name
         self._last_lines: deque[str] = deque(maxlen=LAST_LINES)
-        self._process = start_tethered(command, death_signal=SIGTERM, output=subprocess.PIPE, env=dict(env))
+        self._process = start_child(command, death_signal=SIGTERM, output=subprocess.PIPE, env=dict(env))
         self._reader = threading.Thread(target=self._pass_lines_on, daemon=True)
         self._reader.start()
 

@@ -11,44 +11,40 @@ if __name__ == "__main__":  # the imports below take a second or two: a signal m
 import asyncio
 import contextlib
 import dataclasses
-import errno
 import functools
 import gc
 import logging
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Any, Final
+from typing import Final
 
-import uvicorn
 import uvloop
 
 from src.common import logs
 from src.common.access import AccessError
 from src.common.bus import BusError
 from src.common.tasks import end, guarded, unless
-from src.gateway.admission.door import Door
-from src.gateway.anteroom import Anteroom, AnteroomLimits
-from src.gateway.delivery.stream_peer import PeerLimits, factory
-from src.gateway.descriptors import DescriptorWatch, limit, raise_limit, shortage
-from src.gateway.exporter import Exporter
-from src.gateway.head_count import REPORT_INTERVAL_S, HeadCount
-from src.gateway.http_api import STREAM_PATH, make_app
-from src.gateway.http_connection import HttpConnection
+from src.gateway.admission.admission_control import AdmissionControl
+from src.gateway.delivery.stream_peer import STREAM_PATH, PeerLimits, peer_factory
+from src.gateway.http.app import make_app
+from src.gateway.http.metrics_page import MetricsPage
+from src.gateway.listener.file_descriptors import FileDescriptorWatch, limit, raise_limit, shortage
+from src.gateway.listener.handshake_timeouts import HandshakeLimits, HandshakeTimeouts
+from src.gateway.listener.server import BACKLOG, Server, bind, bind_beside, connection_factory, server_config
+from src.gateway.listener.tls import Certificate
 from src.gateway.metrics import LOOP_LAG_INTERVAL_S, LoopLag
+from src.gateway.processes.supervisor import CannotStart, Signals, Supervisor
+from src.gateway.processes.viewer_count import REPORT_INTERVAL_S, ViewerCount
+from src.gateway.processes.worker_messages import WorkerMessages
 from src.gateway.settings import SettingError, Settings, nats_access, overruled_variables, unknown_variables
-from src.gateway.siblings import Siblings
 from src.gateway.socket_broadcaster import SocketBroadcaster
-from src.gateway.tls import Certificate, TlsConnection
-from src.gateway.workers import CannotStart, Signals, Supervisor
 
 logger = logging.getLogger("gateway")
 
-BACKLOG: Final = 4096  # connections that may wait to be accepted; the kernel caps it at net.core.somaxconn
-HTTP_STOP_LIMIT_S: Final = 1  # for HTTP requests under way at a stop
 STOP_LIMIT_S: Final = 2.5  # for the HTTP server as a whole
 TICK_S: Final = 1.0
 # The last number counts 7,000 new objects each: 20,000 viewers, of 60 objects, do not make a collection a full one.
@@ -61,15 +57,15 @@ class Parts:
     """What is made before there are workers, and inherited by each."""
 
     settings: Settings
-    head_count: HeadCount
-    siblings: Siblings
-    door: Door
+    viewer_count: ViewerCount
+    worker_messages: WorkerMessages
+    admission_control: AdmissionControl
     certificate: Certificate | None
 
     @property
     def files(self) -> list[Callable[[], None]]:
         """What reads them anew at SIGHUP."""
-        return [self.door.reread, *([self.certificate.reread] if self.certificate else [])]
+        return [self.admission_control.reread, *([self.certificate.reread] if self.certificate else [])]
 
 
 def main() -> int:
@@ -82,11 +78,11 @@ def main() -> int:
         if settings.workers > 1 and sys.platform != "linux":
             raise SettingError(f"GATEWAY_WORKERS={settings.workers} is not accepted: above 1 needs Linux")
         nats_access(settings).require_files()
-        head_count = HeadCount(settings.workers)
-        door = Door(settings, head_count)
+        viewer_count = ViewerCount(settings.workers)
+        admission_control = AdmissionControl(settings, viewer_count)
         certificate = Certificate(settings.tls_cert, settings.tls_key) if settings.tls_cert else None
-        listener = _listener(settings)
-        siblings = Siblings(settings.workers)
+        listener = bind(settings.host, settings.port)
+        worker_messages = WorkerMessages(settings.workers)
     except (SettingError, AccessError) as error:
         return _give_up(error, 2)
     except OSError as error:
@@ -98,7 +94,7 @@ def main() -> int:
         logger.warning(short)
     if settings.auth == "none" and not ip_address(listener.getsockname()[0]).is_loopback:
         logger.warning("anybody who reaches %s may connect: set GATEWAY_AUTH, or leave it to a proxy", settings.host)
-    parts = Parts(settings, head_count, siblings, door, certificate)
+    parts = Parts(settings, viewer_count, worker_messages, admission_control, certificate)
     if settings.workers > 1:
         return _supervise(parts, listener)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -122,16 +118,16 @@ def _supervise(parts: Parts, reserved: socket.socket) -> int:
     of_worker = dataclasses.replace(parts, settings=dataclasses.replace(parts.settings, consumers="ephemeral"))
     work = functools.partial(_work, of_worker, reserved)
     on_hangup = functools.partial(reread, parts.files)
-    supervisor = Supervisor(work, parts.head_count, Signals(), on_hangup, parts.settings.drain_s)
+    supervisor = Supervisor(work, parts.viewer_count, Signals(), on_hangup, parts.settings.drain_s)
     _say(*_banner(parts.settings))
-    with contextlib.closing(parts.siblings):
+    with contextlib.closing(parts.worker_messages):
         return supervisor.run(lambda: _say(SUBSCRIBED))
 
 
 def _work(parts: Parts, reserved: socket.socket, worker: int, on_serving: Callable[[], None]) -> None:
     logs.configure(parts.settings.log_format, parts.settings.log_level, worker)
-    parts.siblings.own = worker
-    listener = _listener_beside(reserved)
+    parts.worker_messages.own = worker
+    listener = bind_beside(reserved)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_run_as_worker(parts, listener, on_serving))
@@ -145,7 +141,7 @@ async def _run_as_worker(parts: Parts, listener: socket.socket, on_serving: Call
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
 
     def on_subscribed() -> None:
-        parts.head_count.report(0)
+        parts.viewer_count.report(0)
         on_serving()
 
     await _relay(parts, listener, stop, on_subscribed)
@@ -157,7 +153,7 @@ async def _relay(parts: Parts, listener: socket.socket, stop: asyncio.Event, on_
     Raises:
         BusError: it cannot subscribe.
     """
-    broadcaster = SocketBroadcaster(settings=parts.settings, door=parts.door)
+    broadcaster = SocketBroadcaster(settings=parts.settings, admission_control=parts.admission_control)
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reread, parts.files)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
     try:
@@ -182,29 +178,35 @@ async def _serve(broadcaster: SocketBroadcaster, parts: Parts, listener: socket.
     """Take viewers in until `stop`; then take no more in and let go of those that are here."""
     tls = ", with TLS" if parts.certificate else ""
     logger.info("listening on %s:%d%s; %d file descriptors, one a viewer", *listener.getsockname()[:2], tls, limit())
-    anteroom = Anteroom(
-        AnteroomLimits(broadcaster.settings.handshake_timeout_s, broadcaster.settings.max_head_bytes),
-        broadcaster.door.refused,
+    timeouts = HandshakeTimeouts(
+        HandshakeLimits(broadcaster.settings.handshake_timeout_s, broadcaster.settings.max_head_bytes),
+        broadcaster.admission_control.refused,
     )
-    exporter = Exporter(broadcaster, parts.head_count, parts.siblings)
-    server = Server(_uvicorn_config(broadcaster, parts.head_count, exporter, connections(anteroom, parts.certificate)))
+    metrics_page = MetricsPage(broadcaster, parts.viewer_count, parts.worker_messages)
+    server = Server(
+        server_config(
+            make_app(broadcaster, parts.viewer_count, metrics_page),
+            connection_factory(timeouts, parts.certificate),
+            peer_factory(broadcaster.hub, _peer_limits(broadcaster.settings), broadcaster.admission_control),
+        )
+    )
     _collect_seldom()
-    parts.siblings.listen(exporter.own)
-    anteroom.open()
-    reporting = asyncio.create_task(_report(broadcaster, parts.head_count), name="head count")
+    parts.worker_messages.listen(metrics_page.own)
+    timeouts.open()
+    reporting = asyncio.create_task(_report(broadcaster, parts.viewer_count), name="viewer count")
     watching = asyncio.create_task(_watch_loop(broadcaster.metrics.loop_lag), name="loop watch")
     serving = asyncio.create_task(server.serve(sockets=[listener]), name="http server")
     await unless(stop, asyncio.wait({serving}))
     logger.info("stopping; %d viewers are told to reconnect", len(broadcaster.hub.peers))
-    broadcaster.begin_goodbye()  # a load balancer that asks on a connection of its own hears of it first
+    broadcaster.begin_drain()  # a load balancer that asks on a connection of its own hears of it first
     server.stop_listening()
-    await broadcaster.say_goodbye(broadcaster.settings.drain_s)
+    await broadcaster.drain(broadcaster.settings.drain_s)
     server.stop()
-    await asyncio.gather(broadcaster.await_farewells(), asyncio.wait({serving}, timeout=STOP_LIMIT_S))
+    await asyncio.gather(broadcaster.close_viewers(), asyncio.wait({serving}, timeout=STOP_LIMIT_S))
     failed = serving.done() and not stop.is_set()
     await end(serving)
-    await anteroom.close()
-    parts.siblings.deafen()
+    await timeouts.close()
+    parts.worker_messages.stop_listening()
     await end(watching)
     await end(reporting)
     if failed:
@@ -222,11 +224,11 @@ def _collect_seldom() -> None:
     gc.set_threshold(*COLLECT_AFTER)
 
 
-async def _report(broadcaster: SocketBroadcaster, head_count: HeadCount) -> None:
-    descriptors = DescriptorWatch()
+async def _report(broadcaster: SocketBroadcaster, viewer_count: ViewerCount) -> None:
+    descriptors = FileDescriptorWatch()
     while True:
         guarded(descriptors.look)
-        head_count.report(len(broadcaster.hub.peers))
+        viewer_count.report(len(broadcaster.hub.peers))
         await asyncio.sleep(REPORT_INTERVAL_S if broadcaster.settings.workers > 1 else TICK_S)
 
 
@@ -238,105 +240,14 @@ async def _watch_loop(lag: LoopLag) -> None:
         lag.observe(time.monotonic() - due_s)
 
 
-class Server(uvicorn.Server):
-    """uvicorn without its signal handlers, which raise the signal again after a clean stop, or its idle work."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self._stopping = asyncio.Event()
-
-    def stop_listening(self) -> None:
-        """Take no more connections; those that are there are served on."""
-        for server in self.servers:
-            server.close()
-
-    def stop(self) -> None:
-        """Let go of HTTP connections, then end."""
-        self.should_exit = True
-        self._stopping.set()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    async def main_loop(self) -> None:
-        """Once a second for the date header, where uvicorn looks ten times for what `stop` says here."""
-        while not await self.on_tick(0):
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(TICK_S):
-                    await self._stopping.wait()
-
-
-def connections(anteroom: Anteroom, certificate: Certificate | None) -> Callable[..., asyncio.Protocol]:
-    """What uvicorn calls, with its own configuration and state, for each socket that it accepts."""
-
-    def make_connection(**of_uvicorn: Any) -> asyncio.Protocol:
-        http = HttpConnection(anteroom, **of_uvicorn)
-        return TlsConnection(anteroom, certificate.context, http) if certificate else http
-
-    return make_connection
-
-
-def _uvicorn_config(
-    broadcaster: SocketBroadcaster,
-    head_count: HeadCount,
-    exporter: Exporter,
-    connection: Callable[..., asyncio.Protocol],
-) -> uvicorn.Config:
-    settings = broadcaster.settings
-    limits = PeerLimits(
+def _peer_limits(settings: Settings) -> PeerLimits:
+    return PeerLimits(
         stall_limit_s=settings.stall_limit_s,
         ping_interval_s=settings.ping_interval_s,
         pong_timeout_s=settings.pong_timeout_s,
         max_incoming_bytes=settings.max_incoming_bytes,
         max_incoming_rate=settings.max_incoming_rate,
     )
-    return uvicorn.Config(
-        make_app(broadcaster, head_count, exporter),
-        http=connection,  # type: ignore[arg-type]  # any callable that makes a protocol
-        ws=factory(broadcaster.hub, STREAM_PATH, limits, broadcaster.door),  # type: ignore[arg-type]  # makes a protocol
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        backlog=BACKLOG,
-        timeout_graceful_shutdown=HTTP_STOP_LIMIT_S,
-    )
-
-
-def _listener(settings: Settings) -> socket.socket:
-    """A bound socket, so that a busy port is known before anything else starts.
-
-    Raises:
-        OSError: with a text that says what to change.
-    """
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-    except (OSError, UnicodeError) as error:
-        where = f"{settings.host}:{settings.port}"
-        if isinstance(error, UnicodeError):
-            raise OSError(None, f"cannot listen on {where}: GATEWAY_HOST is not a host name") from None
-        remedy = {
-            errno.EADDRINUSE: "another program has that port; stop it or set GATEWAY_PORT",
-            errno.EACCES: "not allowed; set GATEWAY_PORT to 1024 or above",
-        }.get(error.errno or 0, f"{error.strerror}; is GATEWAY_HOST right?")
-        raise OSError(error.errno, f"cannot listen on {where}: {remedy}") from None
-    return listener
-
-
-def _listener_beside(reserved: socket.socket) -> socket.socket:
-    """One more socket on a port that is ours already; the kernel spreads connections over those that listen."""
-    listener = socket.socket(reserved.family, reserved.type, reserved.proto)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    listener.bind(reserved.getsockname())
-    return listener
 
 
 def _banner(settings: Settings) -> tuple[str, ...]:

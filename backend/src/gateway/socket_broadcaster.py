@@ -22,10 +22,10 @@ from src.common.bus import NATSBus
 from src.common.messages import decode_value
 from src.common.subjects import DURABLES, LEVELS_SIGNALS, MARKET_FLOW
 from src.common.subscription import Subscription
-from src.gateway.admission.door import Door, Entry
+from src.gateway.admission.admission_control import Admission, AdmissionControl
+from src.gateway.close_codes import GOING_AWAY
 from src.gateway.delivery.asgi_peer import AsgiPeer
 from src.gateway.delivery.hub import Hub
-from src.gateway.goodbyes import GOING_AWAY
 from src.gateway.metrics import Metrics
 from src.gateway.settings import Settings, nats_access
 from src.gateway.signals.contract import LevelSignal, LevelsPayload
@@ -38,7 +38,7 @@ logger = logging.getLogger("gateway")
 
 DECODERS: Final = {LEVELS_SIGNALS: read_levels, MARKET_FLOW: read_flow}
 SETTLE_LIMIT_S: Final = 0.05  # how long `broadcast` waits for plain ASGI WebSockets to take the frame
-FAREWELL_LIMIT_S: Final = 1.5  # for viewers to answer the goodbye
+CLOSE_TIMEOUT_S: Final = 1.5  # for viewers to answer the goodbye
 
 
 def make_bus(settings: Settings) -> NATSBus:
@@ -61,7 +61,7 @@ class SocketBroadcaster:
         *,
         settings: Settings | None = None,
         hub: Hub | None = None,
-        door: Door | None = None,
+        admission_control: AdmissionControl | None = None,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         """
@@ -69,13 +69,13 @@ class SocketBroadcaster:
             bus: where messages come from; by default one made from `settings`.
             settings: by default those of the environment.
             hub: where viewers of the gateway's own port join.
-            door: which they pass first; by default one for the settings.
+            admission_control: which they pass first; by default one for the settings.
             now_ms: the gateway's clock, ms UTC, for messages that bring no time of their own.
         """
         self.settings = settings or Settings.from_environment(os.environ)
         self.bus = bus or make_bus(self.settings)
         self.hub = hub or Hub()
-        self.door = door or Door(self.settings)
+        self.admission_control = admission_control or AdmissionControl(self.settings)
         self.metrics = Metrics()
         self._now_ms = now_ms
         self._state = LatestState()
@@ -93,7 +93,7 @@ class SocketBroadcaster:
         """
         async with self._lock:
             self.hub.open()
-            await self.door.open()
+            await self.admission_control.open()
             await self.bus.connect()
             for subject, callback in ((LEVELS_SIGNALS, self._on_level_signals), (MARKET_FLOW, self._on_flow_snapshot)):
                 durable_name = DURABLES[subject] if self.settings.consumers == "durable" else None
@@ -101,25 +101,25 @@ class SocketBroadcaster:
                     await self.bus.subscribe(subject=subject, callback=callback, durable_name=durable_name)
                 )
 
-    def begin_goodbye(self) -> None:
+    def begin_drain(self) -> None:
         """From now on the gateway is not ready, and who still comes is let go."""
-        self.hub.begin_closing(GOING_AWAY)
+        self.hub.begin_drain(GOING_AWAY)
 
-    async def say_goodbye(self, over_s: float = 0.0) -> None:
+    async def drain(self, over_s: float = 0.0) -> None:
         """Let every viewer go, one after the other over `over_s` seconds at most, and each that still comes."""
         await self.hub.drain(GOING_AWAY, over_s)
 
-    async def await_farewells(self) -> None:
-        """Wait until all viewers are gone, for `FAREWELL_LIMIT_S` at most; who is not then, is cut."""
-        await self.hub.close(GOING_AWAY, FAREWELL_LIMIT_S)
+    async def close_viewers(self) -> None:
+        """Wait until all viewers are gone, for `CLOSE_TIMEOUT_S` at most; who is not then, is cut."""
+        await self.hub.close(GOING_AWAY, CLOSE_TIMEOUT_S)
 
     async def close(self) -> None:
         """Say goodbye to every viewer, then leave NATS; idempotent, bounded in time."""
         async with self._lock:
-            await self.await_farewells()
+            await self.close_viewers()
             self._subscriptions.clear()
             await self.bus.close()
-            await self.door.close()
+            await self.admission_control.close()
 
     # -- the data path ---------------------------------------------------------------------------------------------
 
@@ -177,19 +177,19 @@ class SocketBroadcaster:
         """Every viewer: the WebSocket itself where `connect` was given one, else the gateway's own peer."""
         return [peer.websocket if isinstance(peer, AsgiPeer) else peer for peer in self.hub.peers]
 
-    async def connect(self, websocket: WebSocket, entry: Entry | None = None) -> None:
+    async def connect(self, websocket: WebSocket, admission: Admission | None = None) -> None:
         """Accept the viewer and send it the current payload, if there is one, before any later one.
 
         Args:
             websocket: not accepted yet.
-            entry: what the door gave it, and takes back; without one nobody is asked.
+            admission: what the admission_control gave it, and takes back; without one nobody is asked.
         """
-        if entry is not None and entry.subprotocol is not None:
-            await websocket.accept(subprotocol=entry.subprotocol)
+        if admission is not None and admission.subprotocol is not None:
+            await websocket.accept(subprotocol=admission.subprotocol)
         else:
             await websocket.accept()
         await asyncio.sleep(0)  # a payload of this very turn of the loop is fanned out first
-        peer = AsgiPeer(websocket, self.hub, self.settings.stall_limit_s, entry)
+        peer = AsgiPeer(websocket, self.hub, self.settings.stall_limit_s, admission)
         self._asgi_peers.append(peer)
         self.hub.join(peer)
         await peer.settle(SETTLE_LIMIT_S)

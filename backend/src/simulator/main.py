@@ -20,7 +20,7 @@ from typing import NoReturn
 from src.common import logs
 from src.common.bus import DEFAULT_NATS_URL, BusError, NATSBus
 from src.common.subjects import LEVELS_SIGNALS, MARKET_FLOW
-from src.simulator.pacing import CLOSE_S, PREMARKET_S, Pace, today
+from src.simulator.pacing import CLOSE_S, PREMARKET_S, HandshakeRate, today
 from src.simulator.session import Session, Snapshot
 
 logger = logging.getLogger("simulator")
@@ -37,7 +37,7 @@ weekday starts over at --start.
 class Settings:
     """What the command line asks for. `count` None: until stopped."""
 
-    pace: Pace
+    pace: HandshakeRate
     seed: int
     levels: int
     contracts: int
@@ -76,7 +76,7 @@ def read_settings(arguments: Sequence[str]) -> Settings:
         "--nats-url", default=nats_url, help=f"servers, comma-separated (default: NATS_URL, then {DEFAULT_NATS_URL})"
     )
     given = parser.parse_args(arguments)
-    pace = Pace(given.rate, given.speed, given.start)
+    pace = HandshakeRate(given.rate, given.speed, given.start)
     return Settings(pace, given.seed, given.levels, given.contracts, given.nats_url, given.count)
 
 

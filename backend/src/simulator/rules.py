@@ -29,7 +29,7 @@ FUEL_SCORE: dict[FuelEffect, float] = {"AMPLIFY": 75.0, "NEUTRAL": 50.0, "DAMPEN
 # Points from the spot within which a level can have a signal, and within which both sides fight over it.
 _SIGNAL_REACH = 4.0
 _CONTEST_REACH = 1.0
-# Entry and exit of a signal differ, so that a score on the edge does not make it flicker.
+# Admission and exit of a signal differ, so that a score on the edge does not make it flicker.
 _BREAK_FROM, _BREAK_UNTIL = 65.0, 57.0
 _REJECT_FROM, _REJECT_UNTIL = 34.0, 42.0
 _CONTEST_VOLUME = 120

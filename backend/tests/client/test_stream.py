@@ -103,7 +103,7 @@ def test_a_section_that_did_not_change_is_the_object_that_it_was() -> None:
 async def test_a_stream_says_what_it_knows_from_the_first_attempt_on() -> None:
     async with gateway_that(sends(frame(1))) as url, stream(url) as states:
         first = await anext(states)
-        assert (first.connection, first.payload, first.closing) == ("connecting", {}, None)
+        assert (first.connection, first.payload, first.close_code) == ("connecting", {}, None)
         second = await anext(states)
         assert (second.connection, number_of(second)) == ("late", 1)
 
@@ -266,10 +266,10 @@ async def test_leaving_while_it_connects_or_waits_takes_no_time() -> None:
     async with asyncio.timeout(5):
         async with stream("ws://127.0.0.1:1/ws/stream") as states:
             async for state in states:
-                if state.closing is not None:
+                if state.close_code is not None:
                     break
-    assert state.closing is not None
-    assert state.closing.reason == "connection refused"
+    assert state.close_code is not None
+    assert state.close_code.reason == "connection refused"
     assert state.connection == "connecting"
 
 
@@ -293,8 +293,8 @@ async def test_after_a_goodbye_it_comes_back_with_the_old_payload_in_hand() -> N
                 break
     assert ("connecting", 1) in words
     assert words[-1] == ("late", 2)
-    assert state.closing is not None
-    assert (state.closing.code, state.closing.reconnect) == (1001, True)
+    assert state.close_code is not None
+    assert (state.close_code.code, state.close_code.reconnect) == (1001, True)
 
 
 async def test_after_a_goodbye_for_good_the_iteration_ends() -> None:
@@ -305,8 +305,8 @@ async def test_after_a_goodbye_for_good_the_iteration_ends() -> None:
     async with gateway_that(send_away) as url:
         seen = [state async for state in stream(url)]
     assert (seen[-1].connection, number_of(seen[-1])) == ("closed", 1)
-    assert seen[-1].closing is not None
-    assert seen[-1].closing.reason == "closed by the gateway: 1003 not you"
+    assert seen[-1].close_code is not None
+    assert seen[-1].close_code.reason == "closed by the gateway: 1003 not you"
 
 
 async def test_a_refusal_that_would_come_again_ends_it_too() -> None:
@@ -316,8 +316,8 @@ async def test_a_refusal_that_would_come_again_ends_it_too() -> None:
     async with serve(sends(), "127.0.0.1", 0, process_request=refuse) as server:
         seen = [state async for state in stream(url_of(server))]
     assert [state.connection for state in seen] == ["connecting", "closed"]
-    assert seen[-1].closing is not None
-    assert seen[-1].closing.code == 401
+    assert seen[-1].close_code is not None
+    assert seen[-1].close_code.code == 401
 
 
 async def test_a_refusal_that_passes_is_tried_again() -> None:
@@ -333,8 +333,8 @@ async def test_a_refusal_that_passes_is_tried_again() -> None:
         state = await state_with(states, 1)
         await states.aclose()
     assert refusals == 3
-    assert state.closing is not None
-    assert state.closing.code == 503
+    assert state.close_code is not None
+    assert state.close_code.code == 503
 
 
 # -- who we are --------------------------------------------------------------------------------------------------------
@@ -381,8 +381,8 @@ async def test_a_gateway_that_asks_for_tokens_lets_their_holders_in(
         async with stream(gateway.url(), "a-token-of-some-length-for-this") as states:
             await state_with(states, 1)
     seen = [state async for state in stream(gateway.url())]
-    assert seen[-1].closing is not None
-    assert seen[-1].closing.reason.startswith("refused: HTTP 401 a token is needed")
+    assert seen[-1].close_code is not None
+    assert seen[-1].close_code.reason.startswith("refused: HTTP 401 a token is needed")
 
 
 async def test_a_token_that_cannot_be_had_is_asked_for_again() -> None:
@@ -397,8 +397,8 @@ async def test_a_token_that_cannot_be_had_is_asked_for_again() -> None:
 
     async with gateway_that(sends(frame(1))) as url, stream(url, sometimes) as states:
         state = await state_with(states, 1)
-    assert state.closing is not None
-    assert state.closing.reason == "no token: the vault is shut"
+    assert state.close_code is not None
+    assert state.close_code.reason == "no token: the vault is shut"
 
 
 @pytest.mark.parametrize("url", ["http://localhost:8000", "localhost:8000", "", "ws://", "ws://localhost:99999/"])
@@ -410,10 +410,10 @@ def test_what_is_no_address_is_refused_at_once(url: str) -> None:
 async def test_a_certificate_that_is_not_trusted_is_told() -> None:
     async with stream("wss://127.0.0.1:1/ws/stream", ssl=ssl.create_default_context()) as states:
         async for state in states:
-            if state.closing is not None:
+            if state.close_code is not None:
                 break
-    assert state.closing is not None
-    assert state.closing.reason == "connection refused"
+    assert state.close_code is not None
+    assert state.close_code.reason == "connection refused"
 
 
 # -- the gateway itself ------------------------------------------------------------------------------------------------
@@ -440,8 +440,8 @@ async def test_a_gateway_that_restarts_and_a_bus_that_goes_away_are_seen_and_pas
         await until_state(states, "live", number=2)
         gateway.stop()
         left = await until_state(states, "connecting", number=2)
-        assert left.closing is not None
-        assert left.closing.code == 1001
+        assert left.close_code is not None
+        assert left.close_code.code == 1001
         gateway.start()
         await until_state(states, *LAST_KNOWN, number=2)
         await publisher.levels(3)
@@ -469,5 +469,5 @@ async def test_what_the_gateway_sends_is_the_payload_type(make_gateway: LaunchGa
 async def test_a_wrong_path_on_the_gateway_ends_the_stream_with_its_words(make_gateway: LaunchGateway) -> None:
     gateway = make_gateway().start()
     seen = [state async for state in stream(gateway.url("/elsewhere"))]
-    assert seen[-1].closing is not None
-    assert seen[-1].closing.reason == "refused: HTTP 404 no stream here; connect to /ws/stream"
+    assert seen[-1].close_code is not None
+    assert seen[-1].close_code.reason == "refused: HTTP 404 no stream here; connect to /ws/stream"

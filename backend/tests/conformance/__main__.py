@@ -73,7 +73,7 @@ def _run(python2: str, cases: list[str]) -> dict[str, dict[str, Any]]:
         _wait_for(port, echo)
         with tempfile.TemporaryDirectory() as folder:
             spec = Path(folder) / "spec.json"
-            server = {"agent": "gateway", "url": f"ws://127.0.0.1:{port}/"}
+            server = {"agent": "gateway", "url": f"ws://127.0.0.1:{port}/ws/stream"}
             spec.write_text(json.dumps({"outdir": folder, "servers": [server], "cases": cases, "exclude-cases": []}))
             command = [python2, "-c", RUN_SUITE, "-m", "fuzzingclient", "-s", str(spec)]
             subprocess.run(command, env={**os.environ, "PYTHONPATH": str(SUITE)}, check=True, timeout=LIMIT_S)

@@ -38,8 +38,8 @@ class EchoPeer(StreamPeer):
 
 async def main(port: int) -> None:
     hub = Hub()
-    server = await asyncio.get_running_loop().create_server(lambda: EchoPeer(hub, "/", LIMITS), "127.0.0.1", port)
-    print(f"echoing on ws://127.0.0.1:{port}/", flush=True)
+    server = await asyncio.get_running_loop().create_server(lambda: EchoPeer(hub, LIMITS), "127.0.0.1", port)
+    print(f"echoing on ws://127.0.0.1:{port}/ws/stream", flush=True)
     await server.serve_forever()
 
 

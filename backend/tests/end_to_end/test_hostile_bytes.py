@@ -12,8 +12,8 @@ from src.demo.nats_server import HOST
 from tests.end_to_end.gateway_process import GatewayProcess
 from tests.end_to_end.publisher import Publisher, fresh
 from tests.end_to_end.viewer import Viewer, numbers_in
+from tests.fuzz.dictionary import WORDS
 from tests.fuzz.stage import UPGRADE
-from tests.fuzz.words import WORDS
 from tests.waiting import until
 
 EXAMPLES = int(os.environ.get("FUZZ_INPUTS", "100"))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from soak.mischief import BOMBS, PING, VIOLATIONS, client_frame, close_frame, upgrade_request
+from soak.hostile_viewers import BOMBS, PING, PROTOCOL_ERROR_CODES, client_frame, close_frame, upgrade_request
 from src.demo.nats_server import HOST
 from tests.end_to_end.gateway_process import GatewayProcess
 from tests.end_to_end.publisher import Publisher, fresh
@@ -111,11 +111,11 @@ def descriptors(gateway: GatewayProcess) -> int:
     return sum(1 for _ in Path(f"/proc/{gateway.process.pid}/fd").iterdir())
 
 
-@pytest.mark.parametrize("name", VIOLATIONS)
+@pytest.mark.parametrize("name", PROTOCOL_ERROR_CODES)
 async def test_who_breaks_the_protocol_is_closed_and_nobody_else(
     shared_gateway: GatewayProcess, shared_publisher: Publisher, name: str
 ) -> None:
-    wire, code = VIOLATIONS[name]
+    wire, code = PROTOCOL_ERROR_CODES[name]
     async with somebody_healthy(shared_gateway, shared_publisher):
         assert await misbehaves(shared_gateway, wire) == code
 
@@ -204,6 +204,6 @@ async def silent_line(gateway: GatewayProcess) -> socket.socket:
 async def test_nothing_of_all_this_is_logged(shared_gateway: GatewayProcess, shared_publisher: Publisher) -> None:
     logged = shared_gateway.stderr
     async with somebody_healthy(shared_gateway, shared_publisher):
-        for wire, _ in VIOLATIONS.values():
+        for wire, _ in PROTOCOL_ERROR_CODES.values():
             await misbehaves(shared_gateway, wire)
     assert shared_gateway.stderr == logged

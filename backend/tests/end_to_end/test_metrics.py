@@ -13,7 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from websockets.exceptions import InvalidStatus
 
 from src.demo.nats_server import HOST, NatsServer
-from src.gateway.goodbyes import DEPARTURES, REFUSAL_NAMES
+from src.gateway.close_codes import LEFT_CODES
+from src.gateway.refusals import REFUSAL_NAMES
 from tests.end_to_end.conftest import LaunchGateway
 from tests.end_to_end.gateway_process import GatewayProcess
 from tests.end_to_end.publisher import FLOW, LEVELS, Publisher
@@ -100,7 +101,7 @@ async def test_each_viewer_that_is_gone_is_counted_once_by_how_it_went(
         await until(lambda: total(scraped(gateway), "gateway_viewers") == 1, "five are gone")
         page = scraped(gateway)
         assert stays.connected
-    left = {code: total(page, "gateway_viewers_left_total", f'code="{code}"') for code in DEPARTURES}
+    left = {code: total(page, "gateway_viewers_left_total", f'code="{code}"') for code in LEFT_CODES}
     assert left == {"1000": 1, "1001": 1, "1005": 0, "1006": 1, "other": 1}
     assert total(page, "gateway_viewers_closed_total", 'code="1007"') == 1
     assert total(page, "gateway_viewers_closed_total") == 1

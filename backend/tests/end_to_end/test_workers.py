@@ -18,7 +18,7 @@ from tests.end_to_end.gateway_process import GatewayProcess
 from tests.end_to_end.publisher import FLOW, Publisher
 from tests.end_to_end.test_process import NOWHERE, start_up_lines
 from tests.end_to_end.viewer import Viewer, numbers_in
-from tests.gateway.test_workers import is_gone
+from tests.gateway.processes.test_supervisor import is_gone
 from tests.waiting import until
 
 WORKERS = 4

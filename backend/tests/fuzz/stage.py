@@ -14,11 +14,11 @@ from typing import Final, NamedTuple
 import uvicorn
 import uvloop
 
-from src.gateway.anteroom import Anteroom, AnteroomLimits
-from src.gateway.delivery.stream_peer import PeerLimits, factory
-from src.gateway.goodbyes import GOING_AWAY
-from src.gateway.http_api import make_app
-from src.gateway.http_connection import HttpConnection
+from src.gateway.close_codes import GOING_AWAY
+from src.gateway.delivery.stream_peer import PeerLimits, peer_factory
+from src.gateway.http.app import make_app
+from src.gateway.listener.handshake_timeouts import HandshakeLimits, HandshakeTimeouts
+from src.gateway.listener.http_connection import HttpConnection
 from src.gateway.socket_broadcaster import SocketBroadcaster
 from tests.gateway.fake_bus import FakeBus
 
@@ -80,16 +80,16 @@ class Stage:
         config = uvicorn.Config(
             make_app(self._broadcaster),
             http=HttpConnection,
-            ws=factory(self._hub, PATH, PeerLimits()),  # type: ignore[arg-type]
+            ws=peer_factory(self._hub, PeerLimits()),  # type: ignore[arg-type]
             lifespan="off",
             log_config=None,
             access_log=False,
         )
         config.load()
         self._state = uvicorn.Server(config).server_state
-        anteroom = Anteroom(AnteroomLimits(), self._broadcaster.door.refused)
+        timeouts = HandshakeTimeouts(HandshakeLimits(), self._broadcaster.admission_control.refused)
         make = lambda: HttpConnection(  # noqa: E731
-            anteroom, config=config, server_state=self._state, app_state={}, _loop=self._loop
+            timeouts, config=config, server_state=self._state, app_state={}, _loop=self._loop
         )
         listening = socket.create_server(("127.0.0.1", 0))
         self._server = await self._loop.create_server(make, sock=listening)

@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from src.gateway.delivery.stream_peer import StreamPeer
-from src.gateway.http_connection import HttpConnection
+from src.gateway.listener.http_connection import HttpConnection
 from tests.fuzz import targets
-from tests.fuzz.words import WORDS
+from tests.fuzz.dictionary import WORDS
 
 EXAMPLES = int(os.environ.get("FUZZ_INPUTS", "200"))
 ROUNDS = 300

@@ -7,7 +7,7 @@ import atheris
 
 with atheris.instrument_imports(include=["src", "websockets", "uvicorn"]):
     from tests.fuzz import targets
-from tests.fuzz.words import WORDS
+from tests.fuzz.dictionary import WORDS
 
 target = targets.TARGETS[sys.argv.pop(1)]
 corpus = Path(sys.argv[-1])

@@ -134,7 +134,7 @@ async def test_close_says_goodbye_and_leaves_the_bus_and_is_idempotent(broadcast
 
 
 async def test_who_connects_after_the_goodbye_is_told_it_too(broadcaster: SocketBroadcaster) -> None:
-    await broadcaster.say_goodbye()
+    await broadcaster.drain()
     viewer = await connected(broadcaster)
     await until(lambda: viewer.closed == [1001], "the goodbye")
     assert broadcaster.active_connections == []

@@ -54,7 +54,7 @@ def test_its_own_tests_pass(name: str) -> None:
 
 def test_it_weighs_less_than_4_kb_compressed() -> None:
     modules = loaded("index.js")
-    assert {"stream.js", "freshness.js", "goodbyes.js"} <= modules.keys()
+    assert {"stream.js", "freshness.js", "close-codes.js"} <= modules.keys()
     assert len(gzip.compress(b"".join(modules.values()))) < LARGEST_BYTES
 
 
@@ -77,9 +77,9 @@ def test_it_can_be_installed_from_npm(tmp_path: Path) -> None:
     installed.parent.mkdir(parents=True)
     (tmp_path / "package").rename(installed)
     program = (
-        'import { connect, CLOSINGS } from "@spymaster/client";'
-        'import { LEVEL_SIGNAL } from "@spymaster/client/meanings";'
-        "console.log(typeof connect, 1001 in CLOSINGS, LEVEL_SIGNAL.distance.unit);"
+        'import { connect, OWN_CLOSE_CODES } from "@spymaster/client";'
+        'import { LEVEL_SIGNAL } from "@spymaster/client/field-descriptions";'
+        "console.log(typeof connect, 1001 in OWN_CLOSE_CODES, LEVEL_SIGNAL.distance.unit);"
     )
     (tmp_path / "program.mjs").write_text(program)
     assert run("node", "program.mjs", folder=tmp_path) == "function true points\n"

@@ -1,6 +1,6 @@
 /** Every field of a level, in the order and the groups in which it is read. What it means, and its unit, the client knows. */
 
-import type { LevelSignal, Meaning, MlPredictions, Retrieval } from "../feed.ts";
+import type { LevelSignal, FieldDescription, MlPredictions, Retrieval } from "../feed.ts";
 import { fixed } from "./words.ts";
 
 export type Field<Shape> = {
@@ -99,7 +99,7 @@ export const RETRIEVAL_FIELDS: readonly Field<Retrieval>[] = [
 export const TABLES = ["ml_predictions", "time_to_threshold", "retrieval"];
 
 /** A meaning's unit, else its range; empty where the value speaks for itself. */
-export function unitOf({ unit, least, most }: Meaning): string {
+export function unitOf({ unit, least, most }: FieldDescription): string {
   if (unit !== undefined) return unit;
   return least === undefined || most === undefined ? "" : `${fixed(least, 0)} to ${fixed(most, 0)}`;
 }

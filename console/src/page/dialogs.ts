@@ -53,7 +53,7 @@ function list(rows: readonly (readonly [string, string])[], name: string): HTMLE
 const STORED = "spymaster.token"; // of this tab, until it is closed
 
 /** The token, asked for when the gateway has refused us. */
-export class TokenDoor {
+export class TokenDialog {
   private readonly field = make("input", { id: "token", type: "password", autocomplete: "off", required: "", spellcheck: "false" });
   private readonly verdict = make("p", { role: "alert" });
   private readonly dialog = make("dialog", { "aria-labelledby": "token-title" });

@@ -1,6 +1,6 @@
 /** One level in full: every field with its unit, also those that this page has never heard of. */
 
-import { LEVEL_SIGNAL, type LevelSignal, type Meaning, ML_PREDICTIONS, RETRIEVAL } from "../feed.ts";
+import { LEVEL_SIGNAL, type LevelSignal, type FieldDescription, ML_PREDICTIONS, RETRIEVAL } from "../feed.ts";
 import { type Field, LEVEL_GROUPS, MODEL_FIELDS, RETRIEVAL_FIELDS, TABLES, unitOf } from "../market/fields.ts";
 import { fixed, price, spaced } from "../market/words.ts";
 import { TextCell, make, setAttribute } from "./cells.ts";
@@ -10,7 +10,7 @@ type Part = {
   readonly title: string;
   readonly shape: Shape;
   readonly fields: readonly Field<never>[];
-  readonly meanings: Readonly<Record<string, Meaning>>;
+  readonly fieldDescriptions: Readonly<Record<string, FieldDescription>>;
 };
 
 export class Sheet {
@@ -73,10 +73,10 @@ export class Sheet {
     this.body.replaceChildren(...parts.map((part) => this.table(part)));
   }
 
-  private table({ title, shape, fields, meanings }: Part): HTMLElement {
+  private table({ title, shape, fields, fieldDescriptions }: Part): HTMLElement {
     const list = make("dl", {});
     for (const { name, label } of fields) {
-      const { [name as string]: meaning = UNKNOWN } = meanings;
+      const { [name as string]: meaning = UNKNOWN } = fieldDescriptions;
       const unit = unitOf(meaning);
       const value = make("span", { class: "number", "data-field": name });
       this.cells.set(title + name, new TextCell(value));
@@ -88,8 +88,8 @@ export class Sheet {
   }
 }
 
-const UNKNOWN: Meaning = { words: "" };
-const WITHIN: Meaning = { words: "that the price gets there in this time", least: 0, most: 1 };
+const UNKNOWN: FieldDescription = { words: "" };
+const WITHIN: FieldDescription = { words: "that the price gets there in this time", least: 0, most: 1 };
 
 /** The groups of the level, then the model's, then whatever is left. */
 function partsOf(level: LevelSignal): Part[] {
@@ -108,8 +108,8 @@ function partsOf(level: LevelSignal): Part[] {
   return others.length === 0 ? parts : [...parts, part("Further", shape, others, {})];
 }
 
-function part(title: string, shape: Shape, fields: readonly Field<never>[] | readonly object[], meanings: object): Part {
-  return { title, shape, fields: fields as Part["fields"], meanings: meanings as Part["meanings"] };
+function part(title: string, shape: Shape, fields: readonly Field<never>[] | readonly object[], fieldDescriptions: object): Part {
+  return { title, shape, fields: fields as Part["fields"], fieldDescriptions: fieldDescriptions as Part["fieldDescriptions"] };
 }
 
 function* furtherNames(shape: Shape, known: readonly string[]): Generator<string> {
@@ -126,8 +126,8 @@ function thresholds(times: Shape): Part[] {
       label: `Within ${seconds} s`,
       decimals: 3,
     }));
-    const meanings = Object.fromEntries(fields.map(({ name }) => [name, WITHIN]));
-    return [part(`Model: reaches ${spaced(threshold)}`, shape, fields, meanings)];
+    const fieldDescriptions = Object.fromEntries(fields.map(({ name }) => [name, WITHIN]));
+    return [part(`Model: reaches ${spaced(threshold)}`, shape, fields, fieldDescriptions)];
   });
 }
 

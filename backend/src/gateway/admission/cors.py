@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from src.gateway.admission.origins import Origins
-from src.gateway.goodbyes import ORIGIN_REFUSED
+from src.gateway.refusals import ORIGIN_REFUSED
 
 VARY: Final = {"Vary": "Origin"}  # a cache must not give one origin's answer to another
 PREFLIGHT: Final = {

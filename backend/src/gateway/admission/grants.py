@@ -4,7 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from src.gateway.goodbyes import TOKEN_EXPIRED, TOKEN_WITHDRAWN, Closing, Refusal
+from src.gateway.close_codes import TOKEN_EXPIRED, TOKEN_WITHDRAWN, CloseCode
+from src.gateway.refusals import Refusal
 
 
 class Trust:
@@ -31,7 +32,7 @@ class Grant:
     trust: Trust
     until_s: float = math.inf
 
-    def over(self, now_s: float) -> Closing | None:
+    def over(self, now_s: float) -> CloseCode | None:
         """Why it is over; None while it is not."""
         if self.trust.withdrawn:
             return TOKEN_WITHDRAWN
@@ -47,7 +48,7 @@ class Tokens(Protocol):
     def grant(self, token: str, now_s: float) -> Grant | Refusal:
         """
         Args:
-            token: as the caller sent it.
+            token: as the request sent it.
             now_s: seconds since 1970.
         """
 

@@ -7,7 +7,7 @@ import jwt
 
 from src.gateway.admission.grants import Grant
 from src.gateway.admission.keys import Key, Keys
-from src.gateway.goodbyes import (
+from src.gateway.refusals import (
     NO_KEYS,
     TOKEN_BAD,
     TOKEN_EXPIRED_BEFORE,

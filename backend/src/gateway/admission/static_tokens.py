@@ -7,7 +7,7 @@ from typing import Final
 
 from src.gateway.admission.files import content
 from src.gateway.admission.grants import Grant, Trust
-from src.gateway.goodbyes import TOKEN_BAD, Refusal
+from src.gateway.refusals import TOKEN_BAD, Refusal
 from src.gateway.settings import SettingError
 
 VARIABLE: Final = "GATEWAY_TOKENS_FILE"

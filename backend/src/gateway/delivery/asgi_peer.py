@@ -1,4 +1,4 @@
-"""A viewer behind any ASGI server's WebSocket: the contract's door, for servers that know no `StreamPeer`.
+"""A viewer behind any ASGI server's WebSocket: the contract's admission_control, for servers that know no `StreamPeer`.
 
 The server frames, compresses and buffers here, so this peer costs a task and a compression of its own for each frame.
 """
@@ -7,11 +7,11 @@ import asyncio
 import time
 from typing import Protocol
 
-from src.gateway.admission.door import Entry
+from src.gateway.admission.admission_control import Admission
+from src.gateway.close_codes import CLOSE_HANDSHAKE_TIMEOUT_S, STALLED, CloseCode
 from src.gateway.delivery.frame import text
 from src.gateway.delivery.hub import Hub
 from src.gateway.delivery.outbox import Outbox
-from src.gateway.goodbyes import CLOSE_LIMIT_S, STALLED, Closing
 
 
 class WebSocket(Protocol):
@@ -25,15 +25,17 @@ class WebSocket(Protocol):
 class AsgiPeer:
     """Sends the newest frame whenever the one before it is out."""
 
-    def __init__(self, websocket: WebSocket, hub: Hub, stall_limit_s: float, entry: Entry | None = None) -> None:
+    def __init__(
+        self, websocket: WebSocket, hub: Hub, stall_limit_s: float, admission: Admission | None = None
+    ) -> None:
         self.websocket = websocket
         self.form = text
         self._hub = hub
-        self._entry = entry
+        self._admission = admission
         self._stall_limit_s = stall_limit_s
         self._outbox = Outbox()
         self._sending: asyncio.Task[None] | None = None
-        self._goodbye: asyncio.Task[None] | None = None
+        self._closing: asyncio.Task[None] | None = None
 
     def send(self, wire: str) -> int:
         self._outbox.pause(self._hub.blocked(self), time.monotonic())
@@ -48,20 +50,20 @@ class AsgiPeer:
         if self._sending is not None:
             await asyncio.wait({self._sending}, timeout=limit_s)
 
-    def close(self, closing: Closing) -> None:
-        if self._goodbye is None:
-            self._hub.closings[closing.code] += 1
-            self._goodbye = asyncio.create_task(self._say_goodbye(closing), name="asgi peer goodbye")
+    def close(self, close_code: CloseCode) -> None:
+        if self._closing is None:
+            self._hub.closed[close_code.code] += 1
+            self._closing = asyncio.create_task(self._send_close(close_code), name="asgi peer goodbye")
 
     def check(self, now_s: float) -> None:
         """The ASGI server pings; a send that does not come back is ended by its own limit."""
-        if self._entry is not None and (over := self._entry.over()) is not None:
+        if self._admission is not None and (over := self._admission.over()) is not None:
             self.close(over)
 
     def drop(self) -> None:
         """Leave without a word: the viewer is gone, and only its server knows how."""
-        if self._goodbye is None and self in self._hub.peers:
-            self._hub.departures["other"] += 1
+        if self._closing is None and self in self._hub.peers:
+            self._hub.left["other"] += 1
         self._hub.leave(self)
         if self._sending is not None and self._sending is not asyncio.current_task():
             self._sending.cancel()
@@ -79,10 +81,10 @@ class AsgiPeer:
         except Exception:  # noqa: BLE001 - each server raises its own when its viewer is gone
             self.drop()
 
-    async def _say_goodbye(self, closing: Closing) -> None:
+    async def _send_close(self, close_code: CloseCode) -> None:
         self.drop()
         try:
-            async with asyncio.timeout(CLOSE_LIMIT_S):
-                await self.websocket.close(closing.code, closing.reason)
+            async with asyncio.timeout(CLOSE_HANDSHAKE_TIMEOUT_S):
+                await self.websocket.close(close_code.code, close_code.reason)
         except Exception:  # noqa: BLE001 - gone already, in whatever way
             return

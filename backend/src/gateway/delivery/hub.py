@@ -18,8 +18,8 @@ from itertools import islice
 from typing import Any, Final, NamedTuple, Protocol
 
 from src.common.tasks import end, guarded
+from src.gateway.close_codes import CloseCode
 from src.gateway.delivery.frame import Frame
-from src.gateway.goodbyes import Closing
 from src.gateway.metrics import FAN_OUT_BOUNDS_S, LATENCY_BOUNDS_S, Histogram
 
 WATCH_INTERVAL_S: Final = 1.0
@@ -46,7 +46,7 @@ class Peer(Protocol):
     def send_rest(self, wire: Any, taken: int) -> None:
         """Take care of what `send` left, without waiting."""
 
-    def close(self, closing: Closing) -> None:
+    def close(self, close_code: CloseCode) -> None:
         """Say goodbye and end, in bounded time; idempotent."""
 
     def check(self, now_s: float) -> None:
@@ -77,8 +77,8 @@ class Hub:
         sent: frames times peers that were sent, in part at least.
         sent_bytes: what those frames hold, each counted whole.
         skipped: frames times peers that were never sent, counted when the peer is ready again, for a newer one.
-        closings: goodbyes that the gateway said, by code.
-        departures: peers that left by themselves, by the code that they said, of those of `DEPARTURES`.
+        closed: peers that the gateway closed, by close code.
+        left: peers that left by themselves, by close code, one of `LEFT_CODES`.
         fan_out: seconds that each round took, until all had its frame or a newer one.
         latency: seconds from the publication of each message to the end of the round that told of it.
         idle: set while every ready peer has been sent what was published.
@@ -91,8 +91,8 @@ class Hub:
         self.sent = 0
         self.sent_bytes = 0
         self.skipped = 0
-        self.closings: Counter[int] = Counter()
-        self.departures: Counter[str] = Counter()
+        self.closed: Counter[int] = Counter()
+        self.left: Counter[str] = Counter()
         self.fan_out = Histogram(FAN_OUT_BOUNDS_S)
         self.latency = Histogram(LATENCY_BOUNDS_S)
         self.idle = asyncio.Event()
@@ -105,7 +105,7 @@ class Hub:
         self._published_s: list[float] = []  # of the messages that the next round tells of, which empties it
         self._rounds: deque[Round] = deque()  # under way; each ends when those after its begin have had one turn each
         self._served = 0
-        self._closing: Closing | None = None
+        self._close_code: CloseCode | None = None
         self._empty = asyncio.Event()
         self._watch: asyncio.Task[None] | None = None
 
@@ -132,8 +132,8 @@ class Hub:
         """Take the peer in, ready, and send it the newest frame; while the hub closes, say goodbye instead."""
         self.peers.add(peer)
         self.joined += 1
-        if self._closing is not None:
-            peer.close(self._closing)
+        if self._close_code is not None:
+            peer.close(self._close_code)
             return
         self.ready(peer, self.newest)
 
@@ -227,32 +227,32 @@ class Hub:
     @property
     def is_closing(self) -> bool:
         """Whether goodbyes have begun, or are about to."""
-        return self._closing is not None
+        return self._close_code is not None
 
-    def begin_closing(self, closing: Closing) -> None:
+    def begin_drain(self, close_code: CloseCode) -> None:
         """From now on, who joins is told goodbye. Those that are here stay, and are sent what is published."""
-        self._closing = closing
+        self._close_code = close_code
 
-    async def drain(self, closing: Closing, over_s: float) -> None:
+    async def drain(self, close_code: CloseCode, over_s: float) -> None:
         """Say goodbye to one peer after the other, over `over_s` seconds or less.
 
         Clients connect again as soon as they are let go, and somebody has to take them in. A few need no such care.
         """
-        self.begin_closing(closing)
+        self.begin_drain(close_code)
         peers = tuple(self.peers)
         began_s, over_s = time.monotonic(), min(over_s, len(peers) / DRAIN_A_SECOND)
         for number, peer in enumerate(peers):
             early_s = began_s + over_s * number / len(peers) - time.monotonic()
             if early_s > DRAIN_STEP_S:
                 await asyncio.sleep(early_s)
-            peer.close(closing)
+            peer.close(close_code)
 
-    async def close(self, closing: Closing, limit_s: float) -> None:
+    async def close(self, close_code: CloseCode, limit_s: float) -> None:
         """Say goodbye to every peer and wait until they are gone; who is not after `limit_s` seconds is cut off."""
-        self.begin_closing(closing)
+        self.begin_drain(close_code)
         self._empty.clear()
         for peer in tuple(self.peers):
-            peer.close(closing)
+            peer.close(close_code)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(limit_s if self.peers else 0):
                 await self._empty.wait()

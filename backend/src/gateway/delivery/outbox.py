@@ -3,7 +3,7 @@
 Every frame is the whole state, so a peer that is behind needs none of those between. The slot need not even be the
 peer's: it is the hub's newest frame, which a peer takes when it is ready again. Here stands what is left to know of one
 peer: whether it is ready, what it has been sent, and since when nothing moves. A rule of values only: time is an
-argument, sending is the caller's.
+argument, sending is the request's.
 """
 
 from src.gateway.delivery.frame import Frame

@@ -25,23 +25,23 @@ from websockets.http11 import Request, Response
 from websockets.protocol import CLOSED, CLOSING
 from websockets.typing import Subprotocol
 
-from src.gateway.admission.caller import Caller
-from src.gateway.admission.door import Door, Entry
+from src.gateway.admission.admission_control import Admission, AdmissionControl
+from src.gateway.admission.client_request import ClientRequest
+from src.gateway.close_codes import (
+    CLOSE_HANDSHAKE_TIMEOUT_S,
+    NOT_RESPONDING,
+    STALLED,
+    TOO_MANY_MESSAGES,
+    CloseCode,
+    left_code,
+)
 from src.gateway.delivery.frame import PING, deflated, plain
 from src.gateway.delivery.hub import Form, Hub
 from src.gateway.delivery.outbox import Outbox
 from src.gateway.delivery.viewer_protocol import ViewerProtocol
-from src.gateway.goodbyes import (
-    CLOSE_LIMIT_S,
-    NO_STREAM,
-    NOT_RESPONDING,
-    STALLED,
-    TOO_MANY_MESSAGES,
-    Closing,
-    Refusal,
-    departure,
-)
+from src.gateway.refusals import NO_STREAM, Refusal
 
+STREAM_PATH: Final = "/ws/stream"
 ENDING: Final = (CLOSING, CLOSED)
 TCP_NOTSENT_LOWAT: Final = 25  # linux/tcp.h; Python 3.11 has no name for it
 # What the kernel may hold unsent. Its default holds megabytes, seconds of old frames. Measured with viewers that read
@@ -74,16 +74,15 @@ class StreamPeer(asyncio.Protocol):
 
     __slots__ = (
         "_abort_at_s",
+        "_admission",
+        "_admission_control",
         "_clock",
         "_counted_from_s",
-        "_door",
-        "_entry",
         "_heard_s",
         "_held",
         "_hub",
         "_limits",
         "_outbox",
-        "_path",
         "_pinged_s",
         "_send",
         "_socket",
@@ -97,27 +96,26 @@ class StreamPeer(asyncio.Protocol):
     def __init__(
         self,
         hub: Hub,
-        path: str,
         limits: PeerLimits,
         clock: Callable[[], float] = time.monotonic,
-        door: Door | None = None,
+        admission_control: AdmissionControl | None = None,
     ) -> None:
         """
         Args:
             hub: where it joins when the handshake is done.
-            path: the one path that is a stream; others are answered with 404.
             limits: see there.
             clock: monotonic seconds.
-            door: asked before it joins; by default there are no rules but the defaults of the settings.
+            admission_control: asked before it joins; by default there are no rules but the defaults of the settings.
         """
         self.form: Form = plain
         self.send: Callable[[bytes], int] = _send_nothing
         self._hub = hub
-        self._path = path
         self._limits = limits
-        self._door = door or Door()
-        self._entry: Entry | None = None
-        self._held: list[bytes] | None = None  # what came while the door has no answer yet; one read at most
+        self._admission_control = admission_control or AdmissionControl()
+        self._admission: Admission | None = None
+        self._held: list[bytes] | None = (
+            None  # what came while the admission_control has no answer yet; one read at most
+        )
         self._clock = clock
         self._outbox = Outbox()
         self._unsent_bytes = 0
@@ -131,17 +129,17 @@ class StreamPeer(asyncio.Protocol):
     def send_rest(self, wire: bytes, taken: int) -> None:
         self._transport.write(memoryview(wire)[taken:])
 
-    def close(self, closing: Closing) -> None:
+    def close(self, close_code: CloseCode) -> None:
         if self._abort_at_s is not None:
             return
-        self._websocket.send_close(closing.code, closing.reason)
+        self._websocket.send_close(close_code.code, close_code.reason)
         self._flush()
 
     def check(self, now_s: float) -> None:
         if self._abort_at_s is not None:
             if now_s >= self._abort_at_s:
                 self._transport.abort()
-        elif self._entry is not None and (over := self._entry.over()) is not None:
+        elif self._admission is not None and (over := self._admission.over()) is not None:
             self.close(over)
         elif not self._outbox.ready:
             self._check_stall(now_s)
@@ -196,11 +194,11 @@ class StreamPeer(asyncio.Protocol):
         self._flush()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self in self._hub.peers and self._websocket.own_goodbye is None:
-            self._hub.departures[departure(self._websocket.goodbye_heard)] += 1
+        if self in self._hub.peers and self._websocket.own_close_code is None:
+            self._hub.left[left_code(self._websocket.viewer_close_code)] += 1
         self._hub.leave(self)
-        if self._entry is not None:
-            self._entry.release()
+        if self._admission is not None:
+            self._admission.release()
         self.send = _send_nothing
         self._socket.detach()  # the descriptor is the transport's, and it closes that after this call
         self._abort_at_s = float("-inf")
@@ -226,34 +224,34 @@ class StreamPeer(asyncio.Protocol):
 
     def _answer(self, request: Request) -> None:
         path, _, query = request.path.partition("?")
-        if path != self._path:
-            self._websocket.send_response(refused(self._door.count(NO_STREAM)))
+        if path != STREAM_PATH:
+            self._websocket.send_response(refused(self._admission_control.count(NO_STREAM)))
             return
         address, *_ = self._transport.get_extra_info("peername") or ("",)
-        caller = Caller(address, query, request.headers.get_all)
-        answer = self._door.enter(caller, lambda: self._answer_again(request, caller))
+        client_request = ClientRequest(address, query, request.headers.get_all)
+        answer = self._admission_control.admit(client_request, lambda: self._answer_again(request, client_request))
         if answer is None:
             self._held = []
             self._transport.pause_reading()
         else:
             self._say(answer, request)
 
-    def _answer_again(self, request: Request, caller: Caller) -> None:
-        """The door can tell now."""
+    def _answer_again(self, request: Request, client_request: ClientRequest) -> None:
+        """The admission_control can tell now."""
         if self._transport.is_closing():
             return
-        self._say(self._door.enter_again(caller), request)
+        self._say(self._admission_control.admit_again(client_request), request)
         self._flush()
         self._transport.resume_reading()
         held, self._held = self._held or [], None
         for piece in held:
             self.data_received(piece)
 
-    def _say(self, answer: Entry | Refusal, request: Request) -> None:
+    def _say(self, answer: Admission | Refusal, request: Request) -> None:
         if isinstance(answer, Refusal):
             self._websocket.send_response(refused(answer))
             return
-        self._entry = answer
+        self._admission = answer
         self._websocket.answered_subprotocol = cast(Subprotocol | None, answer.subprotocol)
         response = self._websocket.accept(request)
         self._websocket.send_response(response)
@@ -266,10 +264,10 @@ class StreamPeer(asyncio.Protocol):
     def _flush(self) -> None:
         """Write what the protocol has to say; an empty piece is its wish to end the connection."""
         if self._websocket.state in ENDING and self._abort_at_s is None:
-            self._abort_at_s = self._clock() + CLOSE_LIMIT_S
+            self._abort_at_s = self._clock() + CLOSE_HANDSHAKE_TIMEOUT_S
             self._hub.blocked(self)  # no frame follows a close frame
-            if (goodbye := self._websocket.own_goodbye) is not None:
-                self._hub.closings[goodbye] += 1
+            if (close_code := self._websocket.own_close_code) is not None:
+                self._hub.closed[close_code] += 1
         for piece in self._websocket.data_to_send():
             if piece:
                 self._transport.write(piece)
@@ -300,11 +298,13 @@ def refused(refusal: Refusal) -> Response:
     return Response(refusal.status, HTTPStatus(refusal.status).phrase, headers, body)
 
 
-def factory(hub: Hub, path: str, limits: PeerLimits, door: Door | None = None) -> Callable[..., StreamPeer]:
+def peer_factory(
+    hub: Hub, limits: PeerLimits, admission_control: AdmissionControl | None = None
+) -> Callable[..., StreamPeer]:
     """What uvicorn calls, with its own configuration and state, for each socket that asks for an upgrade."""
-    door = door or Door()
+    admission_control = admission_control or AdmissionControl()
 
     def make_peer(**_of_uvicorn: Any) -> StreamPeer:
-        return StreamPeer(hub, path, limits, door=door)
+        return StreamPeer(hub, limits, admission_control=admission_control)
 
     return make_peer

@@ -82,12 +82,12 @@ class ViewerProtocol(ServerProtocol):
         return self.answered_subprotocol
 
     @property
-    def own_goodbye(self) -> int | None:
+    def own_close_code(self) -> int | None:
         """The close code that the gateway said before the viewer said any."""
         return None if self.close_sent is None or self.close_rcvd_then_sent else self.close_sent.code
 
     @property
-    def goodbye_heard(self) -> int:
+    def viewer_close_code(self) -> int:
         """The viewer's close code; 1006 where it said none."""
         return CloseCode.ABNORMAL_CLOSURE if self.close_rcvd is None else self.close_rcvd.code
 

@@ -2,23 +2,20 @@
 
 from typing import Any
 
+from src.gateway import __version__
+from src.gateway.close_codes import OWN_CLOSE_CODES
+from src.gateway.delivery.stream_peer import STREAM_PATH
 from src.gateway.descriptions.json_schema import definitions
-from src.gateway.goodbyes import CLOSINGS
 from src.gateway.signals.contract import Payload
 
 
-def asyncapi(address: str, version: str) -> dict[str, Any]:
-    """The document.
-
-    Args:
-        address: the path of the stream.
-        version: of the gateway.
-    """
+def asyncapi() -> dict[str, Any]:
+    """The document."""
     return {
         "asyncapi": "3.0.0",
         "info": {
             "title": "Spymaster Gateway",
-            "version": version,
+            "version": __version__,
             "description": "Live market state. The first frame is the current state, which may be old; one follows "
             "after each message of Core. Each is complete and replaces the one before it.",
         },
@@ -34,13 +31,13 @@ def asyncapi(address: str, version: str) -> dict[str, Any]:
         },
         "channels": {
             "stream": {
-                "address": address,
+                "address": STREAM_PATH,
                 "servers": [{"$ref": "#/servers/gateway"}],
                 "messages": {"payload": {"$ref": "#/components/messages/payload"}},
                 "bindings": {"ws": {"method": "GET", "bindingVersion": "0.1.0"}},
                 "x-close-codes": {
-                    str(closing.code): {"reason": closing.reason, "reconnect": closing.reconnect}
-                    for closing in CLOSINGS
+                    str(close_code.code): {"reason": close_code.reason, "reconnect": close_code.reconnect}
+                    for close_code in OWN_CLOSE_CODES
                 },
             }
         },

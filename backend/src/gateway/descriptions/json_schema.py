@@ -41,11 +41,16 @@ def _shape(shape: Any, home: str) -> Schema:
 
 
 def _property(field: Field, home: str) -> Schema:
-    """A field with all of its meaning: what it is, unit, range, known names."""
-    meaning = field.meaning
-    told = {"x-unit": meaning.unit, "minimum": meaning.least, "maximum": meaning.most, "x-known": list(meaning.known)}
+    """A field with its whole description: what it is, unit, range, known names."""
+    description = field.description
+    told = {
+        "x-unit": description.unit,
+        "minimum": description.least,
+        "maximum": description.most,
+        "x-known": list(description.known),
+    }
     given = {key: value for key, value in told.items() if value not in ("", None, [])}
-    return _kind(field.kind, home) | given | {"description": str(meaning)}
+    return _kind(field.kind, home) | given | {"description": str(description)}
 
 
 def _kind(kind: Any, home: str) -> Schema:

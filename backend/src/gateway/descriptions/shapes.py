@@ -3,9 +3,9 @@
 from typing import Annotated, Any, Final, NamedTuple, NotRequired, get_args, get_origin, get_type_hints
 
 from src.gateway.signals.contract import (
+    FieldDescription,
     LevelSignal,
     LevelsPayload,
-    Meaning,
     MlPredictions,
     Payload,
     Retrieval,
@@ -20,7 +20,7 @@ class Field(NamedTuple):
 
     name: str
     kind: Any
-    meaning: Meaning
+    description: FieldDescription
     required: bool
 
 
@@ -38,6 +38,6 @@ def _field(shape: Any, name: str, hint: Any) -> Field:
     required = name in shape.__required_keys__
     if get_origin(hint) is NotRequired:
         (hint,) = get_args(hint)
-    assert get_origin(hint) is Annotated, f"{shape.__name__}.{name} has no Meaning"
-    kind, meaning = get_args(hint)
-    return Field(name, kind, meaning, required)
+    assert get_origin(hint) is Annotated, f"{shape.__name__}.{name} has no FieldDescription"
+    kind, description = get_args(hint)
+    return Field(name, kind, description, required)

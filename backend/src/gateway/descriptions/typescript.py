@@ -5,8 +5,8 @@ import re
 import types
 from typing import Any, Final, Union, get_args, get_origin, is_typeddict
 
+from src.gateway.close_codes import OWN_CLOSE_CODES
 from src.gateway.descriptions.shapes import SHAPES, Field, fields, summary
-from src.gateway.goodbyes import CLOSINGS
 
 PLAIN: Final = {str: "string", float: "number", int: "number", bool: "boolean", types.NoneType: "null"}
 HEAD: Final = """\
@@ -17,10 +17,10 @@ export type Known<Name extends string> = Name | (string & {});
 """
 
 
-MEANINGS_HEAD: Final = """\
+FIELD_DESCRIPTIONS_HEAD: Final = """\
 /** What each field of the payload means, for pages that show it. Written by `make contract`, like `contract.ts`. */
 
-export interface Meaning {
+export interface FieldDescription {
   /** What it is, in words. */
   readonly words: string;
   /** Of a number that is not plain. */
@@ -40,36 +40,36 @@ def types_module() -> str:
     return "\n".join([HEAD, *map(_interface, SHAPES), _closings()])
 
 
-def meanings_module() -> str:
-    """The source of `meanings.ts`: the same facts as values."""
+def field_descriptions_module() -> str:
+    """The source of `field-descriptions.ts`: the same facts as values."""
     names = ", ".join(sorted(shape.__name__ for shape in SHAPES))
     imported = f'import type {{ {names} }} from "./contract.ts";\n'
-    return "\n".join([imported, MEANINGS_HEAD, *map(_meanings, SHAPES)])
+    return "\n".join([imported, FIELD_DESCRIPTIONS_HEAD, *map(_field_descriptions, SHAPES)])
 
 
 def _interface(shape: Any) -> str:
     lines = [f"/** {summary(shape)} */", f"export interface {shape.__name__} {{"]
     for field in fields(shape):
         optional = "" if field.required else "?"
-        lines += [f"  /** {field.meaning} */", f"  {field.name}{optional}: {_kind_of(field)};"]
+        lines += [f"  /** {field.description} */", f"  {field.name}{optional}: {_kind_of(field)};"]
     return "\n".join([*lines, "}", ""])
 
 
-def _meanings(shape: Any) -> str:
+def _field_descriptions(shape: Any) -> str:
     name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", shape.__name__).upper()
     rows = [f"  {field.name}: {{ {_given(field)} }}," for field in fields(shape)]
-    head = f"export const {name}: Readonly<Record<keyof {shape.__name__}, Meaning>> = {{"
+    head = f"export const {name}: Readonly<Record<keyof {shape.__name__}, FieldDescription>> = {{"
     return "\n".join([f"/** {summary(shape)} */", head, *rows, "};", ""])
 
 
 def _given(field: Field) -> str:
-    given = {key: value for key, value in field.meaning._asdict().items() if value not in ("", None, ())}
+    given = {key: value for key, value in field.description._asdict().items() if value not in ("", None, ())}
     return ", ".join(f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in given.items())
 
 
 def _kind_of(field: Field) -> str:
-    if field.meaning.known:
-        return f"Known<{' | '.join(map(json.dumps, field.meaning.known))}>"
+    if field.description.known:
+        return f"Known<{' | '.join(map(json.dumps, field.description.known))}>"
     return _kind(field.kind)
 
 
@@ -87,12 +87,13 @@ def _kind(kind: Any) -> str:
 
 def _closings() -> str:
     rows = [
-        f"  {closing.code}: [{json.dumps(closing.reason)}, {json.dumps(closing.reconnect)}]," for closing in CLOSINGS
+        f"  {close_code.code}: [{json.dumps(close_code.reason)}, {json.dumps(close_code.reconnect)}],"
+        for close_code in OWN_CLOSE_CODES
     ]
     return "\n".join(
         [
             "/** The gateway's own close codes: what each means, and whether connecting again makes sense. */",
-            "export const CLOSINGS: Readonly<Record<number, readonly [meaning: string, reconnect: boolean]>> = {",
+            "export const OWN_CLOSE_CODES: Readonly<Record<number, readonly [text: string, reconnect: boolean]>> = {",
             *rows,
             "};",
             "",

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from src.common.bus import NATSBus
-from src.common.follower import Follower, StoredMessage
+from src.common.ordered_consumer import OrderedConsumer, StoredMessage
 from src.common.subjects import STREAMS
 from src.common.tasks import end, unless
 from src.gateway.recording.file import Entry, Writer
@@ -23,15 +23,15 @@ SETTLE_S: Final = 0.2  # how long a message waits for an older one of the other 
 class Track:
     """One subject on its way into the file."""
 
-    def __init__(self, follower: Follower) -> None:
-        self.follower = follower
+    def __init__(self, consumer: OrderedConsumer) -> None:
+        self.consumer = consumer
         self._waiting: deque[tuple[float, StoredMessage]] = deque()
         self._has_room = asyncio.Event()
 
     async def fill(self, news: asyncio.Event) -> None:
         """Owner of what waits; bounded, so that a backlog stays on the server."""
         while True:
-            message = await self.follower.next()
+            message = await self.consumer.next()
             if message is not None:
                 self._waiting.append((time.monotonic(), message))
             news.set()
@@ -119,7 +119,7 @@ class Recording:
     def progress(self) -> str:
         """One line: how much, how fast, how large, how long."""
         trouble = "" if self._bus.is_connected else "  NO CONNECTION TO NATS, will go on where it was"
-        behind = "  catching up" if self._bus.is_connected and any(t.follower.behind for t in self._tracks) else ""
+        behind = "  catching up" if self._bus.is_connected and any(t.consumer.behind for t in self._tracks) else ""
         elapsed, large = duration(time.monotonic() - self._begun_s), size(self._writer.size_bytes)
         return f"● {elapsed}  {self.written:,} messages  {self._rate():.1f}/s  {large}{behind}{trouble}"
 
@@ -164,4 +164,4 @@ def _had_its_time(track: Track, silent: Track, now_s: float) -> bool:
     """Whether `silent` has had its time to bring something older than the head of `track`."""
     head = track.head()
     assert head is not None, "it has something to write"
-    return not silent.follower.behind and (track.is_full or now_s - head[0] >= SETTLE_S)
+    return not silent.consumer.behind and (track.is_full or now_s - head[0] >= SETTLE_S)

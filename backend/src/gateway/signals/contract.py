@@ -12,7 +12,7 @@ EXACT: Final = 2**53  # in JavaScript: the largest size of an integer in a frame
 LAST_TS_MS: Final = 253_402_300_799_999  # the end of the year 9999
 
 
-class Meaning(NamedTuple):
+class FieldDescription(NamedTuple):
     """What a type cannot say of a field.
 
     Attributes:
@@ -52,107 +52,113 @@ AS_CORE_HAS_IT: Final = "Core's unit"
 class SpotSnapshot(TypedDict):
     """A price, of the underlying or of the future; null where Core had none."""
 
-    spot: Annotated[float | None, Meaning("last price", POINTS)]
-    bid: Annotated[float | None, Meaning("best bid", POINTS)]
-    ask: Annotated[float | None, Meaning("best ask", POINTS)]
+    spot: Annotated[float | None, FieldDescription("last price", POINTS)]
+    bid: Annotated[float | None, FieldDescription("best bid", POINTS)]
+    ask: Annotated[float | None, FieldDescription("best ask", POINTS)]
 
 
 class Retrieval(TypedDict, total=False):
     """What the nearest neighbours in trajectory shape did: empty, or what Core gave, with `feature_set`."""
 
-    p_break: Annotated[float, Meaning("probability of a break, among the neighbours", least=0, most=1)]
-    similarity: Annotated[float, Meaning("to the neighbours, in the 32-dimensional space of shapes")]
-    entropy: Annotated[float, Meaning("of the neighbours' outcomes")]
-    n_neighbors: Annotated[int, Meaning("how many neighbours: the sample size", least=0)]
+    p_break: Annotated[float, FieldDescription("probability of a break, among the neighbours", least=0, most=1)]
+    similarity: Annotated[float, FieldDescription("to the neighbours, in the 32-dimensional space of shapes")]
+    entropy: Annotated[float, FieldDescription("of the neighbours' outcomes")]
+    n_neighbors: Annotated[int, FieldDescription("how many neighbours: the sample size", least=0)]
     feature_set: Annotated[
-        str, Meaning("by what they were found, by shape and without physics", known=("geometry_only",))
+        str, FieldDescription("by what they were found, by shape and without physics", known=("geometry_only",))
     ]
 
 
 class MlPredictions(TypedDict):
     """Core's predictions for one level, from the viewport's target of the same id."""
 
-    p_tradeable_2: Annotated[float, Meaning("probability that the level is tradeable", least=0, most=1)]
-    p_break: Annotated[float, Meaning("probability of a break, given that it is tradeable", least=0, most=1)]
-    p_bounce: Annotated[float, Meaning("probability of a bounce, given that it is tradeable", least=0, most=1)]
-    strength_signed: Annotated[float, Meaning("predicted strength, with its sign")]
-    strength_abs: Annotated[float, Meaning("predicted strength, without its sign", least=0)]
-    utility_score: Annotated[float, Meaning("overall score, for ranking")]
-    stage: Annotated[str, Meaning("of the model", known=("stage_a", "stage_b"))]
+    p_tradeable_2: Annotated[float, FieldDescription("probability that the level is tradeable", least=0, most=1)]
+    p_break: Annotated[float, FieldDescription("probability of a break, given that it is tradeable", least=0, most=1)]
+    p_bounce: Annotated[float, FieldDescription("probability of a bounce, given that it is tradeable", least=0, most=1)]
+    strength_signed: Annotated[float, FieldDescription("predicted strength, with its sign")]
+    strength_abs: Annotated[float, FieldDescription("predicted strength, without its sign", least=0)]
+    utility_score: Annotated[float, FieldDescription("overall score, for ranking")]
+    stage: Annotated[str, FieldDescription("of the model", known=("stage_a", "stage_b"))]
     time_to_threshold: Annotated[
-        dict[str, Any], Meaning('`{"t1": {"60": float, "120": float}, "t2": …}`, as Core has it')
+        dict[str, Any], FieldDescription('`{"t1": {"60": float, "120": float}, "t2": …}`, as Core has it')
     ]
-    retrieval: Annotated[Retrieval, Meaning("the nearest neighbours in trajectory shape")]
+    retrieval: Annotated[Retrieval, FieldDescription("the nearest neighbours in trajectory shape")]
 
 
 class LevelSignal(TypedDict):
     """One price level, as the frontend understands it."""
 
-    id: Annotated[str, Meaning("names the level; unique in a payload unless Core repeats itself")]
-    level_price: Annotated[float, Meaning("its price", POINTS)]
+    id: Annotated[str, FieldDescription("names the level; unique in a payload unless Core repeats itself")]
+    level_price: Annotated[float, FieldDescription("its price", POINTS)]
     level_kind_name: Annotated[
-        str, Meaning("what makes it a level", known=("STRIKE", "VWAP", "SESSION_HIGH", "UNKNOWN"))
+        str, FieldDescription("what makes it a level", known=("STRIKE", "VWAP", "SESSION_HIGH", "UNKNOWN"))
     ]
-    direction: Annotated[str, Meaning("a resistance or a support", known=("UP", "DOWN"))]
-    distance: Annotated[float, Meaning("from spot", POINTS)]
-    is_first_15m: Annotated[bool, Meaning("`ts` lies in 09:30:00.000 ≤ t < 09:45:00.000 New York")]
+    direction: Annotated[str, FieldDescription("a resistance or a support", known=("UP", "DOWN"))]
+    distance: Annotated[float, FieldDescription("from spot", POINTS)]
+    is_first_15m: Annotated[bool, FieldDescription("`ts` lies in 09:30:00.000 ≤ t < 09:45:00.000 New York")]
     barrier_state: Annotated[
-        str, Meaning("of the resting orders", known=("VACUUM", "WALL", "ABSORPTION", "WEAK", "NEUTRAL"))
+        str, FieldDescription("of the resting orders", known=("VACUUM", "WALL", "ABSORPTION", "WEAK", "NEUTRAL"))
     ]
-    barrier_delta_liq: Annotated[float, Meaning("change of resting liquidity", AS_CORE_HAS_IT)]
-    barrier_replenishment_ratio: Annotated[float, Meaning("of the resting orders", least=0)]
-    wall_ratio: Annotated[float, Meaning("depth in the zone / baseline depth")]
-    tape_imbalance: Annotated[float, Meaning("from all sold to all bought", least=-1, most=1)]
-    tape_velocity: Annotated[float, Meaning("of the tape, signed", AS_CORE_HAS_IT)]
-    tape_buy_vol: Annotated[int, Meaning("volume bought near the level", AS_CORE_HAS_IT)]
-    tape_sell_vol: Annotated[int, Meaning("volume sold near the level", AS_CORE_HAS_IT)]
-    sweep_detected: Annotated[bool, Meaning("one order took several prices")]
-    gamma_exposure: Annotated[float, Meaning("net gamma of dealers", AS_CORE_HAS_IT)]
-    fuel_effect: Annotated[str, Meaning("what dealers' hedging does to a move", known=("AMPLIFY", "DAMPEN", "NEUTRAL"))]
-    approach_velocity: Annotated[float, Meaning("of the approach, signed", AS_CORE_HAS_IT)]
-    approach_bars: Annotated[int, Meaning("how long the approach took", "bars", least=0)]
-    approach_distance: Annotated[float, Meaning("how far the approach went", POINTS)]
-    prior_touches: Annotated[int, Meaning("how often it was touched before", least=0)]
+    barrier_delta_liq: Annotated[float, FieldDescription("change of resting liquidity", AS_CORE_HAS_IT)]
+    barrier_replenishment_ratio: Annotated[float, FieldDescription("of the resting orders", least=0)]
+    wall_ratio: Annotated[float, FieldDescription("depth in the zone / baseline depth")]
+    tape_imbalance: Annotated[float, FieldDescription("from all sold to all bought", least=-1, most=1)]
+    tape_velocity: Annotated[float, FieldDescription("of the tape, signed", AS_CORE_HAS_IT)]
+    tape_buy_vol: Annotated[int, FieldDescription("volume bought near the level", AS_CORE_HAS_IT)]
+    tape_sell_vol: Annotated[int, FieldDescription("volume sold near the level", AS_CORE_HAS_IT)]
+    sweep_detected: Annotated[bool, FieldDescription("one order took several prices")]
+    gamma_exposure: Annotated[float, FieldDescription("net gamma of dealers", AS_CORE_HAS_IT)]
+    fuel_effect: Annotated[
+        str, FieldDescription("what dealers' hedging does to a move", known=("AMPLIFY", "DAMPEN", "NEUTRAL"))
+    ]
+    approach_velocity: Annotated[float, FieldDescription("of the approach, signed", AS_CORE_HAS_IT)]
+    approach_bars: Annotated[int, FieldDescription("how long the approach took", "bars", least=0)]
+    approach_distance: Annotated[float, FieldDescription("how far the approach went", POINTS)]
+    prior_touches: Annotated[int, FieldDescription("how often it was touched before", least=0)]
     bars_since_open: Annotated[
-        int, Meaning("since 09:30 New York of the date of `ts`; 0 before", "whole minutes", least=0, most=869)
+        int, FieldDescription("since 09:30 New York of the date of `ts`; 0 before", "whole minutes", least=0, most=869)
     ]
-    break_score_raw: Annotated[float, Meaning("how much speaks for a break", least=0, most=100)]
-    break_score_smooth: Annotated[float, Meaning("the same, smoothed", least=0, most=100)]
-    signal: Annotated[str, Meaning("what is expected of it", known=("BREAK", "BOUNCE", "NO_TRADE"))]
-    confidence: Annotated[str, Meaning("in the signal", known=("HIGH", "MEDIUM", "LOW"))]
-    note: Annotated[str | None, Meaning("for people")]
-    confluence_count: Annotated[int, Meaning("key levels nearby", least=0)]
-    confluence_pressure: Annotated[float, Meaning("of the levels nearby, weighted", least=0, most=1)]
-    confluence_alignment: Annotated[int, Meaning("of the levels nearby: opposed, neutral or aligned", least=-1, most=1)]
-    confluence_level: Annotated[int, Meaning("rank of the confluence", least=0, most=10)]
+    break_score_raw: Annotated[float, FieldDescription("how much speaks for a break", least=0, most=100)]
+    break_score_smooth: Annotated[float, FieldDescription("the same, smoothed", least=0, most=100)]
+    signal: Annotated[str, FieldDescription("what is expected of it", known=("BREAK", "BOUNCE", "NO_TRADE"))]
+    confidence: Annotated[str, FieldDescription("in the signal", known=("HIGH", "MEDIUM", "LOW"))]
+    note: Annotated[str | None, FieldDescription("for people")]
+    confluence_count: Annotated[int, FieldDescription("key levels nearby", least=0)]
+    confluence_pressure: Annotated[float, FieldDescription("of the levels nearby, weighted", least=0, most=1)]
+    confluence_alignment: Annotated[
+        int, FieldDescription("of the levels nearby: opposed, neutral or aligned", least=-1, most=1)
+    ]
+    confluence_level: Annotated[int, FieldDescription("rank of the confluence", least=0, most=10)]
     confluence_level_name: Annotated[
         str,
-        Meaning(
+        FieldDescription(
             "the same in a word",
             known=("ULTRA_PREMIUM", "PREMIUM", "STRONG", "MODERATE", "CONSOLIDATION", "UNDEFINED"),
         ),
     ]
-    ml_predictions: NotRequired[Annotated[MlPredictions, Meaning("the model's view of this level")]]
+    ml_predictions: NotRequired[Annotated[MlPredictions, FieldDescription("the model's view of this level")]]
 
 
 class LevelsPayload(TypedDict):
     """Section `levels`: the newest `levels.signals`, normalized."""
 
-    ts: Annotated[int, Meaning("Core's time; may repeat and jump back", "ms since 1970 UTC", least=1, most=LAST_TS_MS)]
-    spy: Annotated[SpotSnapshot, Meaning("the underlying; a copy of `es` when Core sent only that")]
-    es: NotRequired[Annotated[SpotSnapshot, Meaning("the future, when Core sent it")]]
-    levels: Annotated[list[LevelSignal], Meaning("in Core's order; equal ids are kept")]
+    ts: Annotated[
+        int, FieldDescription("Core's time; may repeat and jump back", "ms since 1970 UTC", least=1, most=LAST_TS_MS)
+    ]
+    spy: Annotated[SpotSnapshot, FieldDescription("the underlying; a copy of `es` when Core sent only that")]
+    es: NotRequired[Annotated[SpotSnapshot, FieldDescription("the future, when Core sent it")]]
+    levels: Annotated[list[LevelSignal], FieldDescription("in Core's order; equal ids are kept")]
 
 
 class Payload(TypedDict):
     """One frame: the whole state. A section that was never seen is absent, not null."""
 
-    flow: NotRequired[Annotated[dict[str, Any], Meaning("the newest `market.flow`, value for value")]]
-    levels: NotRequired[Annotated[LevelsPayload, Meaning("the newest `levels.signals`, normalized")]]
+    flow: NotRequired[Annotated[dict[str, Any], FieldDescription("the newest `market.flow`, value for value")]]
+    levels: NotRequired[Annotated[LevelsPayload, FieldDescription("the newest `levels.signals`, normalized")]]
     viewport: NotRequired[
         Annotated[
             dict[str, Any],
-            Meaning(
+            FieldDescription(
                 "that of the newest levels message, value for value: integers beyond 2^53 included, which JavaScript's "
                 "`JSON.parse` rounds"
             ),

@@ -20,13 +20,12 @@ from src.gateway.admission import jwts
 from src.gateway.admission.grants import Grant
 from src.gateway.admission.jwts import LEEWAY_S, Jwts
 from src.gateway.admission.keys import KeySetFile, SecretFile, keys_in, secret_key
-from src.gateway.goodbyes import (
+from src.gateway.close_codes import TOKEN_EXPIRED, TOKEN_WITHDRAWN
+from src.gateway.refusals import (
     TOKEN_BAD,
-    TOKEN_EXPIRED,
     TOKEN_EXPIRED_BEFORE,
     TOKEN_KEY_UNKNOWN,
     TOKEN_NOT_YET,
-    TOKEN_WITHDRAWN,
     TOKEN_WRONG_CLAIMS,
     Refusal,
 )

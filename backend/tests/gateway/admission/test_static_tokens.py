@@ -6,7 +6,8 @@ import pytest
 
 from src.gateway.admission.grants import Grant
 from src.gateway.admission.static_tokens import StaticTokens, tokens_in
-from src.gateway.goodbyes import TOKEN_BAD, TOKEN_WITHDRAWN
+from src.gateway.close_codes import TOKEN_WITHDRAWN
+from src.gateway.refusals import TOKEN_BAD
 from src.gateway.settings import SettingError
 
 FIRST, SECOND, THIRD = "first-0123456789abcdef", "second.0123456789+~_", "third-0123456789abcdef"

@@ -6,9 +6,9 @@ import time
 
 import pytest
 
+from src.gateway.close_codes import GOING_AWAY, CloseCode
 from src.gateway.delivery.frame import Frame
 from src.gateway.delivery.hub import SLICE_PEERS, Hub
-from src.gateway.goodbyes import GOING_AWAY, Closing
 
 
 def payload(frame: Frame) -> bytes:
@@ -25,7 +25,7 @@ class RememberingPeer:
         self.form = payload
         self.frames: list[bytes] = []
         self.rests: list[bytes] = []
-        self.closings: list[Closing] = []
+        self.closed: list[CloseCode] = []
 
     def send(self, wire: bytes) -> int:
         self.frames.append(wire)
@@ -34,8 +34,8 @@ class RememberingPeer:
     def send_rest(self, wire: bytes, taken: int) -> None:
         self.rests.append(wire[taken:])
 
-    def close(self, closing: Closing) -> None:
-        self.closings.append(closing)
+    def close(self, close_code: CloseCode) -> None:
+        self.closed.append(close_code)
         if not self.deaf:
             self.hub.leave(self)
 
@@ -240,7 +240,7 @@ async def test_closing_says_goodbye_to_those_here_and_those_who_still_come() -> 
     hub.join(here := RememberingPeer(hub))
     await hub.close(GOING_AWAY, limit_s=5.0)
     hub.join(late := RememberingPeer(hub))
-    assert (here.closings, late.closings) == ([GOING_AWAY], [GOING_AWAY])
+    assert (here.closed, late.closed) == ([GOING_AWAY], [GOING_AWAY])
     assert not hub.peers
 
 
@@ -248,8 +248,8 @@ async def test_who_has_not_had_its_goodbye_yet_is_sent_what_is_published() -> No
     hub = Hub()
 
     class Telling(RememberingPeer):
-        def close(self, closing: Closing) -> None:
-            super().close(closing)
+        def close(self, close_code: CloseCode) -> None:
+            super().close(close_code)
             if hub.newest is None:
                 hub.publish(b"1")
 
@@ -257,7 +257,7 @@ async def test_who_has_not_had_its_goodbye_yet_is_sent_what_is_published() -> No
     for peer in peers:
         hub.join(peer)
     await hub.drain(GOING_AWAY, over_s=3600.0)
-    assert all(peer.closings == [GOING_AWAY] for peer in peers)
+    assert all(peer.closed == [GOING_AWAY] for peer in peers)
     assert [] in [peer.frames for peer in peers], "the first had left"
     assert [b"1"] in [peer.frames for peer in peers]
 

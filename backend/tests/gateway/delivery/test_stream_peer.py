@@ -15,11 +15,11 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
-from src.gateway.admission.caller import Caller
-from src.gateway.admission.door import Door
+from src.gateway.admission.admission_control import AdmissionControl
+from src.gateway.admission.client_request import ClientRequest
+from src.gateway.close_codes import GOING_AWAY, NOT_RESPONDING, STALLED, TOO_MANY_MESSAGES
 from src.gateway.delivery.hub import Hub
 from src.gateway.delivery.stream_peer import PeerLimits, StreamPeer
-from src.gateway.goodbyes import GOING_AWAY, NOT_RESPONDING, STALLED, TOO_MANY_MESSAGES
 from tests.waiting import until
 
 HANDSHAKE = (
@@ -56,10 +56,12 @@ RawViewer = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 async def serve() -> AsyncIterator[Serve]:
     async with contextlib.AsyncExitStack() as stack:
 
-        async def start(limits: PeerLimits = PeerLimits(), door: Door | None = None) -> Served:  # noqa: B008 - frozen
+        async def start(limits: PeerLimits = PeerLimits(), admission_control: AdmissionControl | None = None) -> Served:  # noqa: B008 - frozen
             served = Served(Hub(), 0)
             server = await asyncio.get_running_loop().create_server(
-                lambda: StreamPeer(served.hub, "/ws/stream", limits, lambda: served.now_s, door), "127.0.0.1", 0
+                lambda: StreamPeer(served.hub, limits, lambda: served.now_s, admission_control),
+                "127.0.0.1",
+                0,
             )
             served.port = server.sockets[0].getsockname()[1]
             stack.callback(server.close)
@@ -215,10 +217,10 @@ async def test_a_viewer_has_its_rate_in_each_second_whatever_it_sends(serve: Ser
         await viewer.send("the third of this second")
         await (await viewer.ping())
         await viewer.send("the fifth")
-        await until(lambda: served.hub.closings, "too many")
+        await until(lambda: served.hub.closed, "too many")
         served.pass_time(2.0)  # what it says after a flood is not read, its goodbye neither
         assert await closed_with(viewer) == (1008, TOO_MANY_MESSAGES.reason)
-    assert served.hub.closings == {1008: 1}
+    assert served.hub.closed == {1008: 1}
 
 
 async def test_a_viewer_that_leaves_is_forgotten(serve: Serve) -> None:
@@ -241,7 +243,7 @@ async def test_the_goodbye_has_its_code_and_reason(serve: Serve) -> None:
             peer.close(GOING_AWAY)
         assert await closed_with(viewer) == (1001, GOING_AWAY.reason)
     await until(lambda: not served.hub.peers, "gone")
-    assert served.hub.closings == {1001: 1}
+    assert served.hub.closed == {1001: 1}
 
 
 # -- viewers that do not read ------------------------------------------------------------------------------------------
@@ -295,9 +297,9 @@ async def test_a_viewer_that_takes_nothing_is_closed_as_stalled(serve: Serve) ->
     deaf = await deaf_viewer(served.port)
     await until_blocked(served)
     served.pass_time(29.0)
-    assert not served.hub.closings
+    assert not served.hub.closed
     served.pass_time(2.0)
-    assert served.hub.closings == {STALLED.code: 1}
+    assert served.hub.closed == {STALLED.code: 1}
     served.pass_time(2.0)
     await until(lambda: not served.hub.peers, "cut off, since it does not answer the goodbye either")
     deaf.close()
@@ -308,9 +310,9 @@ async def test_a_viewer_that_does_not_answer_a_ping_is_closed(serve: Serve) -> N
     deaf = await deaf_viewer(served.port)
     await until(lambda: served.hub.peers, "joined")
     served.pass_time(20.0)
-    assert not served.hub.closings
+    assert not served.hub.closed
     served.pass_time(11.0)
-    assert served.hub.closings == {NOT_RESPONDING.code: 1}
+    assert served.hub.closed == {NOT_RESPONDING.code: 1}
     served.pass_time(2.0)
     await until(lambda: not served.hub.peers, "cut off")
     deaf.close()
@@ -325,7 +327,7 @@ async def test_a_viewer_that_answers_pings_stays(serve: Serve) -> None:
         for _ in range(3):
             served.pass_time(20.0)
             await until(lambda: peer._heard_s == served.now_s, "the pong")
-        assert not served.hub.closings
+        assert not served.hub.closed
 
 
 @pytest.fixture
@@ -352,44 +354,44 @@ async def test_a_viewer_that_left_is_gone_from_memory_without_the_collector(
 # -- the door ----------------------------------------------------------------------------------------------------------
 
 
-class Unsure(Door):
+class Unsure(AdmissionControl):
     """Lets everybody in, but only when it is told to."""
 
     def __init__(self) -> None:
         super().__init__()
         self.waiting: list[Callable[[], None]] = []
 
-    def enter(self, caller: Caller, again: Callable[[], None]) -> None:
+    def admit(self, request: ClientRequest, again: Callable[[], None]) -> None:
         self.waiting.append(again)
 
 
 async def test_a_viewer_waits_for_the_doors_answer_and_is_not_read_meanwhile(serve: Serve) -> None:
-    door = Unsure()
-    served = await serve(door=door)
+    admission_control = Unsure()
+    served = await serve(admission_control=admission_control)
     served.hub.publish(b"{}")
     async with raw_viewer(served.port) as (reader, writer):
-        await until(lambda: door.waiting, "it has asked")
+        await until(lambda: admission_control.waiting, "it has asked")
         writer.write(b"\x89\x80\x00\x00\x00\x00")
         assert not served.hub.peers
-        door.waiting.pop()()
+        admission_control.waiting.pop()()
         assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101")
         assert await reader.readexactly(4) == b"\x81\x02{}"
         assert await reader.readexactly(2) == b"\x8a\x00", "the ping that came early"
 
 
 async def test_a_viewer_that_is_gone_when_the_door_answers_keeps_no_place(serve: Serve) -> None:
-    door = Unsure()
-    served = await serve(door=door)
+    admission_control = Unsure()
+    served = await serve(admission_control=admission_control)
     async with raw_viewer(served.port) as (_, writer):
-        await until(lambda: door.waiting, "it has asked")
+        await until(lambda: admission_control.waiting, "it has asked")
         writer.transport.abort()
-    door.waiting.pop()()
-    await until(lambda: not served.hub.peers and door._crowd.viewers == 0, "it is forgotten")
+    admission_control.waiting.pop()()
+    await until(lambda: not served.hub.peers and admission_control._viewer_limits.viewers == 0, "it is forgotten")
 
 
 async def test_a_bad_handshake_gives_its_place_back(serve: Serve) -> None:
-    door = Door()
-    served = await serve(door=door)
+    admission_control = AdmissionControl()
+    served = await serve(admission_control=admission_control)
     async with raw_viewer(served.port, HANDSHAKE.replace(b"Version: 13", b"Version: 12") + b"\r\n") as (reader, _):
         assert b" 400 " in await reader.read()
-    await until(lambda: door._crowd.viewers == 0, "the place is free")
+    await until(lambda: admission_control._viewer_limits.viewers == 0, "the place is free")

@@ -5,7 +5,7 @@ from typing import cast
 
 import pytest
 
-from src.common.follower import StoredMessage
+from src.common.ordered_consumer import StoredMessage
 from src.gateway.recording.record import SETTLE_S, Track, next_of
 
 NOW_S = 100.0
@@ -21,7 +21,7 @@ class Standing:
     is_full: bool = False
 
     @property
-    def follower(self) -> "Standing":
+    def consumer(self) -> "Standing":
         return self
 
     def head(self) -> tuple[float, StoredMessage] | None:

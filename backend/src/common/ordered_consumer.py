@@ -1,0 +1,192 @@
+"""An ordered consumer: every message of a subject, in stream order, from a start time on. A recording needs this.
+
+After an outage a `Subscription` skips to the newest message; an `OrderedConsumer` goes on with the next. It requests
+messages in small batches, and the server sends no others, so a backlog of any size passes through bounded memory. It
+keeps the next sequence itself: whenever anything is wrong with its consumer on the server, it deletes that consumer and
+creates one that starts there.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import time
+from datetime import UTC, datetime
+from typing import Final, NamedTuple
+
+from nats.aio.msg import Msg
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StreamInfo
+from nats.nuid import NUID
+
+from src.common.connection import API_LIMIT_S, PASSING, BusError, Connection, Link, reason
+from src.common.streams import find_or_make_stream, stream_of
+
+logger = logging.getLogger("bus")
+
+BATCH: Final = 64  # messages asked for at once: what memory holds at most
+ASK_S: Final = 1.0  # how long the server may keep us waiting for the first of them
+REBIND_PAUSE_S: Final = 0.25
+IDLE_S: Final = 30.0  # the server forgets the consumer this long after we went
+WAIT_FOR_US_S: Final = 5.0  # how long after a loss we still count as `behind`
+NOTHING_YET: Final = ("404", "408")  # statuses of a request that ran out
+
+
+class StoredMessage(NamedTuple):
+    """One message as its stream has it; `stored_us` are microseconds since 1970 UTC."""
+
+    subject: str
+    seq: int
+    stored_us: int
+    body: bytes
+
+
+class OrderedConsumer:
+    """One subject's messages, none twice and none left out that its stream still has."""
+
+    def __init__(self, connection: Connection, subject: str, since_ms: int | None) -> None:
+        self.subject = subject
+        self._connection = connection
+        self._since_ms = since_ms
+        self._link: Link | None = None
+        self._stream: StreamInfo | None = None
+        self._consumer = ""
+        self._next_seq: int | None = None
+        self._due = 0  # of the batch that was asked for
+        self._has_more = False
+        self._trouble: str | None = None
+        self._lost_s = time.monotonic()
+        self._forget_arrivals()
+
+    @property
+    def behind(self) -> bool:
+        """Whether there are older messages than those that other consumers may have by now."""
+        if self._link is None:
+            return time.monotonic() - self._lost_s < WAIT_FOR_US_S
+        return self._has_more
+
+    async def start(self, limit_s: float) -> None:
+        """Find the place to begin at.
+
+        Raises:
+            BusError: it cannot within `limit_s` seconds; the text says why.
+        """
+        self._link = await self._connection.persist(f"cannot read {self.subject}", self._bind, limit_s)
+
+    async def next(self) -> StoredMessage | None:
+        """The next message; None when none came for a second or so. Waits through every outage."""
+        try:
+            if self._link is None:
+                link = await self._connection.link()
+                await link.use(self._bind(link))
+                self._link, self._trouble = link, None
+                logger.warning("%s is read again", self.subject)
+            return await self._link.use(self._take(self._link))
+        except PASSING as error:
+            self._lose(reason(error))
+            await asyncio.sleep(REBIND_PAUSE_S)
+            return None
+
+    async def close(self) -> None:
+        """Stop; idempotent."""
+        link, self._link = self._link, None
+        if link is not None and not link.ended.is_set():
+            await self._leave(link)
+
+    def _lose(self, why: str) -> None:
+        if self._trouble is None:
+            logger.warning("%s is not read any more: %s", self.subject, why)
+            self._lost_s = time.monotonic()
+        self._link, self._trouble = None, why
+
+    # -- the place -------------------------------------------------------------------------------------------------
+
+    async def _bind(self, link: Link) -> None:
+        """Make a consumer that begins at our place."""
+        self._forget_arrivals()
+        stream = await self._find_stream(link)
+        self._turn_to(stream)
+        self._consumer, self._inbox = f"gateway_{NUID().next().decode()}", link.client.new_inbox()
+        await link.subscribe(self._inbox, cb=self._arrived.put)
+        made = await link.jetstream.add_consumer(stream.config.name or "", self._config())
+        link.require_agreed(self._inbox)
+        self._has_more = bool(made.num_pending)
+
+    async def _find_stream(self, link: Link) -> StreamInfo:
+        """The first time it is made if it is missing; later that is left to its owner."""
+        if self._stream is None:
+            return await find_or_make_stream(link.jetstream, self.subject)
+        stream = await stream_of(link.jetstream, self.subject)
+        if stream is None:
+            raise BusError("its stream is gone")
+        return stream
+
+    def _turn_to(self, stream: StreamInfo) -> None:
+        """Sequences count within one life of one stream."""
+        old, self._stream = self._stream, stream
+        if old is None:
+            self._next_seq = stream.state.last_seq + 1 if self._since_ms is None else None
+        elif (old.config.name, old.created) != (stream.config.name, stream.created):
+            self._next_seq = 1  # all of a new life is news
+        elif self._next_seq is not None:
+            self._next_seq = min(self._next_seq, stream.state.last_seq + 1)  # it may have lost its end
+
+    def _config(self) -> ConsumerConfig:
+        from_time = self._next_seq is None
+        return ConsumerConfig(
+            name=self._consumer,
+            description="every message, in order; made anew after each outage",
+            deliver_policy=DeliverPolicy.BY_START_TIME if from_time else DeliverPolicy.BY_START_SEQUENCE,
+            opt_start_time=datetime.fromtimestamp((self._since_ms or 0) / 1000, UTC) if from_time else None,
+            opt_start_seq=self._next_seq,
+            ack_policy=AckPolicy.NONE,
+            filter_subject=self.subject,
+            inactive_threshold=IDLE_S,
+        )
+
+    async def _leave(self, link: Link) -> None:
+        assert self._stream is not None, "bound before left"
+        with contextlib.suppress(*PASSING):
+            async with asyncio.timeout(API_LIMIT_S):
+                await link.jetstream.delete_consumer(self._stream.config.name or "", self._consumer)
+
+    # -- messages --------------------------------------------------------------------------------------------------
+
+    def _forget_arrivals(self) -> None:
+        """What an earlier consumer still sends goes into a queue that nobody reads."""
+        self._arrived: asyncio.Queue[Msg] = asyncio.Queue()
+        self._due = 0
+
+    async def _take(self, link: Link) -> StoredMessage | None:
+        async with asyncio.timeout(ASK_S + API_LIMIT_S):
+            message = await (self._arrived.get() if self._due else self._ask(link))
+        if message.reply:  # it has a place in the stream; what the server says itself has none
+            return self._stored(message)
+        said = message.headers or {}
+        self._due = 0
+        if said.get("Status") not in NOTHING_YET:
+            raise BusError(said.get("Description") or f"status {said.get('Status')}")
+        self._has_more = False
+        return None
+
+    async def _ask(self, link: Link) -> Msg:
+        """Ask for a batch; the first of it, or what the server says instead."""
+        assert self._stream is not None, "bound before asked"
+        subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream.config.name}.{self._consumer}"
+
+        async def ask() -> Msg:
+            request = {"batch": BATCH, "expires": int(ASK_S * 1e9)}
+            await link.client.publish(subject, json.dumps(request).encode(), reply=self._inbox)
+            self._due = BATCH
+            return await self._arrived.get()
+
+        return await link.publishing(subject, ask())
+
+    def _stored(self, message: Msg) -> StoredMessage:
+        metadata = message.metadata
+        seq = metadata.sequence.stream
+        if self._next_seq is not None and seq < self._next_seq:
+            raise BusError("its consumer went back")
+        self._due -= 1
+        self._next_seq = seq + 1
+        self._has_more = metadata.num_pending > 0
+        return StoredMessage(self.subject, seq, round(metadata.timestamp.timestamp() * 1e6), message.data)

@@ -1,0 +1,52 @@
+"""The ASGI application: one router a topic."""
+
+from typing import Any, Final
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+
+from src.gateway import __version__
+from src.gateway.admission.cors import Cors
+from src.gateway.delivery.stream_peer import STREAM_PATH
+from src.gateway.http.console_files import console_router
+from src.gateway.http.health import health_router
+from src.gateway.http.metrics_page import MetricsPage, metrics_router
+from src.gateway.http.snapshot import snapshot_router
+from src.gateway.http.stream import stream_router
+from src.gateway.processes.viewer_count import ViewerCount
+from src.gateway.socket_broadcaster import SocketBroadcaster
+
+PATHS_FOR_PAGES: Final = ("/health", "/ready", "/snapshot")  # that pages of other origins may read
+
+
+def make_app(
+    broadcaster: SocketBroadcaster, viewer_count: ViewerCount | None = None, metrics_page: MetricsPage | None = None
+) -> FastAPI:
+    """The application around a broadcaster; the caller starts and closes the broadcaster.
+
+    Args:
+        broadcaster: its state and viewers are what the routes report.
+        viewer_count: where the other workers report; by default there are no others.
+        metrics_page: the page at `/metrics`; by default of this process alone. `GATEWAY_METRICS=off` removes the route.
+    """
+    viewer_count = viewer_count or ViewerCount()
+    app = FastAPI(
+        title="Spymaster Gateway",
+        version=__version__,
+        description=f"Live market state. The stream itself is a WebSocket at `{STREAM_PATH}`.",
+        redoc_url=None,
+        redirect_slashes=False,  # a redirect would go to whatever host the request named
+    )
+    app.add_middleware(Cors, origins=broadcaster.admission_control.origins, paths=PATHS_FOR_PAGES)
+    app.include_router(health_router(broadcaster, viewer_count))
+    app.include_router(snapshot_router(broadcaster))
+    if broadcaster.settings.metrics == "on":
+        app.include_router(metrics_router(metrics_page or MetricsPage(broadcaster, viewer_count)))
+    app.include_router(stream_router(broadcaster))
+    app.include_router(console_router())
+    app.add_exception_handler(404, _not_found)
+    return app
+
+
+async def _not_found(request: Request, _error: Any) -> JSONResponse:
+    return JSONResponse({"detail": f"nothing at {request.url.path}; see /docs"}, 404)

@@ -1,0 +1,152 @@
+"""`GET /health` and `GET /ready`: how the process works, and whether the newest state can be had here."""
+
+import time
+from typing import Annotated
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel, Field
+
+from src.common.subscription import Subscription
+from src.gateway.processes.viewer_count import ViewerCount
+from src.gateway.socket_broadcaster import SocketBroadcaster
+
+
+class SubscriptionHealth(BaseModel):
+    """One subject's subscription."""
+
+    live: bool
+    trouble: Annotated[str | None, Field(description="why it is not live")]
+    received: Annotated[int, Field(description="messages since the start")]
+    rejected: Annotated[dict[str, int], Field(description="bad messages since the start, by reason")]
+    non_finite: Annotated[int, Field(description="bare NaN and Infinity read as null since the start")]
+    consumer_lag: Annotated[int, Field(description="messages not delivered yet (num_pending)")]
+    last_message_ts: Annotated[int | None, Field(description="arrival of the newest message, ms UTC")]
+    rebinds: Annotated[int, Field(description="times that its consumer had to be made anew")]
+
+
+class WorkerHealth(BaseModel):
+    """The processes that serve the port."""
+
+    configured: Annotated[int, Field(description="how many there should be")]
+    live: Annotated[int, Field(description="how many work")]
+
+
+class ViewersHealth(BaseModel):
+    """The viewers of the worker that answers."""
+
+    accepted: Annotated[int, Field(description="let in since the start")]
+    closed: Annotated[dict[str, int], Field(description="closed by the gateway since the start, by close code")]
+    left: Annotated[dict[str, int], Field(description="gone by themselves since the start, by close code")]
+    behind: Annotated[int, Field(description="connected now and taking nothing")]
+    frames_skipped: Annotated[int, Field(description="frames that slow viewers were never sent since the start")]
+
+
+class Health(BaseModel):
+    """The process that answers, its connection to NATS, and what it relays; with the viewers of all workers."""
+
+    service: str
+    status: Annotated[
+        str, Field(description="healthy, or degraded while a part of the way from NATS is down or a worker is missing")
+    ]
+    nats_url: Annotated[str, Field(description="without user names, passwords and tokens")]
+    connections: Annotated[int, Field(description="viewers connected now, to all workers")]
+    workers: WorkerHealth
+    viewers: ViewersHealth
+    state_age_s: Annotated[dict[str, float], Field(description="since the message of each known section arrived")]
+    loop_lag_s: Annotated[float, Field(description="the latest that the event loop was in the last minute")]
+    nats_connected: bool
+    nats_trouble: Annotated[str | None, Field(description="why not")]
+    last_message_ts: Annotated[int | None, Field(description="arrival of the newest message of any subject, ms UTC")]
+    consumer_lag: Annotated[int, Field(description="messages not delivered yet, all subjects")]
+    reconnects: Annotated[int, Field(description="connections to NATS after the first")]
+    refused: Annotated[dict[str, int], Field(description="requests refused since the start, by reason")]
+    faults: Annotated[dict[str, int], Field(description="bad parts left out of good messages since the start")]
+    subscriptions: Annotated[dict[str, SubscriptionHealth], Field(description="by subject")]
+
+
+class Readiness(BaseModel):
+    """Whether the newest state can be had here now."""
+
+    ready: bool
+    reasons: Annotated[list[str], Field(description="what is missing; empty when ready")]
+
+
+def health_router(broadcaster: SocketBroadcaster, viewer_count: ViewerCount) -> APIRouter:
+    """`/health` for people and process monitors, `/ready` for load balancers."""
+    router = APIRouter()
+
+    @router.head("/health", include_in_schema=False)
+    @router.get("/health")
+    async def health() -> Health:
+        """200 while the process works; `status` says how well."""
+        return _health(broadcaster, viewer_count)
+
+    @router.head("/ready", include_in_schema=False)
+    @router.get("/ready", responses={503: {"model": Readiness}})
+    async def ready(response: Response) -> Readiness:
+        """200 only while NATS is connected and every subscription is live, else 503 with the reasons."""
+        reasons = _not_ready_reasons(broadcaster)
+        response.status_code = 503 if reasons else 200
+        return Readiness(ready=not reasons, reasons=reasons)
+
+    return router
+
+
+def _health(broadcaster: SocketBroadcaster, viewer_count: ViewerCount) -> Health:
+    bus, hub, metrics = broadcaster.bus, broadcaster.hub, broadcaster.metrics
+    viewer_count.report(len(hub.peers))
+    workers = WorkerHealth(configured=viewer_count.configured, live=viewer_count.live)
+    subscriptions = {one.subject: _subscription_health(one) for one in bus.subscriptions}
+    arrivals = [one.last_message_ts for one in subscriptions.values() if one.last_message_ts is not None]
+    return Health(
+        service="gateway",
+        status="degraded" if _not_ready_reasons(broadcaster) or workers.live < workers.configured else "healthy",
+        nats_url=bus.url,
+        connections=viewer_count.viewers,
+        workers=workers,
+        viewers=ViewersHealth(
+            accepted=hub.joined,
+            closed={str(code): count for code, count in hub.closed.items()},
+            left=dict(hub.left),
+            behind=hub.behind,
+            frames_skipped=hub.skipped,
+        ),
+        state_age_s={name: round(age_s, 3) for name, age_s in metrics.state_age_s(time.monotonic()).items()},
+        loop_lag_s=round(metrics.loop_lag.recent_max_s, 4),
+        nats_connected=bus.is_connected,
+        nats_trouble=bus.trouble,
+        last_message_ts=max(arrivals, default=None),
+        consumer_lag=sum(one.consumer_lag for one in subscriptions.values()),
+        reconnects=bus.reconnects,
+        refused=dict(broadcaster.admission_control.refused),
+        faults=dict(metrics.faults),
+        subscriptions=subscriptions,
+    )
+
+
+def _subscription_health(subscription: Subscription) -> SubscriptionHealth:
+    arrival_s = subscription.last_message_s
+    return SubscriptionHealth(
+        live=subscription.trouble is None,
+        trouble=subscription.trouble,
+        received=subscription.received,
+        rejected=dict(subscription.rejected),
+        non_finite=subscription.non_finite,
+        consumer_lag=subscription.lag,
+        last_message_ts=None if arrival_s is None else int(arrival_s * 1000),
+        rebinds=subscription.rebinds,
+    )
+
+
+def _not_ready_reasons(broadcaster: SocketBroadcaster) -> list[str]:
+    """Each part of the way from NATS to the viewers that does not work now."""
+    bus = broadcaster.bus
+    reasons = ["stopping"] if broadcaster.hub.is_closing else []
+    if not bus.is_connected:
+        reasons.append(f"not connected to {bus.url}: {bus.trouble}")
+    reasons += [f"{one.subject}: {one.trouble}" for one in bus.subscriptions if one.trouble is not None]
+    if not bus.subscriptions:
+        reasons.append("not subscribed yet")
+    if broadcaster.admission_control.trouble is not None:
+        reasons.append(broadcaster.admission_control.trouble)
+    return reasons

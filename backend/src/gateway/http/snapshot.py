@@ -1,0 +1,31 @@
+"""`GET /snapshot`: the current payload by a plain HTTP request."""
+
+from fastapi import APIRouter, Depends, HTTPException, Request, Response
+
+from src.gateway.http.client_request import client_request
+from src.gateway.socket_broadcaster import SocketBroadcaster
+
+
+def snapshot_router(broadcaster: SocketBroadcaster) -> APIRouter:
+    """`/snapshot` asks for the same token as the stream."""
+    router = APIRouter()
+
+    async def may_read(request: Request) -> None:
+        refusal = await broadcaster.admission_control.check_read(client_request(request))
+        if refusal is not None:
+            raise HTTPException(refusal.status, refusal.detail, refusal.headers)
+
+    @router.get(
+        "/snapshot",
+        response_class=Response,
+        responses={200: {"content": {"application/json": {}}}, 204: {}, 401: {}},
+        dependencies=[Depends(may_read)],
+    )
+    async def snapshot() -> Response:
+        """The current payload, as the stream would send it first; 204 while there is none."""
+        newest = broadcaster.hub.newest
+        if newest is None:
+            return Response(status_code=204)
+        return Response(newest.payload, media_type="application/json", headers={"Cache-Control": "no-store"})
+
+    return router

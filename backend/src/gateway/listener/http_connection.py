@@ -1,0 +1,190 @@
+"""uvicorn's side of a connection that is not a WebSocket yet, strict about how it becomes one.
+
+A socket goes over to the stream only by a request that is alone on it and complete in its head (RFC 6455 §4.1: GET,
+HTTP/1.1, no body). What arrives behind that request belongs to the WebSocket, also when it comes in the same piece.
+A request that is none is answered and not logged: whoever can connect could fill the disk with such lines.
+
+Everything that a request may cost is bounded: the time it takes to arrive, its head, its body (there is none), how many
+wait on one connection for their turn, and for how long an answer may go untaken.
+"""
+
+import asyncio
+from typing import Any, Final
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from src.gateway.delivery.stream_peer import refused
+from src.gateway.listener.handshake_timeouts import HandshakeTimeouts
+from src.gateway.refusals import (
+    ADDRESS_TOO_LONG,
+    BAD_REQUEST,
+    BAD_UPGRADE,
+    HEAD_TOO_LARGE,
+    SILENT,
+    TOO_MANY_WAITING,
+    TOO_SLOW,
+    UNTAKEN,
+    WITH_BODY,
+    Refusal,
+)
+
+WEBSOCKET: Final = b"websocket"
+BODY_HEADERS: Final = (b"content-length", b"transfer-encoding")
+LONGEST_LINE_BYTES: Final = 8190  # websockets, which reads the handshake once more, takes 8192 with the line's end
+MOST_HEADERS: Final = 100  # of the 128 that it takes
+MOST_WAITING: Final = 16  # requests on one connection, behind the one that is being answered
+LINGER_S: Final = 1.0  # for who is refused to read why; closed at once, what it still sends would reset the connection
+
+
+class Objection(Exception):
+    """Stops the parser; what is wrong is known to the connection."""
+
+
+class HttpConnection(HttpToolsProtocol):
+    """What uvicorn makes of each accepted socket."""
+
+    def __init__(self, timeouts: HandshakeTimeouts, **of_uvicorn: Any) -> None:
+        super().__init__(**of_uvicorn)
+        self._timeouts = timeouts
+        self._in_head = False  # a request has begun, and its head is not complete
+        self._head_bytes = 0  # what arrived of it
+        self._answering: Any = None  # the newest cycle that was started
+        self._unsent_bytes = 0
+        self._objection: Refusal | None = None
+        self._refused = False
+
+    # -- as the event loop sees it ---------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._timeouts.start(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserError:
+            self._refuse(self._objection or BAD_REQUEST)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._upgrade(data[upgrade.args[0] :])
+        else:
+            self._measure(len(data))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._timeouts.cancel(self)
+        super().connection_lost(exc)
+
+    # -- as the timeouts sees it ---------------------------------------------------------------------------------
+
+    def timed_out(self) -> None:
+        before, self._unsent_bytes = self._unsent_bytes, self.transport.get_write_buffer_size()
+        if self._refused:
+            self.transport.abort()
+        elif self._unsent_bytes == before > 0:  # less: some was taken; more: all but a little was, and more written
+            self._drop(UNTAKEN)
+        elif self._unsent_bytes or self._is_answering:
+            self._timeouts.start(self)  # for the gateway's own slowness nobody is dropped
+        elif self._in_head:
+            self._refuse(TOO_SLOW)
+        elif self._answering is None:
+            self._drop(SILENT)
+        else:
+            self.transport.close()  # it was answered, and asks for no more
+
+    # -- a request, as the parser finds it -------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_head, self._head_bytes = True, 0
+
+    def _measure(self, arrived_bytes: int) -> None:
+        """A head without an end is not seen by what looks at complete ones."""
+        if self._in_head:
+            self._head_bytes += arrived_bytes
+            if len(self.url) > LONGEST_LINE_BYTES:
+                self._refuse(ADDRESS_TOO_LONG)
+            elif self._head_bytes > self._timeouts.limits.max_head_bytes:
+                self._refuse(HEAD_TOO_LARGE)
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        self._objection = self._objection_to_head()
+        if self._objection is not None:
+            raise Objection
+        super().on_headers_complete()
+
+    def _objection_to_head(self) -> Refusal | None:
+        lines_bytes = [len(name) + len(value) + len(b": ") for name, value in self.headers]
+        whole_bytes = len(self.url) + sum(lines_bytes) + len(b"\r\n") * len(lines_bytes)
+        if len(self.url) > LONGEST_LINE_BYTES:
+            return ADDRESS_TOO_LONG
+        if len(lines_bytes) > MOST_HEADERS or max(lines_bytes, default=0) > LONGEST_LINE_BYTES:
+            return HEAD_TOO_LARGE
+        if whole_bytes > self._timeouts.limits.max_head_bytes:
+            return HEAD_TOO_LARGE
+        if self._has_body and not self.parser.should_upgrade():
+            return WITH_BODY
+        return TOO_MANY_WAITING if len(self.pipeline) >= MOST_WAITING else None
+
+    @property
+    def _has_body(self) -> bool:
+        return any(name in BODY_HEADERS and value != b"0" for name, value in self.headers)
+
+    # -- its answer ------------------------------------------------------------------------------------------------
+
+    @property
+    def _is_answering(self) -> bool:
+        return self._answering is not None and not self._answering.response_complete
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._unset_keepalive_if_required()  # a timer a connection, which also says nothing of half a request
+        self._unsent_bytes = self.transport.get_write_buffer_size()
+        self._timeouts.start(self)
+
+    # -- how it becomes a stream, or ends --------------------------------------------------------------------------
+
+    def _upgrade(self, following: bytes) -> None:
+        if self._may_become_a_stream():
+            self._timeouts.cancel(self)
+            self.handle_websocket_upgrade()
+            if following and not self.transport.is_closing():
+                self.transport.get_protocol().data_received(following)  # type: ignore[attr-defined]
+        elif self._get_upgrade() == WEBSOCKET or self.cycle is None:
+            self._refuse(BAD_UPGRADE)
+        else:
+            self.cycle.keep_alive = False  # answered as if no upgrade had been asked for, RFC 9110 §7.8; then it ends
+
+    def _may_become_a_stream(self) -> bool:
+        answered = self.cycle is None or self.cycle.response_complete  # else an HTTP answer would follow the 101
+        return (
+            answered and not self._has_body and self._get_upgrade() == WEBSOCKET and self.scope["http_version"] == "1.1"
+        )
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """Say why, and end; what waits for an answer gets none."""
+        self._timeouts.refused[refusal.name] += 1
+        self._refused = True
+        half_said = self._is_answering and self._answering.response_started
+        for cycle in [self._answering, *(waiting for waiting, _ in self.pipeline)]:
+            if cycle is not None:
+                cycle.disconnected = True
+                cycle.message_event.set()
+        self.pipeline.clear()
+        if half_said or self.transport.is_closing():
+            self.transport.abort()
+            return
+        self.transport.write(refused(refusal).serialize())
+        self.transport.write_eof()
+        self.flow.resume_reading()  # and drop
+        self._timeouts.start(self, LINGER_S)
+
+    def _drop(self, why: str) -> None:
+        self._timeouts.refused[why] += 1
+        self.transport.abort()

@@ -1,0 +1,116 @@
+"""The listening sockets, and uvicorn on them."""
+
+import asyncio
+import contextlib
+import errno
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import uvicorn
+from fastapi import FastAPI
+
+from src.gateway.listener.handshake_timeouts import HandshakeTimeouts
+from src.gateway.listener.http_connection import HttpConnection
+from src.gateway.listener.tls import Certificate, TlsConnection
+
+BACKLOG: Final = 4096  # connections that may wait to be accepted; the kernel caps it at net.core.somaxconn
+HTTP_STOP_TIMEOUT_S: Final = 1  # for HTTP requests under way at a stop
+TICK_S: Final = 1.0
+
+MakeConnection = Callable[..., asyncio.Protocol]
+"""Called by uvicorn with its own configuration and state, for each socket."""
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A bound socket, so that a busy port is known before anything else starts.
+
+    Raises:
+        OSError: with a text that says what to change.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        bound = socket.socket(family, kind, protocol)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+    except UnicodeError:
+        raise OSError(None, f"cannot listen on {host}:{port}: GATEWAY_HOST is not a host name") from None
+    except OSError as error:
+        remedy = {
+            errno.EADDRINUSE: "another program has that port; stop it or set GATEWAY_PORT",
+            errno.EACCES: "not allowed; set GATEWAY_PORT to 1024 or above",
+        }.get(error.errno or 0, f"{error.strerror}; is GATEWAY_HOST right?")
+        raise OSError(error.errno, f"cannot listen on {host}:{port}: {remedy}") from None
+    return bound
+
+
+def bind_beside(reserved: socket.socket) -> socket.socket:
+    """One more socket on a port that is ours already; the kernel spreads connections over those that listen."""
+    bound = socket.socket(reserved.family, reserved.type, reserved.proto)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    bound.bind(reserved.getsockname())
+    return bound
+
+
+def connection_factory(timeouts: HandshakeTimeouts, certificate: Certificate | None) -> MakeConnection:
+    """Makes the protocol of each accepted socket."""
+
+    def make_connection(**of_uvicorn: Any) -> asyncio.Protocol:
+        http = HttpConnection(timeouts, **of_uvicorn)
+        return TlsConnection(timeouts, certificate.context, http) if certificate else http
+
+    return make_connection
+
+
+def server_config(app: FastAPI, make_connection: MakeConnection, make_peer: MakeConnection) -> uvicorn.Config:
+    """What uvicorn needs to know.
+
+    Args:
+        app: answers HTTP requests.
+        make_connection: makes the protocol of each accepted socket.
+        make_peer: makes the protocol that a socket gets at its upgrade.
+    """
+    return uvicorn.Config(
+        app,
+        http=make_connection,  # type: ignore[arg-type]  # any callable that makes a protocol
+        ws=make_peer,  # type: ignore[arg-type]  # likewise
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        backlog=BACKLOG,
+        timeout_graceful_shutdown=HTTP_STOP_TIMEOUT_S,
+    )
+
+
+class Server(uvicorn.Server):
+    """uvicorn without its signal handlers, which raise the signal again after a clean stop, and without polling."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._stopping = asyncio.Event()
+
+    def stop_listening(self) -> None:
+        """Accept no more connections; the accepted ones are served on."""
+        for server in self.servers:
+            server.close()
+
+    def stop(self) -> None:
+        """Close HTTP connections, then end."""
+        self.should_exit = True
+        self._stopping.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def main_loop(self) -> None:
+        """Wakes once a second for the date header; uvicorn's own loop polls `should_exit` ten times a second."""
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(TICK_S):
+                    await self._stopping.wait()

@@ -1,0 +1,330 @@
+"""Several processes on one port: a supervisor that forks workers, replaces those that die, and ends them with itself.
+
+**The supervisor has no event loop and no thread**, so it may fork at any time: a child would inherit halves of both. It
+waits in one `select` for a signal, for what a worker says of its start, and for the time to start one.
+"""
+
+import contextlib
+import ctypes
+import logging
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import Final, NoReturn
+
+from src.gateway.processes.viewer_count import ViewerCount
+
+logger = logging.getLogger("gateway")
+
+START_PAUSE_S: Final = 1.0  # between two starts of one worker
+STOP_LIMIT_S: Final = 5.0  # for workers to say goodbye; then they are killed
+USUAL_DRAIN_S: Final = 3.0  # what of that they may drain; a longer drain takes as much more
+READY: Final = b"\0"
+SAYING_BYTES: Final = 4096  # one line that tells why a worker cannot start
+STOPS: Final = (signal.SIGTERM, signal.SIGINT)
+SIGNALS: Final = (*STOPS, signal.SIGCHLD, signal.SIGHUP)
+PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
+
+Work = Callable[[int, Callable[[], None]], None]
+"""What a worker does, given its number from 1: calls back once it serves, and returns after SIGTERM."""
+
+
+class CannotStart(Exception):
+    """Raised by a worker's work before it serves; the text says what to check."""
+
+
+class Signals:
+    """SIGTERM, SIGINT, SIGCHLD and SIGHUP as something to `select`, from when it is made to the end of the process.
+
+    Attributes:
+        stops: how often the process was asked to stop.
+        hangups: how often it was asked to read files anew.
+    """
+
+    def __init__(self) -> None:
+        self.stops = 0
+        self.hangups = 0
+        self._arriving, self._bell = socket.socketpair()
+        for end in (self._arriving, self._bell):
+            end.setblocking(False)
+        signal.set_wakeup_fd(self._bell.fileno(), warn_on_full_buffer=False)
+        for number in SIGNALS:
+            signal.signal(number, _rings_the_bell)
+
+    def fileno(self) -> int:
+        return self._arriving.fileno()
+
+    def take(self) -> None:
+        """Count what has arrived."""
+        with contextlib.suppress(BlockingIOError):
+            arrived = self._arriving.recv(4096)
+            self.stops += sum(number in STOPS for number in arrived)
+            self.hangups += arrived.count(signal.SIGHUP)
+
+    def leave(self) -> None:
+        """In a new process: take none of them."""
+        signal.set_wakeup_fd(-1)
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
+        self._arriving.close()
+        self._bell.close()
+
+
+class Worker:
+    """One of the workers: a number, and one process after the other.
+
+    Attributes:
+        number: from 1; it outlives the process.
+        pid: of the process, or None while there is none.
+        serves: whether this process has said that it does.
+        trouble: why it says that it cannot start.
+        started_s: when it was started, monotonic seconds.
+        saying: where it tells of its start.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.pid: int | None = None
+        self.serves = False
+        self.trouble = ""
+        self.started_s = float("-inf")
+        self.saying: int | None = None
+
+    def fork(self) -> int | None:
+        """In the supervisor, None; in the new process, where it says how its start went.
+
+        Raises:
+            OSError: the system has no room for it; the next try is due as after any start.
+        """
+        self.started_s = time.monotonic()
+        saying, says = os.pipe()
+        try:
+            pid = os.fork()
+        except OSError:
+            os.close(saying)
+            os.close(says)
+            raise
+        if pid == 0:
+            os.close(saying)
+            return says
+        os.close(says)
+        self.pid, self.saying, self.serves, self.trouble = pid, saying, False, ""
+        return None
+
+    def hear(self) -> None:
+        """Take what it says of its start."""
+        assert self.saying is not None, "there is something to hear"
+        said = os.read(self.saying, SAYING_BYTES)
+        if said == READY:
+            self.serves = True
+        elif said:
+            self.trouble = said.decode(errors="replace")
+        else:
+            self.hang_up()
+
+    def hang_up(self) -> None:
+        if self.saying is not None:
+            os.close(self.saying)
+            self.saying = None
+
+    def reap(self, options: int = os.WNOHANG) -> str | None:
+        """How its process ended, if it did."""
+        if self.pid is None:
+            return None
+        pid, status = os.waitpid(self.pid, options)
+        if pid == 0:
+            return None
+        while self.saying is not None:
+            self.hear()
+        self.pid = None
+        code = os.waitstatus_to_exitcode(status)
+        return f"ended with status {code}" if code >= 0 else f"ended by signal {-code} ({signal.strsignal(-code)})"
+
+    def send(self, number: signal.Signals) -> None:
+        if self.pid is not None:
+            os.kill(self.pid, number)
+
+
+class Supervisor:
+    """Owns the workers from their first fork to their end."""
+
+    def __init__(
+        self,
+        work: Work,
+        viewer_count: ViewerCount,
+        signals: Signals,
+        on_hangup: Callable[[], None] = lambda: None,
+        drain_s: float = 0.0,
+    ) -> None:
+        """
+        Args:
+            work: see there; what it raises before it serves is told by the supervisor alone.
+            viewer_count: as many workers as this one is for; those that end are cleared there.
+            signals: those that tell it of workers that end, and to stop.
+            on_hangup: called at SIGHUP, before the workers are told: those that start later inherit what it changes.
+            drain_s: over how long a worker lets its viewers go.
+        """
+        self._work = work
+        self._viewer_count = viewer_count
+        self._signals = signals
+        self._on_hangup = on_hangup
+        self._stop_limit_s = STOP_LIMIT_S + max(0.0, drain_s - USUAL_DRAIN_S)
+        self._hangups_passed_on = 0
+        self._workers = [Worker(number) for number in range(1, viewer_count.configured + 1)]
+
+    def run(self, on_serving: Callable[[], None]) -> int:
+        """Until a signal; returns the exit status: 1 where a worker cannot start or for a second signal, else 0.
+
+        Args:
+            on_serving: called once, when all workers serve.
+        """
+        for worker in self._workers:
+            if not self._start(worker):
+                self._kill(self._workers)
+                return 1
+        trouble = self._until_all_serve()
+        if trouble is not None:
+            self._kill(self._workers)
+            logger.error("%s", trouble)
+            return 1
+        if not self._signals.stops:
+            on_serving()
+            self._replace_until_stopped()
+        return self._stop()
+
+    # -- the life --------------------------------------------------------------------------------------------------
+
+    def _until_all_serve(self) -> str | None:
+        """None once they do, or after a signal; else why one of them cannot."""
+        while not self._signals.stops and not all(worker.serves for worker in self._workers):
+            self._wait(None)
+            for worker, manner in self._reaped():
+                return worker.trouble or f"worker {worker.number} {manner} before all served"
+        return None
+
+    def _replace_until_stopped(self) -> None:
+        while not self._signals.stops:
+            missing = [worker for worker in self._workers if worker.pid is None]
+            due_s = min((worker.started_s + START_PAUSE_S for worker in missing), default=None)
+            self._wait(due_s)
+            for worker in missing:
+                if not self._signals.stops and time.monotonic() >= worker.started_s + START_PAUSE_S:
+                    self._start(worker)
+            for worker, manner in self._reaped():
+                logger.warning("worker %d %s; starting another", worker.number, worker.trouble or manner)
+
+    def _stop(self) -> int:
+        """Ask all to stop; kill them when that takes too long, and at the second signal."""
+        deadline_s = time.monotonic() + self._stop_limit_s
+        for worker in self._workers:
+            worker.send(signal.SIGTERM)
+        staying = self._staying()
+        while staying and self._signals.stops < 2 and time.monotonic() < deadline_s:
+            self._wait(deadline_s)
+            staying = self._staying()
+        if staying and self._signals.stops < 2:
+            names = ", ".join(str(worker.number) for worker in staying)
+            logger.warning("not stopped after %g s, so killed: worker %s", self._stop_limit_s, names)
+        self._kill(staying)
+        return 0 if self._signals.stops < 2 else 1
+
+    def _staying(self) -> list[Worker]:
+        self._reaped()
+        return [worker for worker in self._workers if worker.pid is not None]
+
+    def _kill(self, workers: Sequence[Worker]) -> None:
+        for worker in workers:
+            worker.send(signal.SIGKILL)
+        for worker in workers:
+            worker.reap(options=0)
+
+    # -- what happens ----------------------------------------------------------------------------------------------
+
+    def _wait(self, until_s: float | None) -> None:
+        """Return when something happened, or at this monotonic time."""
+        timeout_s = None if until_s is None else max(0.0, until_s - time.monotonic())
+        saying = {worker.saying: worker for worker in self._workers if worker.saying is not None}
+        readable, _, _ = select.select([self._signals.fileno(), *saying], [], [], timeout_s)
+        self._signals.take()
+        self._pass_on_hangups()
+        for descriptor in saying.keys() & set(readable):
+            saying[descriptor].hear()
+
+    def _pass_on_hangups(self) -> None:
+        if self._hangups_passed_on == self._signals.hangups:
+            return
+        self._hangups_passed_on = self._signals.hangups
+        self._on_hangup()
+        for worker in self._workers:
+            worker.send(signal.SIGHUP)
+
+    def _reaped(self) -> list[tuple[Worker, str]]:
+        """The workers that ended since the last call, each with how."""
+        reaped = [(worker, manner) for worker in self._workers if (manner := worker.reap()) is not None]
+        for worker, _ in reaped:
+            self._viewer_count.clear(worker.number)
+        return reaped
+
+    # -- the fork --------------------------------------------------------------------------------------------------
+
+    def _start(self, worker: Worker) -> bool:
+        """False where the system does not allow another process at present, which is told."""
+        supervisor_pid = os.getpid()
+        # A signal between the fork and the worker's own handlers would ring the supervisor's bell and be lost.
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        try:
+            says = worker.fork()
+            if says is not None:
+                self._become(worker, says, supervisor_pid)
+        except OSError as error:
+            logger.error("worker %d cannot be started: %s", worker.number, error.strerror)
+            return False
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        return True
+
+    def _become(self, worker: Worker, says: int, supervisor_pid: int) -> NoReturn:
+        """The rest of the new process's life."""
+        status = 1
+        try:
+            _die_with(supervisor_pid)
+            self._forget_the_supervisor()
+            self._viewer_count.own = worker.number
+            self._work(worker.number, lambda: _say(says, READY))
+            status = 0
+        except CannotStart as error:
+            _say(says, str(error).encode())
+        except Exception:
+            logger.exception("worker %d failed", worker.number)
+        finally:
+            os._exit(status)  # whatever else happens: two supervisors would be one too many
+
+    def _forget_the_supervisor(self) -> None:
+        """What only the supervisor has: its bell, its ears, and its way to take signals."""
+        self._signals.leave()
+        # Ctrl-C in a terminal reaches the workers too, but it is the supervisor that stops them.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for other in self._workers:
+            other.hang_up()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {*SIGNALS} - {signal.SIGHUP})  # which its work takes when it can
+
+
+def _die_with(supervisor_pid: int) -> None:
+    """SIGKILL from the kernel when the supervisor is gone, so that the port is free at once for the next one."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != supervisor_pid:  # it went before the request was made
+        os._exit(1)
+
+
+def _say(descriptor: int, line: bytes) -> None:
+    os.write(descriptor, line[:SAYING_BYTES])
+
+
+def _rings_the_bell(_number: int, _frame: FrameType | None) -> None:
+    """Python writes the number to the wake-up descriptor before it calls this."""

@@ -1,0 +1,176 @@
+"""What is described to machines is what the gateway sends, with the unit and range of every field."""
+
+import copy
+import gzip
+import json
+import re
+from datetime import date
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from jsonschema import Draft7Validator
+
+from src.gateway.close_codes import OWN_CLOSE_CODES
+from src.gateway.descriptions.__main__ import DESCRIPTIONS, ROOT, drifted, write
+from src.gateway.descriptions.asyncapi import asyncapi
+from src.gateway.descriptions.json_schema import json_schema
+from src.gateway.descriptions.shapes import SHAPES, Field, fields
+from src.gateway.descriptions.typescript import field_descriptions_module, types_module
+from src.gateway.signals.intake import read_levels
+from src.gateway.signals.normalize import normalize_levels
+from src.simulator.pacing import CLOSE_S, PREMARKET_S, Moment
+from src.simulator.session import Session
+
+PAIRS: Final = sorted((ROOT / "backend" / "tests" / "contract").glob("*.json"))
+RECORDED: Final = sorted((ROOT.parent / "shared" / "real").glob("*.jsonl.gz"))
+SCHEMA: Final = json_schema()
+FIELDS: Final = [(shape, field) for shape in SHAPES for field in fields(shape)]
+
+
+def strict() -> Any:
+    """The schema, without room for a field that it does not name."""
+    schema = copy.deepcopy(SCHEMA)
+    for shape in schema["definitions"].values():
+        shape["additionalProperties"] = False
+    return schema
+
+
+VALIDATOR: Final = Draft7Validator(strict())
+
+
+def faults_of(payload: Any) -> list[str]:
+    return [f"{error.json_path}: {error.message}" for error in VALIDATOR.iter_errors(payload)]
+
+
+def payload_of(levels: bytes, flow: Any) -> Any:
+    """What a viewer gets of a message of each subject."""
+    normalized = normalize_levels(read_levels(levels).value, now_ms=1)
+    viewport = {} if normalized.viewport is None else {"viewport": json.loads(bytes(normalized.viewport))}
+    return json.loads(json.dumps({"flow": flow, "levels": normalized.levels})) | viewport
+
+
+def name_of(case: Any) -> str:
+    return case.name if isinstance(case, Field) else str(getattr(case, "__name__", case))
+
+
+# -- drift -------------------------------------------------------------------------------------------------------------
+
+
+def test_the_files_in_the_repository_are_what_the_code_says() -> None:
+    assert drifted() == [], "run `make contract`"
+
+
+def test_a_file_that_drifts_is_named_and_written_anew(tmp_path: Path) -> None:
+    assert drifted(tmp_path) == list(DESCRIPTIONS), "all are missing"
+    write(tmp_path)
+    assert drifted(tmp_path) == []
+    for name in DESCRIPTIONS:
+        (tmp_path / name).write_text((tmp_path / name).read_text().replace("tape_imbalance", "tape_balance"))
+    assert drifted(tmp_path) == list(DESCRIPTIONS)
+
+
+# -- the schema and what is sent ---------------------------------------------------------------------------------------
+
+
+def test_the_schema_is_one() -> None:
+    Draft7Validator.check_schema(SCHEMA)
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair.stem)
+def test_the_payloads_of_the_contract_are_valid(pair: Path) -> None:
+    assert faults_of({"levels": json.loads(pair.read_text())["levels"]}) == []
+
+
+@pytest.mark.parametrize("second", [PREMARKET_S, (PREMARKET_S + CLOSE_S) / 2, CLOSE_S - 1])
+def test_what_comes_of_the_simulators_messages_is_valid(second: float) -> None:
+    snapshot = Session(seed=5, first_date=date(2025, 3, 7), levels=40).snapshot(Moment(0, second))
+    payload = payload_of(json.dumps(snapshot.levels).encode(), snapshot.flow)
+    assert len(payload["levels"]["levels"]) == 40
+    assert ("viewport" in payload) == (second > PREMARKET_S)
+    assert faults_of(payload) == []
+
+
+@pytest.mark.skipif(not RECORDED, reason="there are no recorded sessions beside this checkout")
+def test_what_comes_of_recorded_messages_is_valid() -> None:
+    for path in RECORDED:
+        with gzip.open(path) as lines:
+            for message in map(json.loads, lines):
+                if message["subject"] == "levels.signals":
+                    assert faults_of(payload_of(json.dumps(message["data"]).encode(), {})) == []
+
+
+WRONG: Final[dict[str, tuple[str, Any]]] = {
+    "a string for a number": ("level_price", "687.5"),
+    "null for a number": ("level_price", None),
+    "a fraction for a whole number": ("prior_touches", 1.5),
+    "a number for a bool": ("sweep_detected", 1),
+    "a number for a name": ("signal", 1),
+    "a probability above 1": ("confluence_pressure", 1.01),
+    "a score below 0": ("break_score_raw", -0.1),
+    "more minutes than a day has after 09:30": ("bars_since_open", 870),
+    "an integer that JavaScript rounds": ("tape_buy_vol", 2**53 + 1),
+    "a field that there is not": ("price", 1.0),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_not_in_the_contract_is_not_valid(name: str) -> None:
+    field, value = WRONG[name]
+    level = dict(normalize_levels({"levels": [{"id": "A"}]}, now_ms=1).levels["levels"][0])
+    levels = {"ts": 1, "spy": {"spot": None, "bid": None, "ask": None}, "levels": [level]}
+    assert faults_of({"levels": levels}) == []
+    level[field] = value
+    assert faults_of({"levels": levels}) != []
+
+
+@pytest.mark.parametrize(("shape", "field"), FIELDS, ids=name_of)
+def test_a_field_is_required_unless_it_may_be_absent(shape: Any, field: Field) -> None:
+    assert (field.name in SCHEMA["definitions"][shape.__name__].get("required", [])) == field.required
+
+
+# -- unit and range, all the way ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("shape", "field"), FIELDS, ids=name_of)
+def test_a_field_keeps_unit_and_range_in_schema_and_asyncapi(shape: Any, field: Field) -> None:
+    document = asyncapi()
+    for home in (SCHEMA["definitions"], document["components"]["schemas"]):
+        described = home[shape.__name__]["properties"][field.name]
+        assert described["description"] == str(field.description)
+        assert described.get("x-unit", "") == field.description.unit
+        assert described.get("x-known", []) == list(field.description.known)
+        for key, bound in (("minimum", field.description.least), ("maximum", field.description.most)):
+            assert bound is None or described[key] == bound
+
+
+@pytest.mark.parametrize(("shape", "field"), FIELDS, ids=name_of)
+def test_a_field_keeps_unit_and_range_in_typescript(shape: Any, field: Field) -> None:
+    interface = re.search(
+        rf"^export interface {shape.__name__} \{{\n(.*?)^\}}", types_module(), re.MULTILINE | re.DOTALL
+    )
+    assert interface is not None
+    optional = "" if field.required else "?"
+    assert f"  /** {field.description} */\n  {field.name}{optional}: " in interface[1]
+    table = re.search(
+        rf"keyof {shape.__name__}, FieldDescription>> = \{{\n(.*?)^\}}",
+        field_descriptions_module(),
+        re.MULTILINE | re.DOTALL,
+    )
+    assert table is not None
+    (row,) = re.findall(rf"^  {field.name}: \{{ (.*) \}},$", table[1], re.MULTILINE)
+    read = json.loads("{" + re.sub(r"(?:^|(?<=, ))(words|unit|least|most|known):", r'"\1":', row) + "}")
+    assert read.pop("words") == field.description.words
+    rest = {key: value for key, value in field.description._asdict().items() if value not in ("", None, ())}
+    assert read == {key: list(value) if key == "known" else value for key, value in rest.items() if key != "words"}
+
+
+def test_every_goodbye_is_told() -> None:
+    told = {
+        int(code): (close_code["reason"], close_code["reconnect"])
+        for code, close_code in asyncapi()["channels"]["stream"]["x-close-codes"].items()
+    }
+    assert told == {close_code.code: (close_code.reason, close_code.reconnect) for close_code in OWN_CLOSE_CODES}
+    for close_code in OWN_CLOSE_CODES:
+        row = [json.dumps(close_code.reason), json.dumps(close_code.reconnect)]
+        assert f"  {close_code.code}: [{', '.join(row)}]," in types_module()
