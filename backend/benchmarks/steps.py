@@ -69,9 +69,9 @@ def frame_preparation(payloads: Sequence[Payload] = PAYLOADS) -> list[Step]:
 
 def levels_sections(body: bytes) -> bytes:
     """The sections `levels` and `viewport`."""
-    normalized = normalize_levels(read_levels(body).value, now_ms=0)
-    viewport = b"" if normalized.viewport is None else msgspec.json.encode(normalized.viewport)
-    return msgspec.json.encode(normalized.levels) + viewport
+    message = read_levels(body).value
+    viewport = b"" if message.viewport is None else msgspec.json.encode(message.viewport)
+    return msgspec.json.encode(normalize_levels(message, now_ms=0)) + viewport
 
 
 def flow_section(body: bytes) -> bytes:

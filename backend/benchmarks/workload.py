@@ -54,7 +54,7 @@ def payload_bytes(payload: Payload) -> bytes:
     message = bodies(payload, count=1)
     state = LatestState()
     state.flow = read_flow(message.flow[0]).value
-    state.levels = normalize_levels(read_levels(message.levels[0]).value, now_ms=0).levels
+    state.levels = normalize_levels(read_levels(message.levels[0]).value, now_ms=0)
     return _json(state.payload())
 
 

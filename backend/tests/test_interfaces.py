@@ -23,8 +23,9 @@ from src.gateway.signals.contract import (
     Retrieval,
     SpotSnapshot,
 )
-from src.gateway.signals.normalize import DIRECTION, SIGNAL, normalize_levels
+from src.gateway.signals.normalize import DIRECTION, SIGNAL
 from tests.documents import INTERFACES, Document, Row, code_words
+from tests.gateway.signals.normalizing import normalize
 
 DOCUMENT = Document(INTERFACES)
 PLAIN = {str: "string", float: "float", int: "int", bool: "bool", types.NoneType: "null"}
@@ -90,14 +91,12 @@ Normalize = Callable[[dict[str, Any]], Any]
 
 
 def level_of(level: dict[str, Any]) -> Any:
-    return normalize_levels({"levels": [level]}, now_ms=1).levels["levels"][0]
+    return normalize({"levels": [level]}).levels["levels"][0]
 
 
 def predictions_of(target: dict[str, Any]) -> Any:
     viewport = {"targets": [{"level_id": "A", **target}]}
-    return normalize_levels({"levels": [{"id": "A"}], "viewport": viewport}, now_ms=1).levels["levels"][0][
-        "ml_predictions"
-    ]
+    return normalize({"levels": [{"id": "A"}], "viewport": viewport}).levels["levels"][0]["ml_predictions"]
 
 
 def retrieval_of(retrieval: dict[str, Any]) -> Any:
@@ -105,7 +104,7 @@ def retrieval_of(retrieval: dict[str, Any]) -> Any:
 
 
 def spot_of(spot: dict[str, Any]) -> Any:
-    return normalize_levels({"spy": spot}, now_ms=1).levels["spy"]
+    return normalize({"spy": spot}).levels["spy"]
 
 
 NORMALIZED: dict[Any, Normalize] = {

@@ -22,8 +22,9 @@ async def feed(nats_url: str, send: Send) -> None:
     state = LatestState()
 
     async def on_levels(message: Msg) -> None:
-        normalized = normalize_levels(read_levels(message.data).value, now_ms=time.time_ns() // 1_000_000)
-        state.levels, state.viewport = normalized.levels, normalized.viewport
+        levels = read_levels(message.data).value
+        state.levels = normalize_levels(levels, now_ms=time.time_ns() // 1_000_000)
+        state.viewport = levels.viewport
         await send(_text(state.payload()))
 
     async def on_flow(message: Msg) -> None:

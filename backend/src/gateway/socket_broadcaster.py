@@ -12,6 +12,7 @@ import contextlib
 import logging
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -29,9 +30,10 @@ from src.gateway.delivery.hub import Hub
 from src.gateway.metrics import Metrics
 from src.gateway.settings import Settings, nats_access
 from src.gateway.signals.contract import LevelSignal, LevelsPayload
-from src.gateway.signals.intake import read_flow, read_levels
+from src.gateway.signals.core_message import Faults, LevelsMessage
+from src.gateway.signals.intake import levels_message, read_flow, read_level, read_levels, read_target
 from src.gateway.signals.latest_state import LatestState
-from src.gateway.signals.normalize import Normalized, normalize_level, normalize_levels
+from src.gateway.signals.normalize import normalize_level, normalize_levels
 from src.gateway.signals.session_clock import SessionContext, session_context
 
 logger = logging.getLogger("gateway")
@@ -123,13 +125,14 @@ class SocketBroadcaster:
 
     # -- the data path ---------------------------------------------------------------------------------------------
 
-    async def _on_level_signals(self, data: Mapping[str, Any]) -> None:
+    async def _on_level_signals(self, data: LevelsMessage | Mapping[str, Any]) -> None:
         arrived_s = time.monotonic()
-        normalized = self._normalize(data)
+        message = _read(data)
+        levels = self._normalize(message)
         self.metrics.normalization.observe(time.monotonic() - arrived_s)
-        self.metrics.faults.update(normalized.faults)
-        self._state.levels, self._state.viewport = normalized.levels, normalized.viewport
-        self._note_arrival(arrived_s, levels=normalized.levels, viewport=normalized.viewport)
+        self.metrics.faults.update(message.faults)
+        self._state.levels, self._state.viewport = levels, message.viewport
+        self._note_arrival(arrived_s, levels=levels, viewport=message.viewport)
         await self.broadcast(self._build_payload(), published_s=self._published_s(LEVELS_SIGNALS))
 
     async def _on_flow_snapshot(self, data: Any) -> None:
@@ -215,11 +218,11 @@ class SocketBroadcaster:
 
     # -- doors of the interface document ---------------------------------------------------------------------------
 
-    def _normalize(self, payload: Mapping[str, Any]) -> Normalized:
-        return normalize_levels(payload, now_ms=self._now_ms(), wall_baseline=self.settings.wall_baseline)
+    def _normalize(self, message: LevelsMessage) -> LevelsPayload:
+        return normalize_levels(message, now_ms=self._now_ms(), wall_baseline=self.settings.wall_baseline)
 
     def _normalize_levels_payload(self, payload: Mapping[str, Any]) -> LevelsPayload:
-        return self._normalize(payload).levels
+        return self._normalize(levels_message(payload))
 
     def _normalize_level_signal(
         self,
@@ -228,7 +231,13 @@ class SocketBroadcaster:
         bars_since_open: int,
         viewport_pred: Mapping[str, Any] | None = None,
     ) -> LevelSignal:
-        return normalize_level(level, is_first_15m, bars_since_open, viewport_pred, self.settings.wall_baseline)
+        faults: Faults = Counter()  # of one level by itself, counted nowhere
+        return normalize_level(
+            read_level(level, faults),
+            read_target(viewport_pred, faults),
+            SessionContext(is_first_15m, bars_since_open),
+            wall_baseline=self.settings.wall_baseline,
+        )
 
     def _compute_session_context(self, ts_ms: int) -> SessionContext:
         return session_context(ts_ms)
@@ -244,6 +253,11 @@ class SocketBroadcaster:
     @property
     def _latest_viewport(self) -> dict[str, Any] | None:
         return _as_dict(self._state.viewport)
+
+
+def _read(data: LevelsMessage | Mapping[str, Any]) -> LevelsMessage:
+    """The bus hands over what `read_levels` has read; the interface document allows JSON's Python types too."""
+    return data if isinstance(data, LevelsMessage) else levels_message(data)
 
 
 def _as_dict(section: Any) -> dict[str, Any] | None:

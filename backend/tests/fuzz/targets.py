@@ -67,12 +67,12 @@ def levels(fuzz: bytes) -> None:
     """A levels message of anything becomes a payload of the contract's types, or a BadMessage."""
     try:
         message = read_levels(fuzz).value
-        normalized = normalize_levels(message, now_ms=NOW_MS, wall_baseline=5000.0)
+        levels = normalize_levels(message, now_ms=NOW_MS, wall_baseline=5000.0)
     except BadMessage:
         return
-    msgspec.json.decode(msgspec.json.encode(normalized.levels), type=LevelsPayload, strict=True)
+    msgspec.json.decode(msgspec.json.encode(levels), type=LevelsPayload, strict=True)
     state = LatestState()
-    state.levels, state.viewport = normalized.levels, normalized.viewport
+    state.levels, state.viewport = levels, message.viewport
     _assert_strict_json(state)
 
 

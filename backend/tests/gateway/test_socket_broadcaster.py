@@ -297,7 +297,7 @@ async def test_bad_parts_of_a_good_message_are_counted(broadcaster: SocketBroadc
     assert broadcaster.metrics.faults == {"level_left_out": 1, "viewport_dropped": 1}
 
 
-# -- the doors to normalization ----------------------------------------------------------------------------------------
+# -- normalization by itself -------------------------------------------------------------------------------------------
 
 
 async def test_a_payload_is_normalized_with_the_clock_and_the_baseline_of_the_gateway(

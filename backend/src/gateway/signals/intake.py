@@ -1,19 +1,18 @@
-"""What Core publishes, and how it is read: tolerance for odd input lives here, and nowhere behind it.
+"""Reads what Core publishes into typed values: tolerance for odd input lives here, and nowhere behind it.
 
-The structs below are the table of every field that the payload needs, with the type that it must have. All may be
-missing; null is missing, and so are NaN and Infinity. A bool is not a number, a number is not a string. Core's other
-fields are skipped unread.
+A message that is as Core's schema says becomes structs in one pass over its bytes. Any other message is read piece by
+piece: a piece that cannot be read is left out and counted, and costs nothing else.
 
 **A relayed section stays bytes.** `msgspec.Raw` of strict JSON is spliced into the frame, so each number in it keeps
-its value. What is skipped on the way is validated all the same, to the last escape.
+its value. Skipped parts are validated all the same, to the last escape.
 """
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, TypedDict, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
-from msgspec import Meta, Raw, Struct
+from msgspec import Raw, Struct
 
 from src.common.messages import (
     BadMessage,
@@ -24,136 +23,44 @@ from src.common.messages import (
     is_object,
     parse_sections,
 )
-from src.gateway.signals.contract import EXACT
-
-LARGEST_DOUBLE: Final = 1.7976931348623157e308
-
-Finite = Annotated[float, Meta(ge=-LARGEST_DOUBLE, le=LARGEST_DOUBLE)]
-Count = Annotated[int, Meta(ge=-EXACT, le=EXACT)] | Annotated[float, Meta(ge=-float(EXACT), le=float(EXACT))]
-
-Faults = Counter[str]
-"""How often something bad in a good message was left out: `non_finite`, `level_left_out`, `prediction_left_out`,
-`spot_left_out`, `viewport_dropped`."""
+from src.gateway.signals.contract import LAST_TS_MS
+from src.gateway.signals.core_message import (
+    Barrier,
+    Faults,
+    Fuel,
+    Level,
+    LevelsMessage,
+    RetrievalSummary,
+    Spot,
+    Sweep,
+    Tape,
+    Target,
+)
 
 
 class WrongType(ValueError):
     """A value that the payload needs has another type than Core's schema says."""
 
 
-class Spot(Struct, gc=False):
-    """`spy` or `es`."""
-
-    spot: Finite | None = None
-    bid: Finite | None = None
-    ask: Finite | None = None
-
-
-class Barrier(Struct, gc=False):
-    """Resting liquidity at a level."""
-
-    state: str | None = None
-    delta_liq: Finite | None = None
-    replenishment_ratio: Finite | None = None
-    depth_in_zone: Finite | None = None
-
-
-class Sweep(Struct, gc=False):
-    """Aggressive orders through several prices at once."""
-
-    detected: bool | None = None
-
-
-class Tape(Struct, gc=False):
-    """Trades near a level."""
-
-    imbalance: Finite | None = None
-    velocity: Finite | None = None
-    buy_vol: Count | None = None
-    sell_vol: Count | None = None
-    sweep: Sweep | None = None
-
-
-class Fuel(Struct, gc=False):
-    """What dealers' hedging does to a move."""
-
-    effect: str | None = None
-    net_dealer_gamma: Finite | None = None
-
-
-class Level(Struct, gc=False):
-    """One element of `levels`."""
-
-    id: str | None = None
-    price: Finite | None = None
-    kind: str | None = None
-    direction: str | None = None
-    distance: Finite | None = None
-    barrier: Barrier | None = None
-    tape: Tape | None = None
-    fuel: Fuel | None = None
-    wall_ratio: Finite | None = None
-    approach_velocity: Finite | None = None
-    approach_bars: Count | None = None
-    approach_distance: Finite | None = None
-    prior_touches: Count | None = None
-    break_score_raw: Finite | None = None
-    break_score_smooth: Finite | None = None
-    signal: str | None = None
-    confidence: str | None = None
-    note: str | None = None
-    confluence_count: Count | None = None
-    confluence_pressure: Finite | None = None
-    confluence_alignment: Count | None = None
-    confluence_level: Count | None = None
-    confluence_level_name: str | None = None
-
-
-class RetrievalSummary(Struct, gc=False):
-    """A target's `retrieval`, without its neighbours; what Core calls by two names is here by both."""
-
-    p_break: Finite | None = None
-    similarity: Finite | None = None
-    avg_similarity: Finite | None = None
-    entropy: Finite | None = None
-    n_neighbors: Count | None = None
-    n_retrieved: Count | None = None
-    feature_set: str | None = None
-
-
-class Target(Struct, gc=False):
-    """One element of the viewport's `targets`. A retrieval that is there but empty is None."""
-
-    level_id: str | None = None
-    p_tradeable_2: Finite | None = None
-    p_break: Finite | None = None
-    p_bounce: Finite | None = None
-    strength_signed: Finite | None = None
-    strength_abs: Finite | None = None
-    utility_score: Finite | None = None
-    stage: str | None = None
-    time_to_threshold: dict[str, Any] | None = None
-    retrieval: RetrievalSummary | None = None
-
-
 class _NestedLevels(Struct, gc=False):
     levels: list[Level] | None = None
 
 
-class _LevelsMessage(TypedDict, total=False):
-    """The message as it should be; one that differs is read piece by piece."""
+class _Message(Struct, gc=False):
+    """A levels message as Core's schema says."""
 
-    ts: Any
-    spy: Spot | None
-    es: Spot | None
-    levels: list[Level] | _NestedLevels | None
-    viewport: Raw
+    ts: Any = None
+    spy: Spot | None = None
+    es: Spot | None = None
+    levels: list[Level] | _NestedLevels | None = None
+    viewport: Raw = Raw(b"null")
 
 
 class _Viewport(Struct, gc=False):
     targets: list[Target]
 
 
-class _PlainViewport(Struct, gc=False):
+class _RawTargets(Struct, gc=False):
     targets: list[Raw]
 
 
@@ -161,11 +68,10 @@ class _RetrievalFields(Struct, gc=False):
     retrieval: dict[str, Raw] | None = None
 
 
-_FLOW: Final = msgspec.json.Decoder(dict[str, Raw])
-_SECTIONS: Final = _FLOW
-_LEVELS: Final = msgspec.json.Decoder(_LevelsMessage)
+_SECTIONS: Final = msgspec.json.Decoder(dict[str, Raw])
+_MESSAGE: Final = msgspec.json.Decoder(_Message)
 _VIEWPORT: Final = msgspec.json.Decoder(_Viewport)
-_PLAIN_VIEWPORT: Final = msgspec.json.Decoder(_PlainViewport)
+_RAW_TARGETS: Final = msgspec.json.Decoder(_RawTargets)
 _TARGET: Final = msgspec.json.Decoder(Target)
 _RETRIEVAL_FIELDS: Final = msgspec.json.Decoder(_RetrievalFields)
 _BLANK_RETRIEVAL: Final = RetrievalSummary()
@@ -180,7 +86,7 @@ def read_flow(body: bytes) -> Decoded:
     Raises:
         BadMessage: it is not a strict JSON object.
     """
-    text, contracts, non_finite = parse_sections(body, _FLOW.decode)
+    text, contracts, non_finite = parse_sections(body, _SECTIONS.decode)
     assert contracts is not None, "any JSON object is a mapping of names to raw values"
     for contract in contracts.values():
         check_section_depth(contract)
@@ -188,42 +94,76 @@ def read_flow(body: bytes) -> Decoded:
 
 
 def read_levels(body: bytes) -> Decoded:
-    """Read a levels message for `normalize_levels`.
+    """Read the bytes of a levels message.
 
     Returns:
-        A dict with those of `ts`, `spy`, `es`, `levels` and `viewport` that the message has. A viewport that is an
-        object is `msgspec.Raw`; spots and levels are structs, or as decoded where one of them is odd.
+        A `LevelsMessage`, and how many numbers of the body were not finite and count as missing. A viewport that is an
+        object stays `msgspec.Raw`.
 
     Raises:
-        BadMessage: it is not a strict JSON object.
+        BadMessage: it is not a strict JSON object, or its `levels` are not a list.
     """
     check_depth(body)
-    text, message, non_finite = parse_sections(body, _LEVELS.decode)
-    if message is None:
-        return _read_odd_levels(text, non_finite)
-    if isinstance(nested := message.get("levels"), _NestedLevels):
-        message["levels"] = nested.levels
-    viewport = message.get("viewport")
-    if viewport is None or is_object(viewport):
-        return Decoded(message, non_finite)
-    value, beyond_double = decode_value(viewport)
-    return Decoded({**message, "viewport": value}, non_finite + beyond_double)
+    text, message, non_finite = parse_sections(body, _MESSAGE.decode)
+    if message is not None and (is_object(message.viewport) or bytes(message.viewport) == b"null"):
+        return Decoded(_typed(message), non_finite)
+    sections, beyond_double = _decoded_sections(text)
+    return Decoded(levels_message(sections), non_finite + beyond_double)
 
 
-def _read_odd_levels(text: bytes, non_finite: int) -> Decoded:
-    sections = _SECTIONS.decode(text)
-    message: dict[str, Any] = {}
-    for name in _LevelsMessage.__annotations__.keys() & sections.keys():
-        section = sections[name]
-        if name == "viewport" and is_object(section):
-            message[name] = section
+def levels_message(message: Mapping[str, Any]) -> LevelsMessage:
+    """Read a levels message from JSON's Python types.
+
+    Args:
+        message: a viewport in it may be `msgspec.Raw`.
+
+    Raises:
+        BadMessage: `levels` is not a list, nor an object that holds one.
+    """
+    faults: Faults = Counter()
+    levels = _read_levels(message, faults)
+    viewport, targets = _read_viewport(_section(message, "viewport", faults), faults)
+    return LevelsMessage(
+        ts_ms=_read_ts(_section(message, "ts", faults)),
+        spy=_read_spot(_section(message, "spy", faults), faults),
+        es=_read_spot(_section(message, "es", faults), faults),
+        levels=levels,
+        targets=targets,
+        viewport=viewport,
+        faults=faults,
+    )
+
+
+def _typed(message: _Message) -> LevelsMessage:
+    """A message of which only the time and the viewport can still be odd."""
+    faults: Faults = Counter()
+    levels = message.levels.levels if isinstance(message.levels, _NestedLevels) else message.levels
+    viewport, targets = _read_viewport(message.viewport if is_object(message.viewport) else None, faults)
+    ts_ms = _read_ts(message.ts)
+    return LevelsMessage(ts_ms, message.spy, message.es, levels or [], targets, viewport, faults)
+
+
+class _DecodedSections(NamedTuple):
+    """The sections of a message in JSON's Python types, and how many numbers in them were beyond a double's range."""
+
+    sections: dict[str, Any]
+    beyond_double: int
+
+
+def _decoded_sections(text: bytes) -> _DecodedSections:
+    raw = _SECTIONS.decode(text)
+    sections: dict[str, Any] = {}
+    beyond_double = 0
+    for name in raw.keys() & set(_Message.__struct_fields__):
+        if name == "viewport" and is_object(raw[name]):
+            sections[name] = raw[name]
             continue
-        message[name], beyond_double = decode_value(section)
-        non_finite += beyond_double
-    return Decoded(message, non_finite)
+        sections[name], count = decode_value(raw[name])
+        beyond_double += count
+    return _DecodedSections(sections, beyond_double)
 
 
-def section_in(message: Mapping[str, Any], name: str, faults: Faults) -> Any:
+def _section(message: Mapping[str, Any], name: str, faults: Faults) -> Any:
     """A section of the message; None when it is missing."""
     section = message.get(name)
     if isinstance(section, float) and section - section != 0.0:
@@ -232,20 +172,30 @@ def section_in(message: Mapping[str, Any], name: str, faults: Faults) -> Any:
     return section
 
 
-def levels_in(message: Mapping[str, Any], faults: Faults) -> list[Any]:
-    """The message's levels, each a `Level` or still to be read by `read_level`.
+def _read_ts(ts: object) -> int | None:
+    if isinstance(ts, bool) or not isinstance(ts, int | float):
+        return None
+    return int(ts) if 1 <= ts <= LAST_TS_MS else None
 
-    Raises:
-        BadMessage: `levels` is no list, and no object that holds one.
-    """
-    levels = section_in(message, "levels", faults)
+
+# -- levels and spots --------------------------------------------------------------------------------------------------
+
+
+def _read_levels(message: Mapping[str, Any], faults: Faults) -> list[Level]:
+    levels = _section(message, "levels", faults)
     if isinstance(levels, Mapping):
-        levels = section_in(levels, "levels", faults)
+        levels = _section(levels, "levels", faults)
     if levels is None:
         return []
     if not isinstance(levels, list):
         raise BadMessage("levels_not_a_list")
-    return levels
+    read = []
+    for level in levels:
+        try:
+            read.append(read_level(level, faults))
+        except WrongType:
+            faults["level_left_out"] += 1
+    return read
 
 
 def read_level(level: object, faults: Faults) -> Level:
@@ -257,10 +207,10 @@ def read_level(level: object, faults: Faults) -> Level:
     return _read(level, Level, faults)
 
 
-def read_spot(spot: object, faults: Faults) -> Spot | None:
+def _read_spot(spot: object, faults: Faults) -> Spot | None:
     """`spy` or `es`; None when Core did not send it. A price of a wrong type is null and a fault."""
-    if spot is None or isinstance(spot, Spot):
-        return spot
+    if spot is None:
+        return None
     try:
         return _read(spot, Spot, faults)
     except WrongType:
@@ -276,57 +226,43 @@ def read_spot(spot: object, faults: Faults) -> Spot | None:
     return prices
 
 
-def read_targets(viewport: object, faults: Faults) -> dict[str, Target] | None:
-    """The viewport's targets by `level_id`; the last of two with one id wins.
-
-    Args:
-        viewport: a dict, or `msgspec.Raw` of strict JSON.
-
-    Returns:
-        None when it is no object with a list of `targets`, so that the viewport is to be dropped.
-    """
-    if isinstance(viewport, Raw):
-        return _read_raw_targets(viewport, faults)
-    targets = viewport.get("targets") if isinstance(viewport, Mapping) else None
-    if not isinstance(targets, list):
-        return None
-    return _by_level_id([_read_or_none(target, faults) for target in targets], faults)
+# -- the viewport ------------------------------------------------------------------------------------------------------
 
 
-def read_target(target: object, faults: Faults) -> Target:
-    """A target from JSON's Python types.
+class _ReadViewport(NamedTuple):
+    """A viewport to relay, or None, and its targets by `level_id`."""
 
-    Raises:
-        WrongType: it is not an object, or a field that the payload needs has a wrong type.
-    """
-    read = _read(target, Target, faults)
-    if read.time_to_threshold is not None:
-        read.time_to_threshold = _nulls_for_non_finite(read.time_to_threshold, faults)
-    if isinstance(target, Mapping) and not target.get("retrieval"):
-        read.retrieval = None
-    return read
+    viewport: Any | None
+    targets: dict[str, Target]
 
 
-def _read_or_none(target: object, faults: Faults) -> Target | None:
-    try:
-        return read_target(target, faults)
-    except WrongType:
-        return None
+def _read_viewport(viewport: object, faults: Faults) -> _ReadViewport:
+    """A viewport without a list of `targets` is dropped; the last of two targets with one id wins."""
+    if viewport is None:
+        return _ReadViewport(None, {})
+    targets = _read_raw_targets(viewport) if isinstance(viewport, Raw) else _read_plain_targets(viewport, faults)
+    if targets is None:
+        faults["viewport_dropped"] += 1
+        return _ReadViewport(None, {})
+    by_level_id = {target.level_id: target for target in targets if target is not None and target.level_id is not None}
+    if left_out := sum(1 for target in targets if target is None or target.level_id is None):
+        faults["prediction_left_out"] += left_out
+    return _ReadViewport(viewport, by_level_id)
 
 
-def _read_raw_targets(viewport: Raw, faults: Faults) -> dict[str, Target] | None:
+def _read_raw_targets(viewport: Raw) -> list[Target] | list[Target | None] | None:
+    """The targets, None in place of each that cannot be read; None where `targets` is no list."""
     try:
         targets = _VIEWPORT.decode(viewport).targets
     except msgspec.ValidationError:
         pass
     else:
         if all(target.retrieval != _BLANK_RETRIEVAL for target in targets):
-            return _by_level_id(targets, faults)
+            return targets
     try:
-        plain = _PLAIN_VIEWPORT.decode(viewport).targets
+        return [_read_raw_target(target) for target in _RAW_TARGETS.decode(viewport).targets]
     except msgspec.ValidationError:
         return None
-    return _by_level_id([_read_raw_target(target) for target in plain], faults)
 
 
 def _read_raw_target(text: Raw) -> Target | None:
@@ -339,12 +275,26 @@ def _read_raw_target(text: Raw) -> Target | None:
     return target
 
 
-def _by_level_id(targets: list[Target] | list[Target | None], faults: Faults) -> dict[str, Target]:
-    by_level_id = {target.level_id: target for target in targets if target is not None and target.level_id is not None}
-    if left_out := sum(1 for target in targets if target is None or target.level_id is None):
-        faults["prediction_left_out"] += left_out
-    return by_level_id
+def _read_plain_targets(viewport: object, faults: Faults) -> list[Target | None] | None:
+    """The same for JSON's Python types."""
+    targets = viewport.get("targets") if isinstance(viewport, Mapping) else None
+    return [read_target(target, faults) for target in targets] if isinstance(targets, list) else None
 
+
+def read_target(target: object, faults: Faults) -> Target | None:
+    """A target from JSON's Python types; None where it is not an object, or a field has a wrong type."""
+    try:
+        read = _read(target, Target, faults)
+    except WrongType:
+        return None
+    if read.time_to_threshold is not None:
+        read.time_to_threshold = _nulls_for_non_finite(read.time_to_threshold, faults)
+    if isinstance(target, Mapping) and not target.get("retrieval"):
+        read.retrieval = None
+    return read
+
+
+# -- one value ---------------------------------------------------------------------------------------------------------
 
 Shape = TypeVar("Shape", bound=Struct)
 
@@ -356,7 +306,7 @@ _NESTED: Final[dict[type[Struct], dict[str, type[Struct]]]] = {
 
 
 def _read(value: object, shape: type[Shape], faults: Faults) -> Shape:
-    """Convert strictly; only if that fails, count the numbers that are none, and convert without them."""
+    """Convert strictly; only if that fails, count the numbers that are not finite, and convert without them."""
     try:
         return msgspec.convert(value, shape)
     except msgspec.ValidationError:

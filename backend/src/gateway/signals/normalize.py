@@ -1,38 +1,27 @@
 """From a levels message to the payload's section `levels`: every mapping and every default in one place.
 
-What is odd in a message has been dealt with when it gets here (`intake.py`); what is None here was missing.
+`intake.py` has read the message into typed values; what is None here was missing.
 """
 
-from collections import Counter
-from collections.abc import Mapping
-from contextlib import suppress
-from typing import Any, Final, NamedTuple
+from typing import Final
 
 from src.gateway.signals.contract import (
-    LAST_TS_MS,
     LevelSignal,
     LevelsPayload,
     MlPredictions,
     Retrieval,
     SpotSnapshot,
 )
-from src.gateway.signals.intake import (
+from src.gateway.signals.core_message import (
     Barrier,
-    Faults,
     Fuel,
     Level,
+    LevelsMessage,
     RetrievalSummary,
     Spot,
     Sweep,
     Tape,
     Target,
-    WrongType,
-    levels_in,
-    read_level,
-    read_spot,
-    read_target,
-    read_targets,
-    section_in,
 )
 from src.gateway.signals.session_clock import SessionContext, session_context
 
@@ -53,95 +42,39 @@ NO_FUEL: Final = Fuel()
 NO_SPOT: Final = Spot()
 
 
-class Normalized(NamedTuple):
-    """A levels message in the frontend's terms.
-
-    Attributes:
-        levels: the payload's section.
-        viewport: the message's viewport as it came, a dict or `msgspec.Raw`; None when it had none, or none to use.
-        faults: what was left out, and how often.
-    """
-
-    levels: LevelsPayload
-    viewport: Any | None
-    faults: dict[str, int]
-
-
-def normalize_levels(message: Mapping[str, Any], *, now_ms: int, wall_baseline: float = WALL_BASELINE) -> Normalized:
-    """Normalize a levels message.
+def normalize_levels(message: LevelsMessage, *, now_ms: int, wall_baseline: float = WALL_BASELINE) -> LevelsPayload:
+    """The payload's section `levels`.
 
     Args:
-        message: from `read_levels`, or a dict of JSON's Python types.
+        message: from `intake.py`.
         now_ms: the gateway's clock, ms UTC, for a message without a time of its own.
         wall_baseline: depth that counts as a wall of ratio 1; at least 1.
-
-    Raises:
-        BadMessage: `levels` is no list, and no object that holds one.
     """
-    faults: Faults = Counter()
-    levels = levels_in(message, faults)
-    viewport = section_in(message, "viewport", faults)
-    targets = read_targets(viewport, faults) if viewport is not None else {}
-    if targets is None:
-        faults["viewport_dropped"] += 1
-        viewport, targets = None, {}
-    ts_ms = _ts_ms(section_in(message, "ts", faults), now_ms)
-    spy, es = (read_spot(section_in(message, name, faults), faults) for name in ("spy", "es"))
-    signals = _signals(levels, targets, session_context(ts_ms), wall_baseline, faults)
-    payload: LevelsPayload = {"ts": ts_ms, "spy": _snapshot(spy or es or NO_SPOT), "levels": signals}
-    if es is not None:
-        payload = {"ts": ts_ms, "spy": payload["spy"], "es": _snapshot(es), "levels": signals}
-    return Normalized(payload, viewport, dict(faults))
+    ts_ms = now_ms if message.ts_ms is None else message.ts_ms
+    context = session_context(ts_ms)
+    targets = message.targets
+    signals = [
+        normalize_level(level, targets.get(level.id or ""), context, wall_baseline=wall_baseline)
+        for level in message.levels
+    ]
+    spy = _snapshot(message.spy or message.es or NO_SPOT)
+    if message.es is None:
+        return {"ts": ts_ms, "spy": spy, "levels": signals}
+    return {"ts": ts_ms, "spy": spy, "es": _snapshot(message.es), "levels": signals}
 
 
 def normalize_level(
-    level: Mapping[str, Any],
-    is_first_15m: bool,
-    bars_since_open: int,
-    viewport_pred: Mapping[str, Any] | None = None,
-    wall_baseline: float = WALL_BASELINE,
+    level: Level, target: Target | None, context: SessionContext, *, wall_baseline: float = WALL_BASELINE
 ) -> LevelSignal:
-    """Normalize one level.
-
-    Args:
-        viewport_pred: the viewport's target for this level, as Core has it; a malformed one counts as none.
-
-    Raises:
-        WrongType: the level is not an object, or a field that the payload needs has a wrong type.
-    """
-    faults: Faults = Counter()
-    signal = _signal(read_level(level, faults), SessionContext(is_first_15m, bars_since_open), wall_baseline)
-    if viewport_pred is not None:
-        with suppress(WrongType):
-            signal["ml_predictions"] = _predictions(read_target(viewport_pred, faults))
+    """One level, with the viewport's prediction for it, if there is one."""
+    signal = _signal(level, context, wall_baseline)
+    if target is not None:
+        signal["ml_predictions"] = _predictions(target)
     return signal
-
-
-def _ts_ms(ts: object, now_ms: int) -> int:
-    if isinstance(ts, bool) or not isinstance(ts, int | float):
-        return now_ms
-    return int(ts) if 1 <= ts <= LAST_TS_MS else now_ms
 
 
 def _snapshot(prices: Spot) -> SpotSnapshot:
     return {"spot": prices.spot, "bid": prices.bid, "ask": prices.ask}
-
-
-def _signals(
-    levels: list[Any], targets: dict[str, Target], context: SessionContext, wall_baseline: float, faults: Faults
-) -> list[LevelSignal]:
-    signals = []
-    for level in levels:
-        try:
-            read = level if type(level) is Level else read_level(level, faults)
-        except WrongType:
-            faults["level_left_out"] += 1
-            continue
-        signal = _signal(read, context, wall_baseline)
-        if target := targets.get(signal["id"]):
-            signal["ml_predictions"] = _predictions(target)
-        signals.append(signal)
-    return signals
 
 
 def _signal(level: Level, context: SessionContext, wall_baseline: float) -> LevelSignal:

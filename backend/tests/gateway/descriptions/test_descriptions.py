@@ -17,10 +17,9 @@ from src.gateway.descriptions.asyncapi import asyncapi
 from src.gateway.descriptions.json_schema import json_schema
 from src.gateway.descriptions.shapes import SHAPES, Field, fields
 from src.gateway.descriptions.typescript import field_descriptions_module, types_module
-from src.gateway.signals.intake import read_levels
-from src.gateway.signals.normalize import normalize_levels
 from src.simulator.pacing import CLOSE_S, PREMARKET_S, Moment
 from src.simulator.session import Session
+from tests.gateway.signals.normalizing import normalize, normalize_bytes
 
 PAIRS: Final = sorted((ROOT / "backend" / "tests" / "contract").glob("*.json"))
 RECORDED: Final = sorted((ROOT.parent / "shared" / "real").glob("*.jsonl.gz"))
@@ -45,7 +44,7 @@ def faults_of(payload: Any) -> list[str]:
 
 def payload_of(levels: bytes, flow: Any) -> Any:
     """What a viewer gets of a message of each subject."""
-    normalized = normalize_levels(read_levels(levels).value, now_ms=1)
+    normalized = normalize_bytes(levels)
     viewport = {} if normalized.viewport is None else {"viewport": json.loads(bytes(normalized.viewport))}
     return json.loads(json.dumps({"flow": flow, "levels": normalized.levels})) | viewport
 
@@ -117,7 +116,7 @@ WRONG: Final[dict[str, tuple[str, Any]]] = {
 @pytest.mark.parametrize("name", WRONG)
 def test_what_is_not_in_the_contract_is_not_valid(name: str) -> None:
     field, value = WRONG[name]
-    level = dict(normalize_levels({"levels": [{"id": "A"}]}, now_ms=1).levels["levels"][0])
+    level = dict(normalize({"levels": [{"id": "A"}]}).levels["levels"][0])
     levels = {"ts": 1, "spy": {"spot": None, "bid": None, "ask": None}, "levels": [level]}
     assert faults_of({"levels": levels}) == []
     level[field] = value

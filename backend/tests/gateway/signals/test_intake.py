@@ -1,7 +1,6 @@
 """Reading what Core publishes: relayed sections stay bytes, what is odd costs only itself."""
 
 import json
-from collections import Counter
 from typing import Any
 
 import msgspec
@@ -10,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from src.common.messages import MAX_DEPTH, BadMessage
-from src.gateway.signals.intake import Level, read_flow, read_levels, read_targets
+from src.gateway.signals.core_message import Level
+from src.gateway.signals.intake import levels_message, read_flow, read_levels
 
 unhurried = settings(deadline=None, max_examples=300)
 
@@ -68,33 +68,34 @@ def test_bare_nan_in_a_flow_is_relayed_as_null() -> None:
 def test_a_viewport_is_relayed_byte_for_byte() -> None:
     viewport = b'{"ts": 1, "targets": [ {"level_id":"A","touch_ts_ns":1152921504606846977,"p_break":0.10} ]}'
     message = read_levels(b'{"ts":5,"viewport":%b,"levels":[]}' % viewport).value
-    assert bytes(message["viewport"]) == viewport
+    assert bytes(message.viewport) == viewport
 
 
-@pytest.mark.parametrize("levels", [b"[]", b'"odd"'], ids=["ordinary", "odd"])
-@pytest.mark.parametrize(("viewport", "value"), [(b"null", None), (b"[1]", [1]), (b'"x"', "x"), (b"1e400", None)])
-def test_a_viewport_that_is_no_object_is_decoded(levels: bytes, viewport: bytes, value: Any) -> None:
-    assert read_levels(b'{"levels":%b,"viewport":%b}' % (levels, viewport)).value["viewport"] == value
+@pytest.mark.parametrize("levels", [b"[]", b"[7]"], ids=["ordinary", "odd"])
+@pytest.mark.parametrize(("viewport", "dropped"), [(b"null", 0), (b"[1]", 1), (b'"x"', 1), (b"1e400", 0)])
+def test_a_viewport_that_is_not_an_object_is_dropped(levels: bytes, viewport: bytes, dropped: int) -> None:
+    message = read_levels(b'{"levels":%b,"viewport":%b}' % (levels, viewport)).value
+    assert (message.viewport, message.targets, message.faults["viewport_dropped"]) == (None, {}, dropped)
 
 
 def test_ordinary_levels_are_read_into_structs() -> None:
     message = read_levels(b'{"ts":5,"levels":[{"id":"A","price":687,"unread":{"x":[1]}}]}').value
-    assert message == {"ts": 5, "levels": [Level(id="A", price=687.0)]}
+    assert (message.ts_ms, message.levels) == (5, [Level(id="A", price=687.0)])
 
 
 def test_nested_levels_are_read_like_flat_ones() -> None:
     message = read_levels(b'{"levels":{"levels":[{"id":"A"}],"further":1}}').value
-    assert message["levels"] == [Level(id="A")]
+    assert message.levels == [Level(id="A")]
 
 
-def test_odd_levels_are_left_as_decoded() -> None:
-    message = read_levels(b'{"levels":[{"id":"A","price":"x"},7]}').value
-    assert message["levels"] == [{"id": "A", "price": "x"}, 7]
+def test_odd_levels_are_left_out_and_counted() -> None:
+    message = read_levels(b'{"levels":[{"id":"A","price":"x"},{"id":"B"},7]}').value
+    assert (message.levels, message.faults) == ([Level(id="B")], {"level_left_out": 2})
 
 
 def test_a_number_beyond_a_doubles_range_is_missing_and_counted() -> None:
     decoded = read_levels(b'{"levels":[{"id":"A","price":1e400}]}')
-    assert decoded.value["levels"] == [{"id": "A", "price": None}]
+    assert decoded.value.levels == [Level(id="A")]
     assert decoded.non_finite == 1
 
 
@@ -105,8 +106,7 @@ def test_a_number_beyond_a_doubles_range_is_missing_and_counted() -> None:
 def test_an_empty_retrieval_is_told_from_one_without_needed_fields(retrieval: bytes, blank: bool) -> None:
     text = b'{"targets":[{"level_id":"A","retrieval":%b}]}' % retrieval
     for viewport in (msgspec.Raw(text), json.loads(text)):
-        targets = read_targets(viewport, Counter())
-        assert targets is not None
+        targets = levels_message({"viewport": viewport}).targets
         assert (targets["A"].retrieval is None) == blank
 
 

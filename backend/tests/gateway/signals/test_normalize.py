@@ -14,28 +14,27 @@ from hypothesis import strategies as st
 
 from src.common.messages import BadMessage
 from src.gateway.signals.contract import LevelsPayload
-from src.gateway.signals.intake import Level, Target, WrongType, read_levels
-from src.gateway.signals.normalize import Normalized, normalize_level, normalize_levels
+from src.gateway.signals.core_message import Level, Target
+from src.gateway.signals.intake import WrongType, read_levels
+from tests.gateway.signals.normalizing import (
+    NOW_MS,
+    Normalized,
+    normalize,
+    normalize_bytes,
+    normalize_message,
+    normalize_one,
+)
 
 BACKEND = Path(__file__).parents[3]
 PAIRS = sorted((BACKEND / "tests" / "contract").glob("*.json"))
 RECORDED = sorted((BACKEND.parent.parent / "shared" / "real").glob("*.jsonl.gz"))
-NOW_MS = 1_766_120_400_000  # midnight in New York: no bars since the open
 
 unhurried = settings(deadline=None, max_examples=300)
 
 
-def normalize(message: Mapping[str, Any]) -> Normalized:
-    return normalize_levels(message, now_ms=NOW_MS)
-
-
-def normalize_bytes(body: bytes) -> Normalized:
-    return normalize(read_levels(body).value)
-
-
 def one(**fields: Any) -> dict[str, Any]:
     """The signal of a level with these fields."""
-    return dict(normalize_level(fields, is_first_15m=False, bars_since_open=0))
+    return dict(normalize_one(fields))
 
 
 # -- the contract's pairs ----------------------------------------------------------------------------------------------
@@ -130,9 +129,9 @@ def test_wall_ratio_is_cores_or_depth_by_the_baseline(level: dict[str, Any], exp
 
 def test_the_wall_baseline_is_a_setting() -> None:
     message = {"levels": [{"barrier": {"depth_in_zone": 5000}}]}
-    levels = normalize_levels(message, now_ms=NOW_MS, wall_baseline=1000.0).levels
+    levels = normalize(message, wall_baseline=1000.0).levels
     assert levels["levels"][0]["wall_ratio"] == 5.0
-    assert normalize_level(message["levels"][0], False, 0, None, 2500.0)["wall_ratio"] == 2.0
+    assert normalize_one(message["levels"][0], wall_baseline=2500.0)["wall_ratio"] == 2.0
 
 
 @pytest.mark.parametrize(
@@ -156,7 +155,7 @@ def test_a_null_counts_as_missing_in_every_field() -> None:
 
 
 def test_session_context_is_passed_on() -> None:
-    signal = normalize_level({}, is_first_15m=True, bars_since_open=7)
+    signal = normalize_one({}, is_first_15m=True, bars_since_open=7)
     assert (signal["is_first_15m"], signal["bars_since_open"]) == (True, 7)
 
 
@@ -288,13 +287,13 @@ def test_a_target_becomes_its_levels_predictions(target: dict[str, Any], expecte
         first, second = normalized.levels["levels"]
         assert first["ml_predictions"] == DEFAULT_PREDICTIONS | expected
         assert "ml_predictions" not in second
-    assert normalize_level({"id": "A"}, False, 0, target)["ml_predictions"] == DEFAULT_PREDICTIONS | expected
+    assert normalize_one({"id": "A"}, target)["ml_predictions"] == DEFAULT_PREDICTIONS | expected
 
 
 def test_predictions_are_their_own_target() -> None:
     target = {"p_break": 0.5, "strength_signed": -2.0, "retrieval": {"avg_similarity": 0.5, "n_retrieved": 3}}
-    predictions = normalize_level({}, False, 0, target)["ml_predictions"]
-    assert normalize_level({}, False, 0, predictions)["ml_predictions"] == predictions
+    predictions = normalize_one({}, target)["ml_predictions"]
+    assert normalize_one({}, predictions)["ml_predictions"] == predictions
 
 
 def test_the_last_of_two_targets_with_one_id_wins() -> None:
@@ -405,7 +404,7 @@ def test_a_wrong_type_costs_only_its_own_level(path: str, value: Any) -> None:
         assert [signal["id"] for signal in normalized.levels["levels"]] == ["A", "B"]
         assert normalized.faults == {"level_left_out": 1}
     with pytest.raises(WrongType):
-        normalize_level(level, is_first_15m=False, bars_since_open=0)
+        normalize_one(level)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
@@ -417,7 +416,7 @@ def test_a_non_finite_number_counts_as_missing_in_every_field(path: str, value: 
     assert normalized.faults == {"non_finite": 1}
     decoded = read_levels(json.dumps(message).encode())
     assert decoded.non_finite == 1
-    assert normalize(decoded.value).levels == normalized.levels
+    assert normalize_message(decoded.value).levels == normalized.levels
 
 
 @pytest.mark.parametrize("level", [None, 7, "level", [], [{}], True])
@@ -509,14 +508,15 @@ def test_any_message_gives_a_valid_payload_or_is_bad(message: dict[str, Any]) ->
 @unhurried
 @given(messages)
 def test_bytes_and_objects_give_the_same_payload(message: dict[str, Any]) -> None:
-    decoded = read_levels(json.dumps(message).encode())
+    body = json.dumps(message).encode()
     try:
         from_objects = normalize(message)
     except BadMessage as bad:
         with pytest.raises(BadMessage, match=str(bad)):
-            normalize(decoded.value)
+            read_levels(body)
         return
-    from_bytes = normalize(decoded.value)
+    decoded = read_levels(body)
+    from_bytes = normalize_message(decoded.value)
     assert from_bytes.levels == from_objects.levels
     assert from_bytes.faults == {fault: n for fault, n in from_objects.faults.items() if fault != "non_finite"}
     assert from_objects.faults.get("non_finite", 0) <= decoded.non_finite
