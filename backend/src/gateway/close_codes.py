@@ -10,11 +10,11 @@ CLOSE_HANDSHAKE_TIMEOUT_S: Final = 1.0  # for the viewer's close frame after our
 
 
 class CloseCode(NamedTuple):
-    """Why a viewer is let go.
+    """Why the gateway closes a viewer.
 
     Attributes:
         code: the WebSocket close code.
-        reason: goes to the viewer in the close frame, at most 123 bytes.
+        reason: sent to the viewer in the close frame, at most 123 bytes.
         reconnect: whether connecting again makes sense.
     """
 
@@ -32,13 +32,13 @@ TOKEN_WITHDRAWN: Final = CloseCode(4004, "the token is not accepted any more", F
 
 OWN_CLOSE_CODES: Final = (GOING_AWAY, TOO_MANY_MESSAGES, STALLED, NOT_RESPONDING, TOKEN_EXPIRED, TOKEN_WITHDRAWN)
 
-PROTOCOL_ERROR_CODES: Final = (1002, 1007, 1009)  # what a viewer that breaks the protocol is closed with
+PROTOCOL_ERROR_CODES: Final = (1002, 1007, 1009)  # sent to a viewer that breaks the protocol
 
-# How viewers leave by themselves, RFC 6455 §7.4.1: with a code, without one (1005), or without a word (1006). Those of
-# whoever invents another code are not told apart: what is counted by something that a stranger chooses has no bound.
+# Codes with which viewers leave by themselves, RFC 6455 §7.4.1: 1005 is a close frame without a code, 1006 no close
+# frame at all. All other codes are counted together: a stranger chooses them, and each would be one more counter.
 LEFT_CODES: Final = ("1000", "1001", "1005", "1006", "other")
 
 
 def left_code(code: int) -> str:
-    """What a viewer that closed with this code is counted as."""
+    """The name under which a viewer that left with this code is counted."""
     return str(code) if str(code) in LEFT_CODES else "other"

@@ -1,7 +1,7 @@
-"""What happens too often to be logged, counted.
+"""Counters and histograms of what happens too often to be logged.
 
-Counts are plain integers, added to once a message or once a fan-out and never once a frame and peer; what it takes to
-tell of them is done when somebody asks.
+They are plain integers, added to once a message or once a fan-out and never once a frame and peer.
+`http/metrics_page.py` reads them when Prometheus asks; a new metric is a row of its table.
 """
 
 from bisect import bisect_left
@@ -17,7 +17,7 @@ LOOP_LAG_BOUNDS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 
 FAULTS: Final = ("level_left_out", "prediction_left_out", "spot_left_out", "viewport_dropped", "non_finite")
 
 LOOP_LAG_INTERVAL_S: Final = 0.25
-RECENT_S: Final = 60.0  # over how long the longest lag is told: a scrape an hour later asks about now
+RECENT_S: Final = 60.0  # the longest lag is that of this time: a scrape an hour later wants to know about now
 
 
 class Histogram:
@@ -37,7 +37,7 @@ class Histogram:
         self.total = 0.0
 
     def observe(self, value: float) -> None:
-        """Count one observation; a negative one, as clocks that differ make them, counts as 0."""
+        """Count one observation; a negative one, from clocks that differ, counts as 0."""
         if value < 0:
             value = 0.0
         self.counts[bisect_left(self.bounds, value)] += 1
@@ -70,9 +70,9 @@ class Metrics:
     """Counts since the start of the process.
 
     Attributes:
-        faults: bad parts of good messages, each left out at its own cost, by what they were.
+        faults: bad parts that were left out of good messages, by kind.
         unserializable: merged payloads that could not be written as JSON and were skipped.
-        normalization: seconds that it took to put a levels message into the frontend's terms.
+        normalization: seconds to map a levels message to the payload's section.
         loop_lag: see there.
         arrived_s: when the message that each known section comes from arrived, monotonic seconds.
     """

@@ -11,9 +11,9 @@ class Refusal(NamedTuple):
 
     Attributes:
         status: the HTTP status.
-        name: what counters call it.
-        detail: goes to who asked: what is wrong and what to do about it.
-        retry_after_s: when the same request may succeed, in whole seconds, where waiting helps.
+        name: its name in counters.
+        detail: sent to the client: what is wrong and what to do about it.
+        retry_after_s: after how many whole seconds the same request may succeed; None where waiting does not help.
     """
 
     status: int
@@ -23,7 +23,7 @@ class Refusal(NamedTuple):
 
     @property
     def headers(self) -> dict[str, str]:
-        """What the answer says besides."""
+        """Further headers of the response."""
         headers = {} if self.retry_after_s is None else {"Retry-After": str(self.retry_after_s)}
         return headers | ({"WWW-Authenticate": "Bearer"} if self.status == 401 else {})  # RFC 9110 §11.6.1
 
@@ -87,9 +87,9 @@ REFUSALS: Final = (
     TOO_FAST,
 )
 
-# Who is dropped without an answer, counted beside the refusals.
+# Sockets that are dropped without a response, counted beside the refusals.
 SILENT: Final = "silent"  # sent nothing in time
-BAD_TLS: Final = "bad_tls"  # no common version or cipher, a certificate that it does not trust, or no TLS
-UNTAKEN: Final = "untaken"  # took nothing of its answer in time
+BAD_TLS: Final = "bad_tls"  # no common version or cipher, an untrusted certificate, or no TLS
+UNTAKEN: Final = "untaken"  # read nothing of its response in time
 
 REFUSAL_NAMES: Final = (*(refusal.name for refusal in REFUSALS), SILENT, BAD_TLS, UNTAKEN)

@@ -1,10 +1,10 @@
 """The data path, on one page.
 
-A message arrives on the bus, becomes a signal that the frontend understands, updates the latest state, is prepared once
-as a frame, and the hub offers it to every peer.
+A message arrives on the bus, is mapped to the frontend's signals, updates the latest state and is serialized once; the
+hub sends it as a frame to every peer.
 
-The class, its methods and its state have the names of the interface document. Its private methods are doors: the rooms
-behind them are the pure functions of `signals/`.
+The class, its methods and its state have the names of the interface document. Its private methods call the pure
+functions of `signals/`.
 """
 
 import asyncio
@@ -39,8 +39,8 @@ from src.gateway.signals.session_clock import SessionContext, session_context
 logger = logging.getLogger("gateway")
 
 DECODERS: Final = {LEVELS_SIGNALS: read_levels, MARKET_FLOW: read_flow}
-SETTLE_LIMIT_S: Final = 0.05  # how long `broadcast` waits for plain ASGI WebSockets to take the frame
-CLOSE_TIMEOUT_S: Final = 1.5  # for viewers to answer the goodbye
+SETTLE_LIMIT_S: Final = 0.05  # how long `broadcast` waits for the WebSockets of other ASGI servers
+CLOSE_TIMEOUT_S: Final = 1.5  # for viewers to answer the close frame
 
 
 def make_bus(settings: Settings) -> NATSBus:
@@ -68,11 +68,11 @@ class SocketBroadcaster:
     ) -> None:
         """
         Args:
-            bus: where messages come from; by default one made from `settings`.
+            bus: the source of messages; by default one made from `settings`.
             settings: by default those of the environment.
-            hub: where viewers of the gateway's own port join.
-            admission_control: which they pass first; by default one for the settings.
-            now_ms: the gateway's clock, ms UTC, for messages that bring no time of their own.
+            hub: joined by the viewers of the gateway's own port.
+            admission_control: decides about their handshakes; by default that of `settings`.
+            now_ms: the gateway's clock, ms UTC, for messages without a time of their own.
         """
         self.settings = settings or Settings.from_environment(os.environ)
         self.bus = bus or make_bus(self.settings)
@@ -85,7 +85,7 @@ class SocketBroadcaster:
         self._subscriptions: list[Subscription] = []
         self._lock = asyncio.Lock()  # separates a start() that still waits for NATS from the close() that ends it
 
-    # -- the life --------------------------------------------------------------------------------------------------
+    # -- lifecycle --------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Connect to NATS and subscribe; returns when the newest message of each subject is in the state.
@@ -104,19 +104,19 @@ class SocketBroadcaster:
                 )
 
     def begin_drain(self) -> None:
-        """From now on the gateway is not ready, and who still comes is let go."""
+        """From now on the gateway is not ready, and a viewer that still connects is closed."""
         self.hub.begin_drain(GOING_AWAY)
 
     async def drain(self, over_s: float = 0.0) -> None:
-        """Let every viewer go, one after the other over `over_s` seconds at most, and each that still comes."""
+        """Close every viewer, one after the other over `over_s` seconds at most, and each that still connects."""
         await self.hub.drain(GOING_AWAY, over_s)
 
     async def close_viewers(self) -> None:
-        """Wait until all viewers are gone, for `CLOSE_TIMEOUT_S` at most; who is not then, is cut."""
+        """Wait until all viewers are gone, for `CLOSE_TIMEOUT_S` at most, then abort the rest."""
         await self.hub.close(GOING_AWAY, CLOSE_TIMEOUT_S)
 
     async def close(self) -> None:
-        """Say goodbye to every viewer, then leave NATS; idempotent, bounded in time."""
+        """Close every viewer, then the connection to NATS; idempotent, bounded in time."""
         async with self._lock:
             await self.close_viewers()
             self._subscriptions.clear()
@@ -144,11 +144,11 @@ class SocketBroadcaster:
         return self._state.payload()
 
     async def broadcast(self, message: dict[str, Any], *, published_s: float | None = None) -> None:
-        """Serialize once, offer the frame to every viewer, and forget those that fail.
+        """Serialize once, send the frame to every viewer, and drop those that fail.
 
         Args:
-            message: what JSON can say; a relayed section may be its bytes (`msgspec.Raw`).
-            published_s: when what is new in it was published, seconds since the epoch, where that is to be counted.
+            message: what JSON can express; a relayed section may be its bytes (`msgspec.Raw`).
+            published_s: when the new message in it was published, seconds since the epoch; None: not measured.
         """
         try:
             payload = msgspec.json.encode(message)
@@ -167,7 +167,7 @@ class SocketBroadcaster:
                 self.metrics.arrived_s[section] = arrived_s
 
     def _published_s(self, subject: str) -> float | None:
-        """Of the message in hand; None for the first of a subscription, which may be of last week."""
+        """When the current message was published; None for the first of a subscription, which may be of last week."""
         for subscription in self._subscriptions:
             if subscription.subject == subject:
                 return subscription.published_s
@@ -177,7 +177,7 @@ class SocketBroadcaster:
 
     @property
     def active_connections(self) -> list[Any]:
-        """Every viewer: the WebSocket itself where `connect` was given one, else the gateway's own peer."""
+        """Every viewer: the WebSocket that `connect` was given, or the gateway's own peer."""
         return [peer.websocket if isinstance(peer, AsgiPeer) else peer for peer in self.hub.peers]
 
     async def connect(self, websocket: WebSocket, admission: Admission | None = None) -> None:
@@ -185,13 +185,13 @@ class SocketBroadcaster:
 
         Args:
             websocket: not accepted yet.
-            admission: what the admission_control gave it, and takes back; without one nobody is asked.
+            admission: its admission, which the caller releases in the end; None where no token can end.
         """
         if admission is not None and admission.subprotocol is not None:
             await websocket.accept(subprotocol=admission.subprotocol)
         else:
             await websocket.accept()
-        await asyncio.sleep(0)  # a payload of this very turn of the loop is fanned out first
+        await asyncio.sleep(0)  # a payload published in this turn of the event loop is fanned out first
         peer = AsgiPeer(websocket, self.hub, self.settings.stall_limit_s, admission)
         self._asgi_peers.append(peer)
         self.hub.join(peer)
@@ -205,7 +205,7 @@ class SocketBroadcaster:
         self._forget_gone_peers()
 
     async def _settle(self) -> None:
-        """Let plain ASGI WebSockets take the frame. The gateway's own peers took it or not: nothing waits for them."""
+        """Wait a moment for the WebSockets of other ASGI servers; never for the gateway's own peers."""
         if self._asgi_peers:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(SETTLE_LIMIT_S):
@@ -216,7 +216,7 @@ class SocketBroadcaster:
     def _forget_gone_peers(self) -> None:
         self._asgi_peers = [peer for peer in self._asgi_peers if peer in self.hub.peers]
 
-    # -- doors of the interface document ---------------------------------------------------------------------------
+    # -- names of the interface document ---------------------------------------------------------------------------
 
     def _normalize(self, message: LevelsMessage) -> LevelsPayload:
         return normalize_levels(message, now_ms=self._now_ms(), wall_baseline=self.settings.wall_baseline)
@@ -261,6 +261,6 @@ def _read(data: LevelsMessage | Mapping[str, Any]) -> LevelsMessage:
 
 
 def _as_dict(section: Any) -> dict[str, Any] | None:
-    """A relayed section as a dict, read from its bytes only when somebody asks."""
+    """A relayed section as a dict, read from its bytes only here."""
     whole: dict[str, Any] | None = decode_value(section).value if isinstance(section, msgspec.Raw) else section
     return whole

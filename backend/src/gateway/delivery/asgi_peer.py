@@ -1,6 +1,6 @@
-"""A viewer behind any ASGI server's WebSocket: the contract's admission_control, for servers that know no `StreamPeer`.
+"""A viewer behind the WebSocket of any ASGI server, as `SocketBroadcaster.connect` takes it.
 
-The server frames, compresses and buffers here, so this peer costs a task and a compression of its own for each frame.
+That server frames, compresses and buffers, so this peer costs a task and a compression of its own for each frame.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ class WebSocket(Protocol):
 
 
 class AsgiPeer:
-    """Sends the newest frame whenever the one before it is out."""
+    """Sends the newest frame as soon as the one before it has been sent."""
 
     def __init__(
         self, websocket: WebSocket, hub: Hub, stall_limit_s: float, admission: Admission | None = None
@@ -46,22 +46,22 @@ class AsgiPeer:
         raise AssertionError("send() takes all")
 
     async def settle(self, limit_s: float) -> None:
-        """Wait until what was offered is out, at most `limit_s` seconds."""
+        """Wait until the frame in hand has been sent, at most `limit_s` seconds."""
         if self._sending is not None:
             await asyncio.wait({self._sending}, timeout=limit_s)
 
     def close(self, close_code: CloseCode) -> None:
         if self._closing is None:
             self._hub.closed[close_code.code] += 1
-            self._closing = asyncio.create_task(self._send_close(close_code), name="asgi peer goodbye")
+            self._closing = asyncio.create_task(self._send_close(close_code), name="asgi peer close")
 
     def check(self, now_s: float) -> None:
-        """The ASGI server pings; a send that does not come back is ended by its own limit."""
+        """The ASGI server pings, and a send that hangs has its own timeout: only the token is checked here."""
         if self._admission is not None and (over := self._admission.over()) is not None:
             self.close(over)
 
     def drop(self) -> None:
-        """Leave without a word: the viewer is gone, and only its server knows how."""
+        """Leave without a close frame: the viewer is gone, and only its server knows how."""
         if self._closing is None and self in self._hub.peers:
             self._hub.left["other"] += 1
         self._hub.leave(self)
@@ -78,7 +78,7 @@ class AsgiPeer:
                 self._hub.ready(self, missed)
         except TimeoutError:
             self.close(STALLED)
-        except Exception:  # noqa: BLE001 - each server raises its own when its viewer is gone
+        except Exception:  # noqa: BLE001 - each server raises an exception of its own for a lost viewer
             self.drop()
 
     async def _send_close(self, close_code: CloseCode) -> None:
@@ -86,5 +86,5 @@ class AsgiPeer:
         try:
             async with asyncio.timeout(CLOSE_HANDSHAKE_TIMEOUT_S):
                 await self.websocket.close(close_code.code, close_code.reason)
-        except Exception:  # noqa: BLE001 - gone already, in whatever way
+        except Exception:  # noqa: BLE001 - the viewer is gone already
             return

@@ -1,7 +1,7 @@
-"""One payload, ready to be sent: framed once, compressed once, whatever the number of peers.
+"""A payload as frames: framed once and compressed once, for any number of peers.
 
-A server's frame is not masked (RFC 6455 §5.1), so its bytes are the same for every peer. The compressed frame takes no
-context from the one before it (`server_no_context_takeover`, RFC 7692 §7.1.1.1), so it too is the same for every peer
+A server does not mask its frames (RFC 6455 §5.1), so their bytes are the same for every peer. The compressed frame
+uses no context of the frame before (`server_no_context_takeover`, RFC 7692 §7.1.1.1), so it is the same for every peer
 that negotiated the full window.
 """
 
@@ -17,20 +17,20 @@ COMPRESSION_LEVEL: Final = 1
 
 
 class Frame:
-    """The whole state at one moment, in every form in which a peer may want it. Forms nobody wants are never made."""
+    """The whole state at one moment. Each form is made when the first peer needs it, and then kept."""
 
     def __init__(self, payload: bytes, number: int = 0) -> None:
         """
         Args:
             payload: one complete JSON object, UTF-8.
-            number: its place in the order of frames, from 1.
+            number: its position in the order of frames, from 1.
         """
         self.payload = payload
         self.number = number
 
     @cached_property
     def plain(self) -> bytes:
-        """A text frame as it goes over the wire."""
+        """A text frame, as bytes on the wire."""
         return _header(TEXT, len(self.payload)) + self.payload
 
     @cached_property
@@ -43,13 +43,13 @@ class Frame:
 
     @property
     def compression_ratio(self) -> float | None:
-        """What compression leaves of the plain form; None while nobody has wanted the compressed one."""
+        """Compressed size by plain size; None while no peer has needed the compressed form."""
         made: bytes | None = self.__dict__.get("deflated")
         return None if made is None else len(made) / len(self.plain)
 
     @cached_property
     def text(self) -> str:
-        """The payload alone, for peers whose server does the framing."""
+        """The payload alone, for peers whose own server does the framing."""
         return self.payload.decode()
 
 

@@ -1,16 +1,15 @@
-"""The one slot between the hub and a peer that is behind. Bound: no frame of its own. Policy: newest wins.
+"""The state of one peer that is behind. Bound: it holds no frame of its own. Policy: the newest frame wins.
 
-Every frame is the whole state, so a peer that is behind needs none of those between. The slot need not even be the
-peer's: it is the hub's newest frame, which a peer takes when it is ready again. Here stands what is left to know of one
-peer: whether it is ready, what it has been sent, and since when nothing moves. A rule of values only: time is an
-argument, sending is the request's.
+Every frame is the whole state, so a peer that is behind needs no frame in between: when it is ready again, it takes the
+hub's newest. What remains per peer is whether it is ready, which frame it was sent last, and since when no byte has
+left. This module decides in values: time is an argument, and the caller sends.
 """
 
 from src.gateway.delivery.frame import Frame
 
 
 class Outbox:
-    """Whether one peer is ready, and what it missed while it was not."""
+    """Whether one peer is ready, and what it missed while it was blocked."""
 
     __slots__ = ("_blocked_since_s", "_sent")
 
@@ -23,10 +22,10 @@ class Outbox:
         return self._blocked_since_s is None
 
     def pause(self, sent: Frame | None, now_s: float) -> None:
-        """The peer takes no more for now.
+        """The peer is blocked.
 
         Args:
-            sent: the newest frame that it has been sent, as the hub says.
+            sent: the newest frame that the peer has been sent.
             now_s: monotonic seconds.
         """
         if self._blocked_since_s is None:
@@ -34,9 +33,10 @@ class Outbox:
             self._blocked_since_s = now_s
 
     def resume(self, newest: Frame | None) -> tuple[Frame | None, int]:
-        """The peer is ready: the newest frame if it has not been sent that, else None; and how many it skipped.
+        """The peer is ready again.
 
-        What it skipped was never sent, because a newer one was there before it was ready.
+        Returns:
+            The newest frame, or None where the peer has been sent that; and how many frames in between it skips.
         """
         sent, self._sent, self._blocked_since_s = self._sent, None, None
         if newest is None or newest is sent:
@@ -44,10 +44,10 @@ class Outbox:
         return newest, newest.number - (sent.number if sent else 0) - 1
 
     def progressed(self, now_s: float) -> None:
-        """The peer took something, though it is not ready for more."""
+        """Some bytes have left, though the peer is not ready."""
         if self._blocked_since_s is not None:
             self._blocked_since_s = now_s
 
     def stalled_s(self, now_s: float) -> float:
-        """For how long the peer has taken nothing, in seconds; 0 while it is ready."""
+        """For how long no byte has left, in seconds; 0 while the peer is ready."""
         return 0.0 if self._blocked_since_s is None else now_s - self._blocked_since_s

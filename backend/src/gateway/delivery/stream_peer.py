@@ -1,10 +1,10 @@
-"""A viewer on the gateway's own port: a WebSocket that costs no task, no queue, and no byte of its own a frame.
+"""A viewer on the gateway's own port: a WebSocket without a task, a queue, or bytes of its own for a frame.
 
 uvicorn parses the HTTP request and hands the upgraded socket over. The sans-I/O `ServerProtocol` of websockets does the
-handshake, reads what the viewer sends, answers pings and closes; outgoing frames bypass it and the
-transport too: the prepared bytes, the same for all, go straight to the socket. Only what the socket does not take at
-once goes through the transport, which then pauses this peer until all of it is out. With TLS the transport encrypts
-first, and pauses this peer likewise.
+handshake, reads the viewer's frames, answers pings and closes. Outgoing frames bypass it and the transport: the
+prepared bytes, the same for all viewers, go straight to the socket. Bytes that the socket does not take at once go
+through the transport, which pauses this peer until all of them have left. With TLS the transport encrypts first, and
+pauses this peer likewise.
 """
 
 import asyncio
@@ -44,20 +44,20 @@ from src.gateway.refusals import NO_STREAM, Refusal
 STREAM_PATH: Final = "/ws/stream"
 ENDING: Final = (CLOSING, CLOSED)
 TCP_NOTSENT_LOWAT: Final = 25  # linux/tcp.h; Python 3.11 has no name for it
-# What the kernel may hold unsent. Its default holds megabytes, seconds of old frames. Measured with viewers that read
-# 20 KB/s: frames are 10 s old on arrival without this, and 0.3 s older than their own transfer time with it.
+# How much the kernel may hold unsent. Its default is megabytes, which is seconds of old frames. Measured with viewers
+# that read 20 KB/s: without this frames are 10 s old on arrival; with it 0.3 s older than their own transfer time.
 UNSENT_BYTES: Final = 1024
-FULL_WINDOW: Final = 15  # bits; what the shared frame needs at the viewer, RFC 7692 §7.1.2.1
+FULL_WINDOW: Final = 15  # bits; the viewer needs this window for the shared frame, RFC 7692 §7.1.2.1
 
 
 @dataclass(frozen=True, slots=True)
 class PeerLimits:
-    """What a viewer may do, and for how long it may do nothing.
+    """Limits on one viewer.
 
     Attributes:
-        stall_limit_s: a viewer that takes nothing for this long is closed.
-        ping_interval_s: a viewer from which nothing is heard for this long is pinged.
-        pong_timeout_s: a viewer from which nothing is heard for this long after a ping is closed.
+        stall_limit_s: a viewer that takes no byte for this long is closed.
+        ping_interval_s: a viewer that sends nothing for this long is pinged.
+        pong_timeout_s: a viewer that sends nothing for this long after a ping is closed.
         max_incoming_bytes: largest message that a viewer may send.
         max_incoming_rate: frames of any kind that a viewer may send in a second.
     """
@@ -70,7 +70,7 @@ class PeerLimits:
 
 
 class StreamPeer(asyncio.Protocol):
-    """One viewer from its upgrade to its end."""
+    """One viewer, from its upgrade to its end."""
 
     __slots__ = (
         "_abort_at_s",
@@ -102,10 +102,10 @@ class StreamPeer(asyncio.Protocol):
     ) -> None:
         """
         Args:
-            hub: where it joins when the handshake is done.
+            hub: joined when the handshake is done.
             limits: see there.
             clock: monotonic seconds.
-            admission_control: asked before it joins; by default there are no rules but the defaults of the settings.
+            admission_control: decides about the handshake; by default that of the default settings.
         """
         self.form: Form = plain
         self.send: Callable[[bytes], int] = _send_nothing
@@ -113,9 +113,7 @@ class StreamPeer(asyncio.Protocol):
         self._limits = limits
         self._admission_control = admission_control or AdmissionControl()
         self._admission: Admission | None = None
-        self._held: list[bytes] | None = (
-            None  # what came while the admission_control has no answer yet; one read at most
-        )
+        self._held: list[bytes] | None = None  # read before the decision; at most one read
         self._clock = clock
         self._outbox = Outbox()
         self._unsent_bytes = 0
@@ -124,7 +122,7 @@ class StreamPeer(asyncio.Protocol):
         self._abort_at_s: float | None = None
         self._websocket = ViewerProtocol(limits.max_incoming_bytes)
 
-    # -- as the hub sees it ----------------------------------------------------------------------------------------
+    # -- called by the hub ----------------------------------------------------------------------------------------
 
     def send_rest(self, wire: bytes, taken: int) -> None:
         self._transport.write(memoryview(wire)[taken:])
@@ -150,14 +148,14 @@ class StreamPeer(asyncio.Protocol):
             self._transport.write(PING)
 
     def _check_stall(self, now_s: float) -> None:
-        """What counts is whether anything leaves: one large frame over a slow line is no stall."""
+        """A viewer stalls when no byte leaves: one large frame over a slow line is no stall."""
         before, self._unsent_bytes = self._unsent_bytes, self._transport.get_write_buffer_size()
         if self._unsent_bytes < before:
             self._outbox.progressed(now_s)
         elif self._outbox.stalled_s(now_s) >= self._limits.stall_limit_s:
             self.close(STALLED)
 
-    # -- as the event loop sees it ---------------------------------------------------------------------------------
+    # -- called by the event loop ---------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -172,7 +170,7 @@ class StreamPeer(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._heard_s = self._clock()
         if self._websocket.frames_left < 0:
-            return  # its goodbye is on the way
+            return  # its close frame has been sent
         if self._held is not None:
             self._held.append(data)
             return
@@ -182,7 +180,7 @@ class StreamPeer(asyncio.Protocol):
         self._websocket.receive_data(data)
         for event in self._websocket.events_received():
             if isinstance(event, Request):
-                self._answer(event)
+                self._decide(event)
             elif isinstance(event, IncomingFrame):
                 self.receive(event)
         if self._websocket.frames_left < 0:
@@ -207,7 +205,7 @@ class StreamPeer(asyncio.Protocol):
     def pause_writing(self) -> None:
         self._unsent_bytes = self._transport.get_write_buffer_size()
         self._outbox.pause(self._hub.blocked(self), self._clock())
-        self._transport.pause_reading()  # who does not read is not read: answers to its pings would pile up
+        self._transport.pause_reading()  # else the answers to its pings would pile up
 
     def resume_writing(self) -> None:
         self._transport.resume_reading()
@@ -218,41 +216,41 @@ class StreamPeer(asyncio.Protocol):
             self._hub.ready(self, missed)
 
     def receive(self, frame: IncomingFrame) -> None:
-        """What a viewer sends is read, checked and dropped: the stream has one direction."""
+        """A frame of the viewer: checked, and dropped, because the stream has one direction."""
 
     # -- the handshake ---------------------------------------------------------------------------------------------
 
-    def _answer(self, request: Request) -> None:
+    def _decide(self, request: Request) -> None:
         path, _, query = request.path.partition("?")
         if path != STREAM_PATH:
             self._websocket.send_response(refused(self._admission_control.count(NO_STREAM)))
             return
         address, *_ = self._transport.get_extra_info("peername") or ("",)
         client_request = ClientRequest(address, query, request.headers.get_all)
-        answer = self._admission_control.admit(client_request, lambda: self._answer_again(request, client_request))
-        if answer is None:
+        decision = self._admission_control.admit(client_request, lambda: self._decide_again(request, client_request))
+        if decision is None:
             self._held = []
             self._transport.pause_reading()
         else:
-            self._say(answer, request)
+            self._respond(decision, request)
 
-    def _answer_again(self, request: Request, client_request: ClientRequest) -> None:
-        """The admission_control can tell now."""
+    def _decide_again(self, request: Request, client_request: ClientRequest) -> None:
+        """The keys have been fetched."""
         if self._transport.is_closing():
             return
-        self._say(self._admission_control.admit_again(client_request), request)
+        self._respond(self._admission_control.admit_again(client_request), request)
         self._flush()
         self._transport.resume_reading()
         held, self._held = self._held or [], None
         for piece in held:
             self.data_received(piece)
 
-    def _say(self, answer: Admission | Refusal, request: Request) -> None:
-        if isinstance(answer, Refusal):
-            self._websocket.send_response(refused(answer))
+    def _respond(self, decision: Admission | Refusal, request: Request) -> None:
+        if isinstance(decision, Refusal):
+            self._websocket.send_response(refused(decision))
             return
-        self._admission = answer
-        self._websocket.answered_subprotocol = cast(Subprotocol | None, answer.subprotocol)
+        self._admission = decision
+        self._websocket.answered_subprotocol = cast(Subprotocol | None, decision.subprotocol)
         response = self._websocket.accept(request)
         self._websocket.send_response(response)
         if response.status_code == 101:
@@ -262,7 +260,7 @@ class StreamPeer(asyncio.Protocol):
             self._hub.join(self)
 
     def _flush(self) -> None:
-        """Write what the protocol has to say; an empty piece is its wish to end the connection."""
+        """Write what the protocol core has produced; an empty piece means: end the connection."""
         if self._websocket.state in ENDING and self._abort_at_s is None:
             self._abort_at_s = self._clock() + CLOSE_HANDSHAKE_TIMEOUT_S
             self._hub.blocked(self)  # no frame follows a close frame
@@ -276,7 +274,7 @@ class StreamPeer(asyncio.Protocol):
 
 
 def _form_for(extensions: Sequence[Extension]) -> Form:
-    """The shared compressed frame for who can inflate it; plain frames for a smaller window."""
+    """The shared compressed frame where the viewer can inflate it; plain frames for a smaller window."""
     for extension in extensions:
         if isinstance(extension, PerMessageDeflate) and extension.local_max_window_bits == FULL_WINDOW:
             return deflated
@@ -288,7 +286,7 @@ def _send_nothing(_wire: bytes) -> int:
 
 
 def refused(refusal: Refusal) -> Response:
-    """An HTTP answer instead of a stream: short JSON, as the HTTP routes answer."""
+    """The HTTP response of a refused handshake: short JSON, like the HTTP routes."""
     body = msgspec.json.encode({"detail": refusal.detail})
     headers = Headers()
     headers["Content-Type"] = "application/json"
@@ -301,7 +299,7 @@ def refused(refusal: Refusal) -> Response:
 def peer_factory(
     hub: Hub, limits: PeerLimits, admission_control: AdmissionControl | None = None
 ) -> Callable[..., StreamPeer]:
-    """What uvicorn calls, with its own configuration and state, for each socket that asks for an upgrade."""
+    """Makes the protocol of each socket that is upgraded; uvicorn calls it with its own configuration and state."""
     admission_control = admission_control or AdmissionControl()
 
     def make_peer(**_of_uvicorn: Any) -> StreamPeer:

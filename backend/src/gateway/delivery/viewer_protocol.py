@@ -1,10 +1,12 @@
-"""What a viewer sends, read by the sans-I/O core of websockets, and held to RFC 6455 where that core is lenient.
+"""Reads a viewer's frames with the sans-I/O core of websockets, and enforces RFC 6455 where that core is lenient.
 
-Two things are added. Text must be UTF-8 (§8.1); the core leaves that to who reads the text, and the gateway reads none.
-It is checked as it arrives, also within an unfinished frame: a viewer that sends rubbish is closed at its first byte.
-And a close frame may come amid a fragmented message (§5.4): the message is dropped and the close answered.
+Two checks are added. Text must be UTF-8 (§8.1): the core leaves that to the reader of the text, and the gateway reads
+none. The check runs as bytes arrive, also within an unfinished frame, so a viewer that sends invalid text is closed at
+the first wrong byte. And a close frame may come in the middle of a fragmented message (§5.4): the message is dropped
+and the close frame answered.
 
-Who sends too many frames is not read to the end: thousands of empty ones come in one piece, and each costs its reading.
+A viewer that sends too many frames is not read to the end: one read may hold thousands of empty frames, and each costs
+CPU.
 """
 
 import codecs
@@ -20,8 +22,8 @@ from websockets.streams import StreamReader
 from websockets.typing import Subprotocol
 from websockets.utils import apply_mask
 
-# Negotiated as RFC 7692 demands. No context is kept either way: the shared frame has none, and what viewers send is so
-# little that an inflate window for each would cost more than all else of a viewer.
+# Negotiated as RFC 7692 demands, without context takeover in both directions: the shared frame has no context, and
+# viewers send so little that an inflate window for each would cost more memory than the rest of a viewer.
 DEFLATE: Final = (ServerPerMessageDeflateFactory(server_no_context_takeover=True, client_no_context_takeover=True),)
 Utf8: Final = codecs.getincrementaldecoder("utf-8")
 
@@ -30,7 +32,7 @@ RSV1: Final = 0x40
 
 
 class PartsReader(StreamReader):
-    """Remembers what was read of the frame at hand: header, length where it has one of its own, mask."""
+    """Remembers the parts of the current frame that were read: header, extended length if there is one, mask."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,7 +44,7 @@ class PartsReader(StreamReader):
         return part
 
     def unfinished_text(self) -> bytes | None:
-        """What has arrived of the payload of a frame of plain text or its continuation; None where it is no such."""
+        """The payload that has arrived of a plain text or continuation frame; None for any other frame."""
         if not self.parts:
             return None
         first, second = self.parts[0]
@@ -58,9 +60,9 @@ class ViewerProtocol(ServerProtocol):
     """One viewer's side of the WebSocket.
 
     Attributes:
-        answered_subprotocol: what the handshake answers; set before it does.
-        frames_left: how many frames, of any kind, may come until it is set anew; below 0 there were more, and that one
-            and all that came with it is dropped.
+        answered_subprotocol: the subprotocol in the response; set before the handshake is accepted.
+        frames_left: how many frames, of any kind, may come until it is set again; below 0 there were more, and the rest
+            of that read is dropped.
     """
 
     def __init__(self, max_size: int) -> None:
@@ -78,17 +80,17 @@ class ViewerProtocol(ServerProtocol):
         next(self.parser)
 
     def process_subprotocol(self, headers: Headers) -> Subprotocol | None:
-        """Called for the handshake. What is offered is read by the door alone: a token stands in it."""
+        """Called for the handshake. Only admission control reads the offer: a token may be in it."""
         return self.answered_subprotocol
 
     @property
     def own_close_code(self) -> int | None:
-        """The close code that the gateway said before the viewer said any."""
+        """The close code that the gateway sent, where the viewer had not sent one before."""
         return None if self.close_sent is None or self.close_rcvd_then_sent else self.close_sent.code
 
     @property
     def viewer_close_code(self) -> int:
-        """The viewer's close code; 1006 where it said none."""
+        """The viewer's close code; 1006 where it sent none."""
         return CloseCode.ABNORMAL_CLOSURE if self.close_rcvd is None else self.close_rcvd.code
 
     def receive_data(self, data: bytes | bytearray) -> None:
@@ -97,7 +99,7 @@ class ViewerProtocol(ServerProtocol):
             self._check_unfinished()
 
     def forget(self) -> None:
-        """Let go of what refers back here, so that a viewer's memory is free when it leaves and not some time later."""
+        """Break the reference cycles, so that a viewer's memory is free as soon as it leaves."""
         self.parser.close()
         self.parser_exc = self.handshake_exc = None  # their tracebacks
 

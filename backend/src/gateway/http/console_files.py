@@ -1,4 +1,4 @@
-"""The console as built from `console/`: a few files in memory, each with what a browser needs to keep it.
+"""The console's built files, in memory, with the headers that let browsers cache them.
 
 Without a build there is a short page that tells how to make one.
 """
@@ -28,7 +28,7 @@ SECURITY: Final = {
     "Referrer-Policy": "no-referrer",
 }
 ASK_AGAIN: Final = "no-cache"  # keep it, and ask with its ETag
-FOR_EVER: Final = "public, max-age=31536000, immutable"  # the name of an asset has a hash of what is in it
+FOR_EVER: Final = "public, max-age=31536000, immutable"  # the name of an asset holds a hash of its content
 WORTH_PACKING_BYTES: Final = 1024
 
 NOT_BUILT: Final = b"""\
@@ -47,10 +47,10 @@ stream at <code>/ws/stream</code>.</p>
 
 @dataclass(frozen=True, slots=True)
 class ConsoleFile:
-    """One file, as it goes out.
+    """One file, as it is sent.
 
     Attributes:
-        packed: by gzip; None where that saves nothing.
+        packed: compressed with gzip; None where that saves nothing.
     """
 
     body: bytes
@@ -60,7 +60,7 @@ class ConsoleFile:
     etag: str
 
     def answer(self, request: Request) -> Response:
-        """The file, or 304 where the browser has it."""
+        """The file, or 304 where the browser's copy is up to date."""
         packed = self.packed is not None and "gzip" in request.headers.get("accept-encoding", "")
         etag = f'"{self.etag}-gzip"' if packed else f'"{self.etag}"'
         headers = {**SECURITY, "Cache-Control": self.caching, "ETag": etag, "Vary": "Accept-Encoding"}

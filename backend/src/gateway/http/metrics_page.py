@@ -1,8 +1,7 @@
-"""What `GET /metrics` says: every count of the gateway as a Prometheus metric, each a row of `FAMILIES`.
+"""`GET /metrics`: every count of the gateway as a Prometheus metric, each a row of `FAMILIES`.
 
-Nothing is kept here. A scrape reads what the parts count anyway, in the worker that it reaches and, through
-`siblings.py`, in the others. Each sample of a worker has the label `worker`, so no counter is ever that of two
-processes.
+This module keeps no count. A scrape reads the counts of the worker that it reaches and, by `worker_messages.py`, those
+of the others. Each sample of a worker has the label `worker`, so no counter mixes two processes.
 """
 
 import asyncio
@@ -32,7 +31,7 @@ OUTCOMES: Final = ("relayed", "repeated", *REASONS, "callback_failed")
 
 Kind = Literal["counter", "gauge", "histogram"]
 Reading = float | Histogram | Mapping[Any, float] | None
-"""One number, or one for each value of the label, a tuple where there are two; None for what is not known yet."""
+"""One number, or one for each value of the label (a tuple where there are two labels); None: not known yet."""
 
 
 class Family(NamedTuple):
@@ -54,7 +53,7 @@ class Family(NamedTuple):
 
 
 class MetricsPage:
-    """Tells of the worker that it is in, and of all."""
+    """The page of one worker, and of all workers."""
 
     def __init__(
         self,
@@ -64,7 +63,7 @@ class MetricsPage:
     ) -> None:
         """
         Args:
-            broadcaster: whose counts these are.
+            broadcaster: the source of the counts.
             viewer_count: where all workers report; by default there are no others.
             worker_messages: the other workers; by default there are none.
         """
@@ -81,7 +80,7 @@ class MetricsPage:
         return generate_latest(_Page(self._own_metrics()))
 
     async def text(self) -> bytes:
-        """The page of all workers, as Prometheus reads it; what a worker that hangs would say is missing."""
+        """The page of all workers, as Prometheus reads it; without a worker that hangs."""
         pages = {self._worker_messages.own: self.own(), **await self._worker_messages.ask()}
         of_all = generate_latest(_Page(self._of_all()))
         return of_all + merged([pages[worker] for worker in sorted(pages)])
@@ -164,8 +163,8 @@ def _histogram_samples(name: str, histogram: Histogram) -> Iterator[Sample]:
     yield f"{name}_sum", {}, histogram.total
 
 
-# -- what is read ------------------------------------------------------------------------------------------------------
-# A label whose values are known starts with all of them at 0: Prometheus sees no increase from nothing to 1.
+# -- sources -----------------------------------------------------------------------------------------------------------
+# A label with known values starts with all of them at 0: Prometheus sees no increase from none to 1.
 
 
 def _by_subject(read: Callable[[Subscription], float]) -> Callable[[SocketBroadcaster], Reading]:

@@ -1,6 +1,6 @@
-"""What viewers receive: the payload's types, with meaning, unit and range of each field.
+"""The payload that viewers receive: its types, with a description, unit and range of each field.
 
-This is the source: INTERFACES.md, the JSON Schema, the AsyncAPI document and the TypeScript types say what stands here
+This is the source of INTERFACES.md, the JSON Schema, the AsyncAPI document and the types of both clients
 (`src/gateway/descriptions`). The gateway guarantees the types. Ranges and names are Core's: it passes what Core sends.
 
 Prices are points of the underlying. Every number is finite; integers are exact in JavaScript.
@@ -13,7 +13,7 @@ LAST_TS_MS: Final = 253_402_300_799_999  # the end of the year 9999
 
 
 class FieldDescription(NamedTuple):
-    """What a type cannot say of a field.
+    """What a type cannot express about a field.
 
     Attributes:
         words: what it is.

@@ -6,7 +6,7 @@ from src.gateway.signals.contract import LevelsPayload
 
 
 class LatestState:
-    """What is known of the market now. A section that was never seen, or that its message no longer has, is None.
+    """The market as known now. A section that was never seen, or that the newest message does not have, is None.
 
     A relayed section, `flow` or `viewport`, is a mapping or the bytes of one (`msgspec.Raw`); JSON encoders write both.
     """

@@ -1,4 +1,4 @@
-"""Where a moment lies in the trading day: the only place that knows New York."""
+"""The session of the New York exchanges: how far into it a moment is. No other module knows New York."""
 
 from datetime import datetime, time
 from typing import Final, NamedTuple
