@@ -19,9 +19,6 @@ from src.gateway.admission.client_request import (
     subprotocols,
 )
 from src.gateway.admission.grants import ANYBODY, Grant, Tokens
-from src.gateway.admission.jwts import Jwts
-from src.gateway.admission.key_set_url import KeySetUrl
-from src.gateway.admission.keys import Keys, KeySetFile, SecretFile
 from src.gateway.admission.limits import HandshakeRate, ViewerLimits
 from src.gateway.admission.origins import Origins
 from src.gateway.admission.static_tokens import StaticTokens
@@ -99,8 +96,7 @@ class AdmissionControl:
         self.origins = Origins(settings.allowed_origins)
         self._trusted_proxies = settings.trusted_proxies
         self._query_counts = settings.auth_query
-        self._keys = _keys(settings)
-        self._tokens = _tokens(settings, self._keys)
+        self._tokens = _tokens(settings)
         self._viewer_limits = ViewerLimits(
             settings.max_viewers, settings.max_viewers_of_address, viewer_count or ViewerCount(settings.workers)
         )
@@ -112,13 +108,13 @@ class AdmissionControl:
 
     async def open(self) -> None:
         """Start to fetch the keys that come from a URL."""
-        if isinstance(self._keys, KeySetUrl):
-            await self._keys.open()
+        if self._tokens is not None:
+            await self._tokens.open()
 
     async def close(self) -> None:
         """Idempotent."""
-        if isinstance(self._keys, KeySetUrl):
-            await self._keys.close()
+        if self._tokens is not None:
+            await self._tokens.close()
 
     def reread(self) -> None:
         """Read the files again. A viewer whose token is no longer accepted is closed within a second."""
@@ -132,9 +128,7 @@ class AdmissionControl:
     @property
     def trouble(self) -> str | None:
         """Why no viewer can be admitted at all, or None."""
-        if self._keys is None or self._keys:
-            return None
-        return f"no keys to check tokens with: {self._keys.trouble}"
+        return None if self._tokens is None else self._tokens.trouble
 
     # -- decisions ------------------------------------------------------------------------------------------------
 
@@ -183,7 +177,7 @@ class AdmissionControl:
 
     def _fetch_keys(self, then: Callable[[], None]) -> bool:
         """Call `then` when the keys have been fetched again; False where they cannot be."""
-        return isinstance(self._keys, KeySetUrl) and self._keys.ask(then)
+        return self._tokens is not None and self._tokens.refresh(then)
 
     def _decide(self, request: ClientRequest) -> Admission | Refusal:
         if not self._origin_allowed(request):
@@ -220,19 +214,12 @@ class AdmissionControl:
         return self._tokens.grant(token, self._now_s())
 
 
-def _keys(settings: Settings) -> Keys | None:
-    if settings.auth != "jwt":
-        return None
-    if settings.jwt_secret_file:
-        return SecretFile(settings.jwt_secret_file)
-    if settings.jwks.startswith(("http://", "https://")):
-        return KeySetUrl(settings.jwks)
-    return KeySetFile(settings.jwks)
-
-
-def _tokens(settings: Settings, keys: Keys | None) -> Tokens | None:
+def _tokens(settings: Settings) -> Tokens | None:
+    """None where no token is needed."""
     if settings.auth == "token":
         return StaticTokens(settings.tokens_file)
-    if keys is not None:
-        return Jwts(keys, settings.jwt_audience, settings.jwt_issuer)
+    if settings.auth == "jwt":
+        from src.gateway.admission.jwts import jwts  # noqa: PLC0415 - only here: a tenth of the start is its libraries
+
+        return jwts(settings)
     return None

@@ -1,8 +1,9 @@
 """What a token grants, for how long, and what ends it."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from src.gateway.close_codes import TOKEN_EXPIRED, TOKEN_WITHDRAWN, CloseCode
 from src.gateway.refusals import Refusal
@@ -42,15 +43,31 @@ class Grant:
 ANYBODY: Final = Grant(Trust())
 
 
-class Tokens(Protocol):
-    """Which tokens are accepted."""
+class Tokens:
+    """The tokens that are accepted."""
+
+    async def open(self) -> None:
+        """Start to keep up to date what comes from a URL; returns after the first attempt."""
+
+    async def close(self) -> None:
+        """Idempotent."""
+
+    @property
+    def trouble(self) -> str | None:
+        """Why no token can be checked at all, or None."""
+        return None
 
     def grant(self, token: str, now_s: float) -> Grant | Refusal:
         """
         Args:
-            token: as the request sent it.
+            token: as the client sent it.
             now_s: seconds since 1970.
         """
+        raise NotImplementedError
+
+    def refresh(self, then: Callable[[], None]) -> bool:
+        """Fetch the keys again and call `then` within a few seconds; False where that cannot be."""
+        return False
 
     def reread(self) -> str:
         """Read the files anew, and say what changed; nothing of what was changes where one of them is wrong.
@@ -58,3 +75,4 @@ class Tokens(Protocol):
         Raises:
             SettingError: a file cannot be used; the text says which and why, and nothing of what is in it.
         """
+        raise NotImplementedError

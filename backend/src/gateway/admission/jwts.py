@@ -1,12 +1,14 @@
 """JSON Web Tokens: signature, `exp`, `nbf`, and audience and issuer where they are set."""
 
 import hashlib
+from collections.abc import Callable
 from typing import Any, Final
 
 import jwt
 
-from src.gateway.admission.grants import Grant
-from src.gateway.admission.keys import Key, Keys
+from src.gateway.admission.grants import Grant, Tokens
+from src.gateway.admission.key_set_url import KeySetUrl
+from src.gateway.admission.keys import Key, Keys, KeySetFile, SecretFile
 from src.gateway.refusals import (
     NO_KEYS,
     TOKEN_BAD,
@@ -16,6 +18,7 @@ from src.gateway.refusals import (
     TOKEN_WRONG_CLAIMS,
     Refusal,
 )
+from src.gateway.settings import Settings
 
 LEEWAY_S: Final = 10.0  # clocks of issuers differ: `exp` counts so much later, `nbf` so much earlier
 MAX_REMEMBERED: Final = 10_000  # verified tokens; a viewer that comes back costs no signature
@@ -29,8 +32,25 @@ OF: Final[tuple[tuple[type[Exception], Refusal], ...]] = (
 )
 
 
-class Jwts:
-    """Which JWTs are accepted."""
+def jwts(settings: Settings) -> "Jwts":
+    """The JWTs that the settings accept.
+
+    Raises:
+        SettingError: a file that they name cannot be used.
+    """
+    return Jwts(_keys(settings), settings.jwt_audience, settings.jwt_issuer)
+
+
+def _keys(settings: Settings) -> Keys:
+    if settings.jwt_secret_file:
+        return SecretFile(settings.jwt_secret_file)
+    if settings.jwks.startswith(("http://", "https://")):
+        return KeySetUrl(settings.jwks)
+    return KeySetFile(settings.jwks)
+
+
+class Jwts(Tokens):
+    """The JWTs that are accepted."""
 
     def __init__(self, keys: Keys, audience: str, issuer: str) -> None:
         """
@@ -53,6 +73,19 @@ class Jwts:
             },
         }
         self._remembered: dict[bytes, Grant] = {}
+
+    async def open(self) -> None:
+        await self._keys.open()
+
+    async def close(self) -> None:
+        await self._keys.close()
+
+    @property
+    def trouble(self) -> str | None:
+        return None if self._keys else f"no keys to check tokens with: {self._keys.trouble}"
+
+    def refresh(self, then: Callable[[], None]) -> bool:
+        return self._keys.refresh(then)
 
     def grant(self, token: str, now_s: float) -> Grant | Refusal:
         digest = hashlib.sha256(token.encode(errors="surrogateescape")).digest()

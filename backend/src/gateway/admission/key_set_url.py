@@ -63,7 +63,7 @@ class KeySetUrl(Keys):
         self._refreshing = None
         self._waiting.clear()
 
-    def ask(self, then: Callable[[], None]) -> bool:
+    def refresh(self, then: Callable[[], None]) -> bool:
         """Have `then` called after the next fetch, within `PAUSE_S` and `FETCH_LIMIT_S`; False where too many wait."""
         if self._refreshing is None or len(self._waiting) >= MAX_WAITING:
             return False

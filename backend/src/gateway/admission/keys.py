@@ -5,7 +5,7 @@ set public keys alone. So nothing public can be taken for a secret, and there is
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 import jwt
@@ -81,6 +81,16 @@ class Keys:
         self._keys = [before.get(identity, key) for identity, key in now.items()]
         gone, new = len(before.keys() - now.keys()), len(now.keys() - before.keys())
         return f"{len(now)} keys, {new} of them new; {gone} are gone"
+
+    async def open(self) -> None:
+        """As `Tokens.open`."""
+
+    async def close(self) -> None:
+        """As `Tokens.close`."""
+
+    def refresh(self, then: Callable[[], None]) -> bool:
+        """As `Tokens.refresh`."""
+        return False
 
     def reread(self) -> str:
         """As `Tokens.reread`."""

@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from src.gateway.admission.files import content
-from src.gateway.admission.grants import Grant, Trust
+from src.gateway.admission.grants import Grant, Tokens, Trust
 from src.gateway.refusals import TOKEN_BAD, Refusal
 from src.gateway.settings import SettingError
 
@@ -16,7 +16,7 @@ TOKEN: Final = re.compile(r"[A-Za-z0-9._~+-]{16,1024}")
 MAX_TOKENS: Final = 1000  # each is compared at each handshake, 0.1 µs apiece
 
 
-class StaticTokens:
+class StaticTokens(Tokens):
     """The tokens of one file, as digests."""
 
     def __init__(self, path: str) -> None:

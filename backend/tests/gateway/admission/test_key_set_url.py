@@ -35,7 +35,7 @@ async def keys(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
 
 async def newer(keys: KeySetUrl) -> None:
     fetched_anew = asyncio.Event()
-    assert keys.ask(fetched_anew.set)
+    assert keys.refresh(fetched_anew.set)
     async with asyncio.timeout(20):
         await fetched_anew.wait()
 
@@ -62,9 +62,9 @@ async def test_who_asks_during_a_fetch_means_the_next_one(keys: KeySetUrl, issue
     await keys.open()
     issuer.may_answer.clear()
     called = []
-    keys.ask(lambda: called.append("first"))
+    keys.refresh(lambda: called.append("first"))
     await until(lambda: issuer.asked == 2, "a fetch is under way")
-    keys.ask(lambda: called.append("second"))
+    keys.refresh(lambda: called.append("second"))
     issuer.may_answer.set()
     await until(lambda: called == ["first", "second"], "both are called")
     assert issuer.asked == 3
@@ -74,8 +74,8 @@ async def test_many_who_ask_cost_one_fetch(keys: KeySetUrl, issuer: Issuer) -> N
     await keys.open()
     called: list[int] = []
     for number in range(key_set_url.MAX_WAITING):
-        assert keys.ask(lambda number=number: called.append(number))  # type: ignore[misc]
-    assert not keys.ask(lambda: called.append(-1)), "no more may wait"
+        assert keys.refresh(lambda number=number: called.append(number))  # type: ignore[misc]
+    assert not keys.refresh(lambda: called.append(-1)), "no more may wait"
     await until(lambda: len(called) == key_set_url.MAX_WAITING, "all are called")
     assert issuer.asked == 2
 
@@ -139,7 +139,7 @@ async def test_after_the_end_nobody_may_ask_and_closing_again_is_nothing(keys: K
     await keys.open()
     await keys.close()
     await keys.close()
-    assert not keys.ask(lambda: None)
+    assert not keys.refresh(lambda: None)
 
 
 def test_an_address_is_shown_without_what_may_be_a_secret() -> None:
