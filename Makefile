@@ -184,7 +184,7 @@ $(READY): backend/requirements-dev.txt backend/pyproject.toml $(filter-out uv,$(
 	@[ -f $@ ] || { rm -rf $(VENV) && '$(UV)' venv --quiet --no-project --python $(BASE_PYTHON) $(VENV); }
 	@rm -f $@
 	@echo 'installing the Python packages into $(VENV)'
-	@$(IN_BACKEND) '$(UV)' pip sync --quiet --python $(PYTHON) --require-hashes requirements-dev.txt
+	@$(IN_BACKEND) '$(UV)' pip sync --quiet --compile-bytecode --python $(PYTHON) --require-hashes requirements-dev.txt
 	@$(IN_BACKEND) '$(UV)' lock --quiet --python $(PYTHON)
 	@echo '$(CURDIR)' > $@
 

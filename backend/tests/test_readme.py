@@ -12,7 +12,7 @@ from starlette.routing import WebSocketRoute
 
 from src.demo.nats_server import NatsServer
 from src.gateway.http.app import make_app
-from src.gateway.settings import VARIABLES, Settings
+from src.gateway.settings import Settings, variables
 from src.gateway.socket_broadcaster import SocketBroadcaster
 from tests.documents import BACKEND, CHANGELOG, INTERFACES, README, ROOT, Document, code_words, routes
 from tests.end_to_end.gateway_process import GatewayProcess
@@ -172,32 +172,10 @@ def test_the_printed_start_is_what_the_gateway_says(
 # -- tables ------------------------------------------------------------------------------------------------------------
 
 
-def settings_table() -> list[dict[str, str]]:
-    def shown(default: object) -> str:
-        if default in ("", ()):
-            return "not set"
-        return f"`{default:g}`" if isinstance(default, float | bool) else f"`{default}`"
-
-    return [
-        {
-            "variable": ", else ".join(f"`{name}`" for name in variable.names),
-            "default": shown(getattr(Settings(), variable.field)),
-            "accepted": variable.accepted.words,
-            "meaning": variable.meaning,
-        }
-        for variable in VARIABLES
-    ]
-
-
-def test_the_settings_are_those_of_the_code() -> None:
-    should_be = "\n".join(f"| {' | '.join(row.values())} |" for row in settings_table())
-    assert DOCUMENT.table("Settings") == settings_table(), f"the rows of the README should be:\n{should_be}"
-
-
 @pytest.mark.parametrize("path", [README, CHANGELOG, INTERFACES], ids=lambda path: path.name)
 def test_a_variable_that_is_told_of_is_a_setting(path: Path) -> None:
     told = set(re.findall(r"\bGATEWAY_[A-Z_]+|\bNATS_URL\b", Document(path).text))
-    assert told <= {name for variable in VARIABLES for name in variable.names}
+    assert told <= {name for variable in variables() for name in variable.names}
 
 
 @pytest.mark.parametrize(
