@@ -68,7 +68,7 @@ test: $(READY) client/node_modules/.ready
 	@$(IN_BACKEND) exec $(PYTHON) -m pytest -n auto
 
 watch: $(READY)
-	@$(IN_BACKEND) exec $(PYTHON) -m src.watch ws://localhost:$${GATEWAY_PORT:-8000}/ws/stream $(OPTIONS)
+	@$(IN_BACKEND) PYTHONPATH=../client/python/src exec $(PYTHON) -m src.watch ws://localhost:$${GATEWAY_PORT:-8000}/ws/stream $(OPTIONS)
 
 run record replay: export NATS_URL ?= nats://127.0.0.1:4222
 run: $(READY)
@@ -88,7 +88,7 @@ file:
 check: lint types layers described client-types console-types
 
 lint: $(READY)
-	@$(IN_BACKEND) $(PYTHON) -m ruff check && $(PYTHON) -m ruff format --check
+	@$(IN_BACKEND) $(PYTHON) -m ruff check . ../client/python && $(PYTHON) -m ruff format --check . ../client/python
 
 types: $(READY)
 	@$(IN_BACKEND) $(PYTHON) -m mypy

@@ -23,7 +23,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from src.client import ConnectionState, SectionFreshness, Stream, stream
+from spymaster_client import ConnectionState, SectionFreshness, Stream, stream
 
 DEFAULT_URL = "ws://localhost:8000/ws/stream"
 NEW_YORK = ZoneInfo("America/New_York")
@@ -155,10 +155,10 @@ def view_of(url: str, states: Stream) -> View:
     """What there is to see now."""
     now = states.state()
     words = "connected" if states.is_connected else "connecting"
-    if now.close_code is not None and not states.is_connected:
-        words = f"{now.close_code.reason}; trying again" if now.close_code.reconnect else now.close_code.reason
-    if now.garbage:
-        words += f"; unreadable frames: {now.garbage}"
+    if (last := now.last_disconnect) is not None and not states.is_connected:
+        words = last.explanation + ("; trying again" if last.reconnect else "")
+    if now.invalid_frames:
+        words += f"; unreadable frames: {now.invalid_frames}"
     return View(
         url=url,
         state=now.connection,

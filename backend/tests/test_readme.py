@@ -14,7 +14,7 @@ from src.demo.nats_server import NatsServer
 from src.gateway.http.app import make_app
 from src.gateway.settings import Settings, variables
 from src.gateway.socket_broadcaster import SocketBroadcaster
-from tests.documents import BACKEND, CHANGELOG, INTERFACES, README, ROOT, Document, code_words, routes
+from tests.documents import CHANGELOG, INTERFACES, README, ROOT, Document, code_words, routes
 from tests.end_to_end.gateway_process import GatewayProcess
 from tests.end_to_end.publisher import Publisher
 from tests.test_repository import pyproject
@@ -68,7 +68,9 @@ class Client:
 
 
 def printed(language: str, gateway: GatewayProcess) -> str:
-    (client,) = (block for block in DOCUMENT.code(language) if "/ws/stream" in block and "src.client" not in block)
+    (client,) = (
+        block for block in DOCUMENT.code(language) if "/ws/stream" in block and "spymaster_client" not in block
+    )
     assert client.count(PRINTED_ADDRESS) == 1
     return client.replace(PRINTED_ADDRESS, f"localhost:{gateway.port}")
 
@@ -136,23 +138,6 @@ async def test_the_printed_client_shows_signals_and_freshness_and_comes_back(
         await client.until_it_says("LIVE", "spot 688")
     finally:
         back.kill()
-
-
-async def test_the_printed_viewer_of_a_checkout_runs_as_printed(
-    gateway: GatewayProcess, publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (source,) = (block for block in DOCUMENT.code("python") if "src.client" in block)
-    (tmp_path / "viewer.py").write_text(source.replace(PRINTED_ADDRESS, f"localhost:{gateway.port}"))
-    monkeypatch.setenv("PYTHONPATH", str(BACKEND))  # printed, it lies there
-    viewer = Client([sys.executable, "viewer.py"], tmp_path)
-    try:
-        await viewer.until_it_says("connecting None")
-        await publisher.levels(1)
-        await viewer.until_it_says("late 687.5")
-        await publisher.levels(2, spy={"spot": 687.75})
-        await viewer.until_it_says("live 687.75")
-    finally:
-        viewer.end()
 
 
 def test_the_printed_client_is_the_one_whose_types_are_checked() -> None:

@@ -20,7 +20,7 @@ from rich.console import Console
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.http11 import Request, Response
 
-from src.client import ConnectionState, SectionFreshness, stream
+from spymaster_client import ConnectionState, SectionFreshness, stream
 from src.watch import NEW_YORK, FlowTotals, Market, View, read_market, render, session_phase, view_of
 from tests.waiting import until
 
@@ -298,7 +298,7 @@ async def test_an_unreadable_frame_leaves_the_last_market_and_is_said() -> None:
         await socket.wait_closed()
 
     async with serve(send_nonsense, "127.0.0.1", 0) as server, stream(url_of(server)) as states:
-        await until(lambda: states.state().garbage, "the nonsense")
+        await until(lambda: states.state().invalid_frames, "the nonsense")
         view = view_of(url_of(server), states)
     assert isinstance(view.market, Market)
     assert "connected; unreadable frames: 1" in view.connection

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from src.client import close_codes, freshness
-from src.client.freshness import Age, Cadence, FrameRate
+from spymaster_client import disconnect, freshness
+from spymaster_client.freshness import Age, Cadence, FrameRate
 from tests.documents import ROOT
 
 
@@ -112,4 +112,4 @@ def test_the_typescript_client_judges_by_the_same_numbers() -> None:
 def test_the_typescript_client_waits_as_long() -> None:
     source = (ROOT / "client" / "src" / "stream.ts").read_text()
     first, longest = re.findall(r"(?:firstPauseMs|longestPauseMs) = ([\d_]+)", source)
-    assert [float(first) / 1000, float(longest) / 1000] == [close_codes.FIRST_PAUSE_S, close_codes.LONGEST_PAUSE_S]
+    assert [float(first) / 1000, float(longest) / 1000] == [disconnect.FIRST_PAUSE_S, disconnect.LONGEST_PAUSE_S]

@@ -13,8 +13,8 @@ import pytest
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.http11 import Request, Response
 
-from src.client import Payload, State, Stream, stream
-from src.client.stream import read_payload
+from spymaster_client import Payload, State, Stream, stream
+from spymaster_client.stream import read_payload
 from src.demo.nats_server import NatsServer
 from tests.end_to_end.conftest import LaunchGateway, make_gateway
 from tests.end_to_end.publisher import Publisher
@@ -103,7 +103,7 @@ def test_a_section_that_did_not_change_is_the_object_that_it_was() -> None:
 async def test_a_stream_says_what_it_knows_from_the_first_attempt_on() -> None:
     async with gateway_that(sends(frame(1))) as url, stream(url) as states:
         first = await anext(states)
-        assert (first.connection, first.payload, first.close_code) == ("connecting", {}, None)
+        assert (first.connection, first.payload, first.last_disconnect) == ("connecting", {}, None)
         second = await anext(states)
         assert (second.connection, number_of(second)) == ("late", 1)
 
@@ -156,7 +156,7 @@ async def test_garbage_is_counted_and_skipped() -> None:
     nonsense: list[str | bytes] = ["nonsense", b"\x00", '{"levels": 3}']
     async with gateway_that(sends(frame(1), *nonsense, frame(2))) as url, stream(url) as states:
         state = await state_with(states, 2)
-    assert (state.garbage, state.connection) == (3, "live")
+    assert (state.invalid_frames, state.connection) == (3, "live")
 
 
 async def test_garbage_does_not_make_it_live() -> None:
@@ -266,10 +266,10 @@ async def test_leaving_while_it_connects_or_waits_takes_no_time() -> None:
     async with asyncio.timeout(5):
         async with stream("ws://127.0.0.1:1/ws/stream") as states:
             async for state in states:
-                if state.close_code is not None:
+                if state.last_disconnect is not None:
                     break
-    assert state.close_code is not None
-    assert state.close_code.reason == "connection refused"
+    assert state.last_disconnect is not None
+    assert state.last_disconnect.explanation == "connection refused"
     assert state.connection == "connecting"
 
 
@@ -293,8 +293,8 @@ async def test_after_a_goodbye_it_comes_back_with_the_old_payload_in_hand() -> N
                 break
     assert ("connecting", 1) in words
     assert words[-1] == ("late", 2)
-    assert state.close_code is not None
-    assert (state.close_code.code, state.close_code.reconnect) == (1001, True)
+    assert state.last_disconnect is not None
+    assert (state.last_disconnect.code, state.last_disconnect.reconnect) == (1001, True)
 
 
 async def test_after_a_goodbye_for_good_the_iteration_ends() -> None:
@@ -305,8 +305,8 @@ async def test_after_a_goodbye_for_good_the_iteration_ends() -> None:
     async with gateway_that(send_away) as url:
         seen = [state async for state in stream(url)]
     assert (seen[-1].connection, number_of(seen[-1])) == ("closed", 1)
-    assert seen[-1].close_code is not None
-    assert seen[-1].close_code.reason == "closed by the gateway: 1003 not you"
+    assert seen[-1].last_disconnect is not None
+    assert seen[-1].last_disconnect.explanation == "closed by the gateway: 1003 not you"
 
 
 async def test_a_refusal_that_would_come_again_ends_it_too() -> None:
@@ -316,8 +316,8 @@ async def test_a_refusal_that_would_come_again_ends_it_too() -> None:
     async with serve(sends(), "127.0.0.1", 0, process_request=refuse) as server:
         seen = [state async for state in stream(url_of(server))]
     assert [state.connection for state in seen] == ["connecting", "closed"]
-    assert seen[-1].close_code is not None
-    assert seen[-1].close_code.code == 401
+    assert seen[-1].last_disconnect is not None
+    assert seen[-1].last_disconnect.code == 401
 
 
 async def test_a_refusal_that_passes_is_tried_again() -> None:
@@ -333,8 +333,8 @@ async def test_a_refusal_that_passes_is_tried_again() -> None:
         state = await state_with(states, 1)
         await states.aclose()
     assert refusals == 3
-    assert state.close_code is not None
-    assert state.close_code.code == 503
+    assert state.last_disconnect is not None
+    assert state.last_disconnect.code == 503
 
 
 # -- who we are --------------------------------------------------------------------------------------------------------
@@ -381,8 +381,8 @@ async def test_a_gateway_that_asks_for_tokens_lets_their_holders_in(
         async with stream(gateway.url(), "a-token-of-some-length-for-this") as states:
             await state_with(states, 1)
     seen = [state async for state in stream(gateway.url())]
-    assert seen[-1].close_code is not None
-    assert seen[-1].close_code.reason.startswith("refused: HTTP 401 a token is needed")
+    assert seen[-1].last_disconnect is not None
+    assert seen[-1].last_disconnect.explanation.startswith("refused: HTTP 401 a token is needed")
 
 
 async def test_a_token_that_cannot_be_had_is_asked_for_again() -> None:
@@ -397,8 +397,8 @@ async def test_a_token_that_cannot_be_had_is_asked_for_again() -> None:
 
     async with gateway_that(sends(frame(1))) as url, stream(url, sometimes) as states:
         state = await state_with(states, 1)
-    assert state.close_code is not None
-    assert state.close_code.reason == "no token: the vault is shut"
+    assert state.last_disconnect is not None
+    assert state.last_disconnect.explanation == "no token: the vault is shut"
 
 
 @pytest.mark.parametrize("url", ["http://localhost:8000", "localhost:8000", "", "ws://", "ws://localhost:99999/"])
@@ -410,10 +410,10 @@ def test_what_is_no_address_is_refused_at_once(url: str) -> None:
 async def test_a_certificate_that_is_not_trusted_is_told() -> None:
     async with stream("wss://127.0.0.1:1/ws/stream", ssl=ssl.create_default_context()) as states:
         async for state in states:
-            if state.close_code is not None:
+            if state.last_disconnect is not None:
                 break
-    assert state.close_code is not None
-    assert state.close_code.reason == "connection refused"
+    assert state.last_disconnect is not None
+    assert state.last_disconnect.explanation == "connection refused"
 
 
 # -- the gateway itself ------------------------------------------------------------------------------------------------
@@ -440,8 +440,8 @@ async def test_a_gateway_that_restarts_and_a_bus_that_goes_away_are_seen_and_pas
         await until_state(states, "live", number=2)
         gateway.stop()
         left = await until_state(states, "connecting", number=2)
-        assert left.close_code is not None
-        assert left.close_code.code == 1001
+        assert left.last_disconnect is not None
+        assert left.last_disconnect.code == 1001
         gateway.start()
         await until_state(states, *LAST_KNOWN, number=2)
         await publisher.levels(3)
@@ -469,5 +469,5 @@ async def test_what_the_gateway_sends_is_the_payload_type(make_gateway: LaunchGa
 async def test_a_wrong_path_on_the_gateway_ends_the_stream_with_its_words(make_gateway: LaunchGateway) -> None:
     gateway = make_gateway().start()
     seen = [state async for state in stream(gateway.url("/elsewhere"))]
-    assert seen[-1].close_code is not None
-    assert seen[-1].close_code.reason == "refused: HTTP 404 no stream here; connect to /ws/stream"
+    assert seen[-1].last_disconnect is not None
+    assert seen[-1].last_disconnect.explanation == "refused: HTTP 404 no stream here; connect to /ws/stream"

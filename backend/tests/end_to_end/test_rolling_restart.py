@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
-from src.client import Stream, stream
+from spymaster_client import Stream, stream
 from src.demo.nats_server import HOST
 from src.gateway.delivery.hub import DRAIN_PER_S
 from tests.end_to_end.conftest import LaunchGateway

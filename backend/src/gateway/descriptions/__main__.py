@@ -10,6 +10,7 @@ from typing import Any, Final
 from src.gateway.descriptions.asyncapi import asyncapi
 from src.gateway.descriptions.configuration_page import configuration_page
 from src.gateway.descriptions.json_schema import json_schema
+from src.gateway.descriptions.python import contract_module
 from src.gateway.descriptions.typescript import field_descriptions_module, types_module
 
 ROOT: Final = Path(__file__).resolve().parents[4]
@@ -22,6 +23,7 @@ def _in_json(document: dict[str, Any]) -> str:
 DESCRIPTIONS: Final[dict[str, Callable[[], str]]] = {
     "client/src/contract.ts": types_module,
     "client/src/field-descriptions.ts": field_descriptions_module,
+    "client/python/src/spymaster_client/contract.py": contract_module,
     "docs/configuration.md": configuration_page,
     "docs/contract/payload.schema.json": lambda: _in_json(json_schema()),
     "docs/contract/asyncapi.json": lambda: _in_json(asyncapi()),

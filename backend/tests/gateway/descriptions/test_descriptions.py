@@ -6,11 +6,12 @@ import json
 import re
 from datetime import date
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_type_hints
 
 import pytest
 from jsonschema import Draft7Validator
 
+from spymaster_client import contract
 from src.gateway.close_codes import OWN_CLOSE_CODES
 from src.gateway.descriptions.__main__ import DESCRIPTIONS, ROOT, drifted, write
 from src.gateway.descriptions.asyncapi import asyncapi
@@ -173,3 +174,22 @@ def test_every_goodbye_is_told() -> None:
     for close_code in OWN_CLOSE_CODES:
         row = [json.dumps(close_code.reason), json.dumps(close_code.reconnect)]
         assert f"  {close_code.code}: [{', '.join(row)}]," in types_module()
+
+
+# -- the Python client -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=name_of)
+def test_a_type_of_the_python_client_is_that_of_the_gateway(shape: Any) -> None:
+    of_client = getattr(contract, shape.__name__)
+    assert of_client.__required_keys__ == shape.__required_keys__
+    assert plain_hints(of_client) == plain_hints(shape)
+
+
+def plain_hints(shape: Any) -> dict[str, str]:
+    """The type of each field; a shape by its name, whichever module has it."""
+    return {name: re.sub(r"[\w.]+\.(?=\w)", "", str(hint)) for name, hint in get_type_hints(shape).items()}
+
+
+def test_the_close_codes_of_the_python_client_are_those_of_the_gateway() -> None:
+    assert {code.code: (code.reason, code.reconnect) for code in OWN_CLOSE_CODES} == contract.CLOSE_CODES

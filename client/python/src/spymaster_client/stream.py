@@ -1,7 +1,7 @@
-"""One stream: a connection that comes back by itself, the newest payload, and how far to believe it.
+"""One stream: a connection that reconnects by itself, the newest payload, and its freshness.
 
-A task of its own receives and parses every frame, so that nothing waits in a socket: whoever iterates slowly gets the
-newest state at the next step, and never a queue of old ones. All that the task keeps is in one slot.
+A task of its own receives and parses every frame, so no frame waits in the socket: a slow reader gets the newest state
+at its next step, and never a queue of old ones. The task keeps one payload.
 """
 
 import asyncio
@@ -20,10 +20,10 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidURI, WebSocketException
 from websockets.uri import parse_uri
 
-from src.client.close_codes import LONGEST_PAUSE_S, LOST, CloseCode, closing_of, pause_s
-from src.client.freshness import Cadence, FrameRate, Freshness
-from src.common.tasks import end
-from src.gateway.signals.contract import Payload
+from spymaster_client.contract import Payload
+from spymaster_client.disconnect import LONGEST_PAUSE_S, LOST, Disconnect, disconnect_of, pause_s
+from spymaster_client.freshness import Cadence, FrameRate, Freshness
+from spymaster_client.tasks import end
 
 ConnectionState = Literal["connecting", "live", "late", "stale", "closed"]
 Token = str | Callable[[], str | Awaitable[str]]
@@ -40,24 +40,24 @@ SECTIONS: Final = ("flow", "levels", "viewport")
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """All there is to know at one moment.
+    """The stream at one moment.
 
     Attributes:
         connection: `connecting`: no frame on this connection yet. `live`: the levels (the flow, where there are none)
-            come at their usual pace. `late`: they are due, or are only the last known state, which is what the first
-            frame of a connection brings. `stale`: nobody should trade on them. `closed`: for good.
+            arrive at their usual pace. `late`: they are due, or are only the last known state, as in the first frame
+            of a connection. `stale`: too old to trade on. `closed`: for good.
         payload: the newest, also while connecting; empty before the first. A section that did not change is the same
             object as before. Do not change it: it is what the next frame is compared with.
         freshness: ages, on this machine's clock.
-        garbage: frames that were left out because they hold no payload.
-        close_code: why the last connection ended; None while none has.
+        invalid_frames: how many frames were left out because they hold no payload.
+        last_disconnect: why the last connection ended; None while none has.
     """
 
     connection: ConnectionState
     payload: Payload
     freshness: Freshness
-    garbage: int
-    close_code: CloseCode | None
+    invalid_frames: int
+    last_disconnect: Disconnect | None
 
 
 def stream(url: str, token: Token | None = None, *, ssl: ssl.SSLContext | None = None) -> "Stream":
@@ -93,8 +93,8 @@ class Stream:
         self._is_closed = False
         self._payload: Payload = {}
         self._levels, self._flow, self._rate = Cadence(), Cadence(), FrameRate()
-        self._garbage = 0
-        self._close_code: CloseCode | None = None
+        self._invalid_frames = 0
+        self._last_disconnect: Disconnect | None = None
 
     async def __aenter__(self) -> Self:
         self._open()
@@ -137,7 +137,7 @@ class Stream:
             self._receiving.result()  # a bug in the receiver is not taken for silence
         now_s = clock_s()
         freshness = Freshness(self._levels.at(now_s), self._flow.at(now_s), self._rate.at(now_s))
-        return State(self._connection(freshness), self._payload, freshness, self._garbage, self._close_code)
+        return State(self._connection(freshness), self._payload, freshness, self._invalid_frames, self._last_disconnect)
 
     async def aclose(self) -> None:
         """Leave for good, within a second or so; idempotent."""
@@ -173,32 +173,32 @@ class Stream:
         failures = 0
         while True:
             began_s = clock_s()
-            close_code = await self._one_connection()
+            disconnect = await self._one_connection()
             if self._is_closed:
                 return
             held = self._connection_has_frame  # an attempt that only took long did not
-            self._end_connection(close_code)
-            if not close_code.reconnect:
+            self._end_connection(disconnect)
+            if not disconnect.reconnect:
                 return
             failures = 0 if held and clock_s() - began_s > LONGEST_PAUSE_S else failures
-            await asyncio.sleep(pause_s(failures, close_code, random.random()))
+            await asyncio.sleep(pause_s(failures, disconnect, random.random()))
             failures += 1
 
-    def _end_connection(self, close_code: CloseCode) -> None:
+    def _end_connection(self, disconnect: Disconnect) -> None:
         self._connection_has_frame = False
         self._levels.interrupt()
         self._flow.interrupt()
-        self._is_closed = not close_code.reconnect
-        self._close_code = close_code
+        self._is_closed = not disconnect.reconnect
+        self._last_disconnect = disconnect
         self._news.set()
 
-    async def _one_connection(self) -> CloseCode:
+    async def _one_connection(self) -> Disconnect:
         """From the attempt to the end."""
         self._rate.begin(clock_s())
         try:
             headers = await self._headers()
-        except Exception as error:  # noqa: BLE001  it is the request's function: whatever it raises may pass
-            return CloseCode(LOST, f"no token: {error}", True)
+        except Exception as error:  # noqa: BLE001 - the caller's function may raise anything, and may succeed next time
+            return Disconnect(LOST, f"no token: {error}", True)
         try:
             async with connect(
                 self._url,
@@ -213,10 +213,10 @@ class Stream:
             ) as self._socket:
                 await self._receive(self._socket)
         except (OSError, TimeoutError, WebSocketException) as error:
-            close_code = closing_of(error)
-            if close_code.code == UNAUTHORIZED and callable(self._token):
-                return close_code._replace(reconnect=True)  # the next token may be a better one
-            return close_code
+            disconnect = disconnect_of(error)
+            if disconnect.code == UNAUTHORIZED and callable(self._token):
+                return disconnect._replace(reconnect=True)  # the next token may be a better one
+            return disconnect
         finally:
             self._socket = None
 
@@ -246,7 +246,7 @@ class Stream:
         try:
             self._payload = read_payload(frame, before)
         except ValueError:
-            self._garbage += 1
+            self._invalid_frames += 1
             return
         self._rate.add(now_s)
         first = not self._connection_has_frame

@@ -1,6 +1,6 @@
-"""A viewer in Python: `async for state in stream(url)`, typed, reconnecting, always the newest.
+"""The Spymaster Gateway's stream: typed, reconnecting, always the newest state.
 
-    from src.client import stream
+    from spymaster_client import stream
 
     async with stream("ws://localhost:8000/ws/stream") as states:
         async for state in states:
@@ -9,10 +9,7 @@
 `state.connection` says whether to believe `state.payload`. Its words and rules are those of the TypeScript client.
 """
 
-from src.client.close_codes import CloseCode
-from src.client.freshness import Age, Freshness, SectionFreshness
-from src.client.stream import ConnectionState, State, Stream, stream
-from src.gateway.signals.contract import (
+from spymaster_client.contract import (
     LevelSignal,
     LevelsPayload,
     MlPredictions,
@@ -20,11 +17,14 @@ from src.gateway.signals.contract import (
     Retrieval,
     SpotSnapshot,
 )
+from spymaster_client.disconnect import Disconnect
+from spymaster_client.freshness import Age, Freshness, SectionFreshness
+from spymaster_client.stream import ConnectionState, State, Stream, stream
 
 __all__ = [
     "Age",
-    "CloseCode",
     "ConnectionState",
+    "Disconnect",
     "Freshness",
     "LevelSignal",
     "LevelsPayload",

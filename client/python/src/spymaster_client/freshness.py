@@ -1,6 +1,6 @@
-"""How old what is shown is, beside how often it usually comes. All rules; `now_s` is any clock that only goes forward.
+"""How old a section is, compared with its usual pace. Rules only; `now_s` is any clock that only goes forward.
 
-The numbers are those of the TypeScript client, so that a page and a terminal never disagree about one stream.
+The numbers are those of the TypeScript client, so a page and a terminal never disagree about one stream.
 """
 
 from collections import deque
@@ -20,8 +20,8 @@ class SectionFreshness:
     """One section's age.
 
     Attributes:
-        age: `late` when it is due for well over the usual gap, or is only the last known state; `stale` when nobody
-            should trade on it.
+        age: `late` when it is overdue by well over its usual gap, or is only the last known state; `stale` when it is
+            too old to trade on.
         age_s: since it last changed here. Core's `ts` plays no part: it may repeat and jump back.
         usual_s: the gap that nine of ten changes keep; None before there were two.
     """

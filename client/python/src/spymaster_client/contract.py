@@ -1,0 +1,159 @@
+"""What the gateway sends. Written by `make contract` from the gateway's own types; a change here would be lost."""
+
+from typing import Any, Final, NotRequired, TypedDict
+
+
+class Retrieval(TypedDict):
+    """What the nearest neighbours in trajectory shape did: empty, or what Core gave, with `feature_set`."""
+
+    p_break: NotRequired[float]
+    """probability of a break, among the neighbours, 0 to 1"""
+    similarity: NotRequired[float]
+    """to the neighbours, in the 32-dimensional space of shapes"""
+    entropy: NotRequired[float]
+    """of the neighbours' outcomes"""
+    n_neighbors: NotRequired[int]
+    """how many neighbours: the sample size, 0 or more"""
+    feature_set: NotRequired[str]
+    """by what they were found, by shape and without physics: geometry_only"""
+
+
+class MlPredictions(TypedDict):
+    """Core's predictions for one level, from the viewport's target of the same id."""
+
+    p_tradeable_2: float
+    """probability that the level is tradeable, 0 to 1"""
+    p_break: float
+    """probability of a break, given that it is tradeable, 0 to 1"""
+    p_bounce: float
+    """probability of a bounce, given that it is tradeable, 0 to 1"""
+    strength_signed: float
+    """predicted strength, with its sign"""
+    strength_abs: float
+    """predicted strength, without its sign, 0 or more"""
+    utility_score: float
+    """overall score, for ranking"""
+    stage: str
+    """of the model: stage_a, stage_b"""
+    time_to_threshold: dict[str, Any]
+    """`{"t1": {"60": float, "120": float}, "t2": …}`, as Core has it"""
+    retrieval: Retrieval
+    """the nearest neighbours in trajectory shape"""
+
+
+class LevelSignal(TypedDict):
+    """One price level, as the frontend understands it."""
+
+    id: str
+    """names the level; unique in a payload unless Core repeats itself"""
+    level_price: float
+    """its price, in points"""
+    level_kind_name: str
+    """what makes it a level: STRIKE, VWAP, SESSION_HIGH, UNKNOWN"""
+    direction: str
+    """a resistance or a support: UP, DOWN"""
+    distance: float
+    """from spot, in points"""
+    is_first_15m: bool
+    """`ts` lies in 09:30:00.000 ≤ t < 09:45:00.000 New York"""
+    barrier_state: str
+    """of the resting orders: VACUUM, WALL, ABSORPTION, WEAK, NEUTRAL"""
+    barrier_delta_liq: float
+    """change of resting liquidity, in Core's unit"""
+    barrier_replenishment_ratio: float
+    """of the resting orders, 0 or more"""
+    wall_ratio: float
+    """depth in the zone / baseline depth"""
+    tape_imbalance: float
+    """from all sold to all bought, -1 to 1"""
+    tape_velocity: float
+    """of the tape, signed, in Core's unit"""
+    tape_buy_vol: int
+    """volume bought near the level, in Core's unit"""
+    tape_sell_vol: int
+    """volume sold near the level, in Core's unit"""
+    sweep_detected: bool
+    """one order took several prices"""
+    gamma_exposure: float
+    """net gamma of dealers, in Core's unit"""
+    fuel_effect: str
+    """what dealers' hedging does to a move: AMPLIFY, DAMPEN, NEUTRAL"""
+    approach_velocity: float
+    """of the approach, signed, in Core's unit"""
+    approach_bars: int
+    """how long the approach took, in bars, 0 or more"""
+    approach_distance: float
+    """how far the approach went, in points"""
+    prior_touches: int
+    """how often it was touched before, 0 or more"""
+    bars_since_open: int
+    """since 09:30 New York of the date of `ts`; 0 before, in whole minutes, 0 to 869"""
+    break_score_raw: float
+    """how much speaks for a break, 0 to 100"""
+    break_score_smooth: float
+    """the same, smoothed, 0 to 100"""
+    signal: str
+    """what is expected of it: BREAK, BOUNCE, NO_TRADE"""
+    confidence: str
+    """in the signal: HIGH, MEDIUM, LOW"""
+    note: str | None
+    """for people"""
+    confluence_count: int
+    """key levels nearby, 0 or more"""
+    confluence_pressure: float
+    """of the levels nearby, weighted, 0 to 1"""
+    confluence_alignment: int
+    """of the levels nearby: opposed, neutral or aligned, -1 to 1"""
+    confluence_level: int
+    """rank of the confluence, 0 to 10"""
+    confluence_level_name: str
+    """the same in a word: ULTRA_PREMIUM, PREMIUM, STRONG, MODERATE, CONSOLIDATION, UNDEFINED"""
+    ml_predictions: NotRequired[MlPredictions]
+    """the model's view of this level"""
+
+
+class SpotSnapshot(TypedDict):
+    """A price, of the underlying or of the future; null where Core had none."""
+
+    spot: float | None
+    """last price, in points"""
+    bid: float | None
+    """best bid, in points"""
+    ask: float | None
+    """best ask, in points"""
+
+
+class LevelsPayload(TypedDict):
+    """Section `levels`: the newest `levels.signals`, normalized."""
+
+    ts: int
+    """Core's time; may repeat and jump back, in ms since 1970 UTC, 1 to 253402300799999"""
+    spy: SpotSnapshot
+    """the underlying; a copy of `es` when Core sent only that"""
+    es: NotRequired[SpotSnapshot]
+    """the future, when Core sent it"""
+    levels: list[LevelSignal]
+    """in Core's order; equal ids are kept"""
+
+
+class Payload(TypedDict):
+    """One frame: the whole state. A section that was never seen is absent, not null."""
+
+    flow: NotRequired[dict[str, Any]]
+    """the newest `market.flow`, value for value"""
+    levels: NotRequired[LevelsPayload]
+    """the newest `levels.signals`, normalized"""
+    viewport: NotRequired[dict[str, Any]]
+    """that of the newest levels message, value for value: integers beyond 2^53 included, which JavaScript's
+    `JSON.parse` rounds"""
+
+
+CLOSE_CODES: Final = {
+    1001: ("the gateway is stopping; reconnect", True),
+    1008: ("sent too many messages; reconnect in 10 s", True),
+    4001: ("took nothing for too long; reconnect when the network allows", True),
+    4002: ("did not answer a ping; reconnect", True),
+    4003: ("the token has expired; reconnect with a new one", True),
+    4004: ("the token is not accepted any more", False),
+}
+"""The gateway's own close codes: what each means, and whether to connect again."""
