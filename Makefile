@@ -42,7 +42,7 @@ help:
 	@echo 'make replay FILE=day.jsonl.gz    such a file, onto NATS_URL; SPEED=10, or SPEED=max'
 	@echo 'make check    style, format, types and layers'
 	@echo 'make contract the schema, the AsyncAPI document and the TypeScript types, from the Python types'
-	@echo 'make client   the TypeScript client, into client/dist'
+	@echo 'make client   the TypeScript client, into client/typescript/dist'
 	@echo 'make console  the page that the gateway serves at /'
 	@echo 'make images   screenshots of the console, into docs/images; needs Chromium'
 	@echo 'make conformance   the Autobahn suite against the WebSocket peer; takes long, needs a Python 2.7'
@@ -63,7 +63,7 @@ demo: $(READY)
 	@$(WITH_CONSOLE)
 	@$(IN_BACKEND) exec $(PYTHON) -m src.demo $(if $(REPLAY),--replay '$(abspath $(REPLAY))')
 
-test: $(READY) client/node_modules/.ready
+test: $(READY) client/typescript/node_modules/.ready
 	@$(WITH_CONSOLE)
 	@$(IN_BACKEND) exec $(PYTHON) -m pytest -n auto
 
@@ -100,32 +100,32 @@ layers: $(READY)
 contract: $(READY)
 	@$(IN_BACKEND) $(PYTHON) -m src.gateway.descriptions
 
-described: $(READY) client/node_modules/.asyncapi
+described: $(READY) client/typescript/node_modules/.asyncapi
 	@$(IN_BACKEND) $(PYTHON) -m src.gateway.descriptions --check
 
 # AsyncAPI's own parser takes seconds, so it looks at a document once.
-client/node_modules/.asyncapi: docs/contract/asyncapi.json client/checks/asyncapi.js client/node_modules/.ready
-	@cd client && node checks/asyncapi.js ../docs/contract/asyncapi.json
+client/typescript/node_modules/.asyncapi: docs/contract/asyncapi.json client/typescript/checks/asyncapi.js client/typescript/node_modules/.ready
+	@cd client/typescript && node checks/asyncapi.js ../../docs/contract/asyncapi.json
 	@touch $@
 
-client: client/dist/index.js
+client: client/typescript/dist/index.js
 
-client-types: client/dist/index.js
-	@cd client && node_modules/.bin/tsc --noEmit --project test && node_modules/.bin/tsc --project examples
+client-types: client/typescript/dist/index.js
+	@cd client/typescript && node_modules/.bin/tsc --noEmit --project test && node_modules/.bin/tsc --project examples
 
 # Compiled twice, because the types keep their comments and the code that browsers load does not.
-client/dist/index.js: client/node_modules/.ready client/tsconfig.json $(wildcard client/src/*) | $(NODE)
-	@cd client && rm -rf dist && npm run --silent build
+client/typescript/dist/index.js: client/typescript/node_modules/.ready client/typescript/tsconfig.json $(wildcard client/typescript/src/*) | $(NODE)
+	@cd client/typescript && rm -rf dist && npm run --silent build
 
-client/node_modules/.ready: client/package-lock.json | $(NODE)
-	@echo 'installing the packages of client/'
-	@cd client && npm ci --silent
+client/typescript/node_modules/.ready: client/typescript/package-lock.json | $(NODE)
+	@echo 'installing the packages of client/typescript/'
+	@cd client/typescript && npm ci --silent
 	@touch $@
 
 # The page that the gateway serves at /.
 console: $(CONSOLE)
 
-CONSOLE_SOURCES := $(shell find console client/src -type f -not -path '*/node_modules/*')
+CONSOLE_SOURCES := $(shell find console client/typescript/src -type f -not -path '*/node_modules/*')
 $(CONSOLE): console/node_modules/.ready $(CONSOLE_SOURCES) | $(NODE)
 	@cd console && npm run --silent build
 
@@ -176,7 +176,7 @@ lock: $(READY)
 
 clean:
 	rm -rf .tools $(VENV) backend/uv.lock backend/.mypy_cache backend/.ruff_cache backend/.pytest_cache
-	rm -rf backend/.import_linter_cache backend/.hypothesis client/node_modules client/dist client/.tests
+	rm -rf backend/.import_linter_cache backend/.hypothesis client/typescript/node_modules client/typescript/dist client/typescript/.tests
 	rm -rf console/node_modules $(dir $(CONSOLE))
 
 # The last step is for `uv run`: with a lock it starts at once, also without a network.

@@ -170,7 +170,7 @@ def test_the_image_builds_the_console_from_what_the_checkout_gives_it() -> None:
     assert compose()["services"]["gateway"]["build"]["additional_contexts"] == {"checkout": "."}
     assert re.findall(r"^COPY --from=checkout (.*)$", dockerfile(), re.MULTILINE) == ["/ ./"]
     given = re.findall(r"^!(.*)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE)
-    assert given == ["client/src", "client/tsconfig.json", "console"]
+    assert given == ["client/typescript/src", "client/typescript/tsconfig.json", "console"]
     assert all((ROOT / path).exists() for path in given)
     (built,) = re.findall(r"^COPY --from=console (\S+) ", dockerfile(), re.MULTILINE)
     config = (ROOT / "console" / "vite.config.ts").read_text()

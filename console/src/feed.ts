@@ -1,4 +1,4 @@
 /** All that the console knows of the wire: the client package, and what its fields mean. */
 
-export * from "../../client/src/index.ts";
-export { LEVEL_SIGNAL, type FieldDescription, ML_PREDICTIONS, RETRIEVAL } from "../../client/src/field-descriptions.ts";
+export * from "../../client/typescript/src/index.js";
+export { LEVEL_SIGNAL, type FieldDescription, ML_PREDICTIONS, RETRIEVAL } from "../../client/typescript/src/field-descriptions.js";

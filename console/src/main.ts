@@ -62,7 +62,7 @@ function listen(): void {
     if (stream === opened) announcer.say(SPOKEN[state]);
   });
   opened.on("freshness", (freshness) => showFreshness(opened, freshness));
-  opened.on("closing", () => void askForToken(opened));
+  opened.on("disconnect", () => void askForToken(opened));
 }
 
 /** A browser is not told why a WebSocket was refused: an HTTP route is asked instead. */

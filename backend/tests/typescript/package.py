@@ -10,7 +10,7 @@ import pytest
 
 from tests.documents import ROOT
 
-CLIENT: Final = ROOT / "client"
+CLIENT: Final = ROOT / "client" / "typescript"
 DIST: Final = CLIENT / "dist"
 
 

@@ -21,8 +21,8 @@ def _in_json(document: dict[str, Any]) -> str:
 
 
 DESCRIPTIONS: Final[dict[str, Callable[[], str]]] = {
-    "client/src/contract.ts": types_module,
-    "client/src/field-descriptions.ts": field_descriptions_module,
+    "client/typescript/src/contract.ts": types_module,
+    "client/typescript/src/field-descriptions.ts": field_descriptions_module,
     "client/python/src/spymaster_client/contract.py": contract_module,
     "docs/configuration.md": configuration_page,
     "docs/contract/payload.schema.json": lambda: _in_json(json_schema()),

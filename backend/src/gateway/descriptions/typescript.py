@@ -1,4 +1,4 @@
-"""The payload and the goodbyes as TypeScript modules."""
+"""The payload and the close codes as TypeScript modules."""
 
 import json
 import re
@@ -37,13 +37,13 @@ export interface FieldDescription {
 
 def types_module() -> str:
     """The source of `contract.ts`: types, and the close codes."""
-    return "\n".join([HEAD, *map(_interface, SHAPES), _closings()])
+    return "\n".join([HEAD, *map(_interface, SHAPES), _close_codes()])
 
 
 def field_descriptions_module() -> str:
     """The source of `field-descriptions.ts`: the same facts as values."""
     names = ", ".join(sorted(shape.__name__ for shape in SHAPES))
-    imported = f'import type {{ {names} }} from "./contract.ts";\n'
+    imported = f'import type {{ {names} }} from "./contract.js";\n'
     return "\n".join([imported, FIELD_DESCRIPTIONS_HEAD, *map(_field_descriptions, SHAPES)])
 
 
@@ -85,7 +85,7 @@ def _kind(kind: Any) -> str:
     return PLAIN[kind]
 
 
-def _closings() -> str:
+def _close_codes() -> str:
     rows = [
         f"  {close_code.code}: [{json.dumps(close_code.reason)}, {json.dumps(close_code.reconnect)}],"
         for close_code in OWN_CLOSE_CODES
@@ -93,7 +93,8 @@ def _closings() -> str:
     return "\n".join(
         [
             "/** The gateway's own close codes: what each means, and whether connecting again makes sense. */",
-            "export const OWN_CLOSE_CODES: Readonly<Record<number, readonly [text: string, reconnect: boolean]>> = {",
+            "export const CLOSE_CODES: Readonly<"
+            "Record<number, readonly [explanation: string, reconnect: boolean]>> = {",
             *rows,
             "};",
             "",

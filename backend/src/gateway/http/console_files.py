@@ -1,4 +1,4 @@
-"""The console's built files, in memory, with the headers that let browsers cache them.
+"""The files that `make console` builds, in memory, with the headers that let browsers cache them.
 
 Without a build there is a short page that tells how to make one.
 """
@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Final
 
 from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi.responses import JSONResponse
 
 BUILT: Final = Path(__file__).parent / "console"
 PAGE: Final = "index.html"
 ASSETS: Final = "assets"
+CLIENT: Final = "client.js"
 
 # Scripts, styles and pictures of our own only. The stream is named by scheme: not every browser counts it as 'self'.
 POLICY: Final = (
@@ -31,6 +33,7 @@ ASK_AGAIN: Final = "no-cache"  # keep it, and ask with its ETag
 FOR_EVER: Final = "public, max-age=31536000, immutable"  # the name of an asset holds a hash of its content
 WORTH_PACKING_BYTES: Final = 1024
 
+CLIENT_NOT_BUILT: Final = "not built: run `make console`, then start the gateway again"
 NOT_BUILT: Final = b"""\
 <!doctype html>
 <html lang="en">
@@ -72,12 +75,14 @@ class ConsoleFile:
 
 
 class ConsoleFiles:
-    """The page and its assets."""
+    """The page with its assets, and the TypeScript client as one script for other pages."""
 
     def __init__(self, folder: Path = BUILT) -> None:
-        """Read a build; without one there is the short page, and no asset."""
+        """Read a build; without one there is the short page and nothing else."""
         page = folder / PAGE
         self.page = _file(page.read_bytes() if page.exists() else NOT_BUILT, PAGE, ASK_AGAIN)
+        client = folder / CLIENT
+        self.client = _file(client.read_bytes(), CLIENT, ASK_AGAIN) if client.exists() else None
         assets = sorted((folder / ASSETS).glob("*"))
         self.assets: Mapping[str, ConsoleFile] = {
             path.name: _file(path.read_bytes(), path.name, FOR_EVER) for path in assets
@@ -85,7 +90,7 @@ class ConsoleFiles:
 
 
 def console_router() -> APIRouter:
-    """The page at `/` and the assets that it loads."""
+    """The page at `/`, the assets that it loads, and `/client.js`."""
     router = APIRouter(include_in_schema=False)
     console = ConsoleFiles()
 
@@ -93,6 +98,11 @@ def console_router() -> APIRouter:
     @router.get("/")
     async def console_page(request: Request) -> Response:
         return console.page.answer(request)
+
+    @router.head("/client.js")
+    @router.get("/client.js")
+    async def client_script(request: Request) -> Response:
+        return console.client.answer(request) if console.client else JSONResponse({"detail": CLIENT_NOT_BUILT}, 404)
 
     @router.head("/assets/{name}")
     @router.get("/assets/{name}")

@@ -234,5 +234,5 @@ def test_every_route_is_open_or_asks_for_a_token() -> None:
     asking = {path for path, each in served.items() if isinstance(each, APIRoute) and each.dependencies}
     described = {"/docs", "/docs/oauth2-redirect", "/openapi.json", "/asyncapi.json"}
     assert asking == {"/snapshot"}
-    console = {"/", "/assets/{name}"}
+    console = {"/", "/assets/{name}", "/client.js"}
     assert served.keys() - asking == {STREAM_PATH, "/health", "/ready", "/metrics"} | described | console

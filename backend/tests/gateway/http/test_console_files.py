@@ -17,6 +17,7 @@ def files(tmp_path: Path) -> ConsoleFiles:
     (tmp_path / "assets").mkdir()
     (tmp_path / "index.html").write_bytes(b"<!doctype html>")
     (tmp_path / "assets" / "index-ab12.js").write_bytes(SCRIPT)
+    (tmp_path / "client.js").write_bytes(SCRIPT)
     return ConsoleFiles(tmp_path)
 
 
@@ -31,6 +32,13 @@ def test_the_page_is_asked_for_again_and_an_asset_is_kept(files: ConsoleFiles) -
     assert page.headers["cache-control"] == "no-cache"
     assert script.headers["content-type"].startswith("text/javascript")
     assert "immutable" in script.headers["cache-control"]
+
+
+def test_the_client_is_a_script_that_is_asked_for_again(files: ConsoleFiles) -> None:
+    assert files.client is not None
+    script = answer(files.client, accept_encoding="gzip")
+    assert script.headers["content-type"].startswith("text/javascript")
+    assert (script.headers["cache-control"], script.headers["content-encoding"]) == ("no-cache", "gzip")
 
 
 def test_a_browser_that_has_the_file_gets_304(files: ConsoleFiles) -> None:
@@ -63,6 +71,6 @@ def test_every_answer_allows_our_own_scripts_only(files: ConsoleFiles) -> None:
 def test_without_a_build_the_page_says_how_to_make_one(tmp_path: Path) -> None:
     files = ConsoleFiles(tmp_path / "nothing")
     page = answer(files.page)
-    assert (page.status_code, dict(files.assets)) == (200, {})
+    assert (page.status_code, dict(files.assets), files.client) == (200, {}, None)
     assert b"make console" in page.body
     assert b"<script" not in page.body

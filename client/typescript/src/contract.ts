@@ -1,0 +1,152 @@
+/** What the gateway sends. Written by `make contract` from the gateway's own types; a change here would be lost. */
+
+/** A name that the frontend knows, or one that Core has invented since. */
+export type Known<Name extends string> = Name | (string & {});
+
+/** One frame: the whole state. A section that was never seen is absent, not null. */
+export interface Payload {
+  /** the newest `market.flow`, value for value */
+  flow?: Record<string, unknown>;
+  /** the newest `levels.signals`, normalized */
+  levels?: LevelsPayload;
+  /** that of the newest levels message, value for value: integers beyond 2^53 included, which JavaScript's `JSON.parse` rounds */
+  viewport?: Record<string, unknown>;
+}
+
+/** Section `levels`: the newest `levels.signals`, normalized. */
+export interface LevelsPayload {
+  /** Core's time; may repeat and jump back, in ms since 1970 UTC, 1 to 253402300799999 */
+  ts: number;
+  /** the underlying; a copy of `es` when Core sent only that */
+  spy: SpotSnapshot;
+  /** the future, when Core sent it */
+  es?: SpotSnapshot;
+  /** in Core's order; equal ids are kept */
+  levels: LevelSignal[];
+}
+
+/** A price, of the underlying or of the future; null where Core had none. */
+export interface SpotSnapshot {
+  /** last price, in points */
+  spot: number | null;
+  /** best bid, in points */
+  bid: number | null;
+  /** best ask, in points */
+  ask: number | null;
+}
+
+/** One price level, as the frontend understands it. */
+export interface LevelSignal {
+  /** names the level; unique in a payload unless Core repeats itself */
+  id: string;
+  /** its price, in points */
+  level_price: number;
+  /** what makes it a level: STRIKE, VWAP, SESSION_HIGH, UNKNOWN */
+  level_kind_name: Known<"STRIKE" | "VWAP" | "SESSION_HIGH" | "UNKNOWN">;
+  /** a resistance or a support: UP, DOWN */
+  direction: Known<"UP" | "DOWN">;
+  /** from spot, in points */
+  distance: number;
+  /** `ts` lies in 09:30:00.000 ≤ t < 09:45:00.000 New York */
+  is_first_15m: boolean;
+  /** of the resting orders: VACUUM, WALL, ABSORPTION, WEAK, NEUTRAL */
+  barrier_state: Known<"VACUUM" | "WALL" | "ABSORPTION" | "WEAK" | "NEUTRAL">;
+  /** change of resting liquidity, in Core's unit */
+  barrier_delta_liq: number;
+  /** of the resting orders, 0 or more */
+  barrier_replenishment_ratio: number;
+  /** depth in the zone / baseline depth */
+  wall_ratio: number;
+  /** from all sold to all bought, -1 to 1 */
+  tape_imbalance: number;
+  /** of the tape, signed, in Core's unit */
+  tape_velocity: number;
+  /** volume bought near the level, in Core's unit */
+  tape_buy_vol: number;
+  /** volume sold near the level, in Core's unit */
+  tape_sell_vol: number;
+  /** one order took several prices */
+  sweep_detected: boolean;
+  /** net gamma of dealers, in Core's unit */
+  gamma_exposure: number;
+  /** what dealers' hedging does to a move: AMPLIFY, DAMPEN, NEUTRAL */
+  fuel_effect: Known<"AMPLIFY" | "DAMPEN" | "NEUTRAL">;
+  /** of the approach, signed, in Core's unit */
+  approach_velocity: number;
+  /** how long the approach took, in bars, 0 or more */
+  approach_bars: number;
+  /** how far the approach went, in points */
+  approach_distance: number;
+  /** how often it was touched before, 0 or more */
+  prior_touches: number;
+  /** since 09:30 New York of the date of `ts`; 0 before, in whole minutes, 0 to 869 */
+  bars_since_open: number;
+  /** how much speaks for a break, 0 to 100 */
+  break_score_raw: number;
+  /** the same, smoothed, 0 to 100 */
+  break_score_smooth: number;
+  /** what is expected of it: BREAK, BOUNCE, NO_TRADE */
+  signal: Known<"BREAK" | "BOUNCE" | "NO_TRADE">;
+  /** in the signal: HIGH, MEDIUM, LOW */
+  confidence: Known<"HIGH" | "MEDIUM" | "LOW">;
+  /** for people */
+  note: string | null;
+  /** key levels nearby, 0 or more */
+  confluence_count: number;
+  /** of the levels nearby, weighted, 0 to 1 */
+  confluence_pressure: number;
+  /** of the levels nearby: opposed, neutral or aligned, -1 to 1 */
+  confluence_alignment: number;
+  /** rank of the confluence, 0 to 10 */
+  confluence_level: number;
+  /** the same in a word: ULTRA_PREMIUM, PREMIUM, STRONG, MODERATE, CONSOLIDATION, UNDEFINED */
+  confluence_level_name: Known<"ULTRA_PREMIUM" | "PREMIUM" | "STRONG" | "MODERATE" | "CONSOLIDATION" | "UNDEFINED">;
+  /** the model's view of this level */
+  ml_predictions?: MlPredictions;
+}
+
+/** Core's predictions for one level, from the viewport's target of the same id. */
+export interface MlPredictions {
+  /** probability that the level is tradeable, 0 to 1 */
+  p_tradeable_2: number;
+  /** probability of a break, given that it is tradeable, 0 to 1 */
+  p_break: number;
+  /** probability of a bounce, given that it is tradeable, 0 to 1 */
+  p_bounce: number;
+  /** predicted strength, with its sign */
+  strength_signed: number;
+  /** predicted strength, without its sign, 0 or more */
+  strength_abs: number;
+  /** overall score, for ranking */
+  utility_score: number;
+  /** of the model: stage_a, stage_b */
+  stage: Known<"stage_a" | "stage_b">;
+  /** `{"t1": {"60": float, "120": float}, "t2": …}`, as Core has it */
+  time_to_threshold: Record<string, unknown>;
+  /** the nearest neighbours in trajectory shape */
+  retrieval: Retrieval;
+}
+
+/** What the nearest neighbours in trajectory shape did: empty, or what Core gave, with `feature_set`. */
+export interface Retrieval {
+  /** probability of a break, among the neighbours, 0 to 1 */
+  p_break?: number;
+  /** to the neighbours, in the 32-dimensional space of shapes */
+  similarity?: number;
+  /** of the neighbours' outcomes */
+  entropy?: number;
+  /** how many neighbours: the sample size, 0 or more */
+  n_neighbors?: number;
+  /** by what they were found, by shape and without physics: geometry_only */
+  feature_set?: Known<"geometry_only">;
+}
+
+/** The gateway's own close codes: what each means, and whether connecting again makes sense. */
+export const CLOSE_CODES: Readonly<Record<number, readonly [explanation: string, reconnect: boolean]>> = {
+  1001: ["the gateway is stopping; reconnect", true],
+  1008: ["sent too many messages; reconnect in 10 s", true],
+  4001: ["took nothing for too long; reconnect when the network allows", true],
+  4002: ["did not answer a ping; reconnect", true],
+  4003: ["the token has expired; reconnect with a new one", true],
+  4004: ["the token is not accepted any more", false],
+};

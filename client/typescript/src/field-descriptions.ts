@@ -1,0 +1,97 @@
+import type { LevelSignal, LevelsPayload, MlPredictions, Payload, Retrieval, SpotSnapshot } from "./contract.js";
+
+/** What each field of the payload means, for pages that show it. Written by `make contract`, like `contract.ts`. */
+
+export interface FieldDescription {
+  /** What it is, in words. */
+  readonly words: string;
+  /** Of a number that is not plain. */
+  readonly unit?: string;
+  /** The smallest value, included. */
+  readonly least?: number;
+  /** The largest. */
+  readonly most?: number;
+  /** The names that Core uses today; it may invent others. */
+  readonly known?: readonly string[];
+}
+
+/** One frame: the whole state. A section that was never seen is absent, not null. */
+export const PAYLOAD: Readonly<Record<keyof Payload, FieldDescription>> = {
+  flow: { words: "the newest `market.flow`, value for value" },
+  levels: { words: "the newest `levels.signals`, normalized" },
+  viewport: { words: "that of the newest levels message, value for value: integers beyond 2^53 included, which JavaScript's `JSON.parse` rounds" },
+};
+
+/** Section `levels`: the newest `levels.signals`, normalized. */
+export const LEVELS_PAYLOAD: Readonly<Record<keyof LevelsPayload, FieldDescription>> = {
+  ts: { words: "Core's time; may repeat and jump back", unit: "ms since 1970 UTC", least: 1, most: 253402300799999 },
+  spy: { words: "the underlying; a copy of `es` when Core sent only that" },
+  es: { words: "the future, when Core sent it" },
+  levels: { words: "in Core's order; equal ids are kept" },
+};
+
+/** A price, of the underlying or of the future; null where Core had none. */
+export const SPOT_SNAPSHOT: Readonly<Record<keyof SpotSnapshot, FieldDescription>> = {
+  spot: { words: "last price", unit: "points" },
+  bid: { words: "best bid", unit: "points" },
+  ask: { words: "best ask", unit: "points" },
+};
+
+/** One price level, as the frontend understands it. */
+export const LEVEL_SIGNAL: Readonly<Record<keyof LevelSignal, FieldDescription>> = {
+  id: { words: "names the level; unique in a payload unless Core repeats itself" },
+  level_price: { words: "its price", unit: "points" },
+  level_kind_name: { words: "what makes it a level", known: ["STRIKE", "VWAP", "SESSION_HIGH", "UNKNOWN"] },
+  direction: { words: "a resistance or a support", known: ["UP", "DOWN"] },
+  distance: { words: "from spot", unit: "points" },
+  is_first_15m: { words: "`ts` lies in 09:30:00.000 ≤ t < 09:45:00.000 New York" },
+  barrier_state: { words: "of the resting orders", known: ["VACUUM", "WALL", "ABSORPTION", "WEAK", "NEUTRAL"] },
+  barrier_delta_liq: { words: "change of resting liquidity", unit: "Core's unit" },
+  barrier_replenishment_ratio: { words: "of the resting orders", least: 0 },
+  wall_ratio: { words: "depth in the zone / baseline depth" },
+  tape_imbalance: { words: "from all sold to all bought", least: -1, most: 1 },
+  tape_velocity: { words: "of the tape, signed", unit: "Core's unit" },
+  tape_buy_vol: { words: "volume bought near the level", unit: "Core's unit" },
+  tape_sell_vol: { words: "volume sold near the level", unit: "Core's unit" },
+  sweep_detected: { words: "one order took several prices" },
+  gamma_exposure: { words: "net gamma of dealers", unit: "Core's unit" },
+  fuel_effect: { words: "what dealers' hedging does to a move", known: ["AMPLIFY", "DAMPEN", "NEUTRAL"] },
+  approach_velocity: { words: "of the approach, signed", unit: "Core's unit" },
+  approach_bars: { words: "how long the approach took", unit: "bars", least: 0 },
+  approach_distance: { words: "how far the approach went", unit: "points" },
+  prior_touches: { words: "how often it was touched before", least: 0 },
+  bars_since_open: { words: "since 09:30 New York of the date of `ts`; 0 before", unit: "whole minutes", least: 0, most: 869 },
+  break_score_raw: { words: "how much speaks for a break", least: 0, most: 100 },
+  break_score_smooth: { words: "the same, smoothed", least: 0, most: 100 },
+  signal: { words: "what is expected of it", known: ["BREAK", "BOUNCE", "NO_TRADE"] },
+  confidence: { words: "in the signal", known: ["HIGH", "MEDIUM", "LOW"] },
+  note: { words: "for people" },
+  confluence_count: { words: "key levels nearby", least: 0 },
+  confluence_pressure: { words: "of the levels nearby, weighted", least: 0, most: 1 },
+  confluence_alignment: { words: "of the levels nearby: opposed, neutral or aligned", least: -1, most: 1 },
+  confluence_level: { words: "rank of the confluence", least: 0, most: 10 },
+  confluence_level_name: { words: "the same in a word", known: ["ULTRA_PREMIUM", "PREMIUM", "STRONG", "MODERATE", "CONSOLIDATION", "UNDEFINED"] },
+  ml_predictions: { words: "the model's view of this level" },
+};
+
+/** Core's predictions for one level, from the viewport's target of the same id. */
+export const ML_PREDICTIONS: Readonly<Record<keyof MlPredictions, FieldDescription>> = {
+  p_tradeable_2: { words: "probability that the level is tradeable", least: 0, most: 1 },
+  p_break: { words: "probability of a break, given that it is tradeable", least: 0, most: 1 },
+  p_bounce: { words: "probability of a bounce, given that it is tradeable", least: 0, most: 1 },
+  strength_signed: { words: "predicted strength, with its sign" },
+  strength_abs: { words: "predicted strength, without its sign", least: 0 },
+  utility_score: { words: "overall score, for ranking" },
+  stage: { words: "of the model", known: ["stage_a", "stage_b"] },
+  time_to_threshold: { words: "`{\"t1\": {\"60\": float, \"120\": float}, \"t2\": …}`, as Core has it" },
+  retrieval: { words: "the nearest neighbours in trajectory shape" },
+};
+
+/** What the nearest neighbours in trajectory shape did: empty, or what Core gave, with `feature_set`. */
+export const RETRIEVAL: Readonly<Record<keyof Retrieval, FieldDescription>> = {
+  p_break: { words: "probability of a break, among the neighbours", least: 0, most: 1 },
+  similarity: { words: "to the neighbours, in the 32-dimensional space of shapes" },
+  entropy: { words: "of the neighbours' outcomes" },
+  n_neighbors: { words: "how many neighbours: the sample size", least: 0 },
+  feature_set: { words: "by what they were found, by shape and without physics", known: ["geometry_only"] },
+};

@@ -1,0 +1,373 @@
+/** One stream: a connection that reconnects by itself, the newest payload, and its freshness. */
+
+import type { LevelsPayload, Payload } from "./contract.js";
+import { Cadence, type SectionFreshness } from "./freshness.js";
+import { disconnectOf, pauseMs, type Disconnect } from "./disconnect.js";
+
+/**
+ * `connecting`: no frame on this connection yet. `live`: the levels arrive at their usual pace (the flow, where there
+ * are no levels). `late`: they are overdue, or are only the last known state. `stale`: they are too old to trade on.
+ * `closed`: for good, by `close()` or after a disconnect that would repeat; see `lastDisconnect`.
+ */
+export type State = "connecting" | "live" | "late" | "stale" | "closed";
+
+export interface Freshness {
+  /** Undefined while there are no levels. A change of the viewport counts, as the two come in one message. */
+  readonly levels: SectionFreshness | undefined;
+  readonly flow: SectionFreshness | undefined;
+  /** Over the last seconds. */
+  readonly framesPerSecond: number;
+}
+
+/** A frame that was left out. */
+export interface InvalidFrame {
+  readonly error: Error;
+  /** How many there were so far. */
+  readonly count: number;
+}
+
+/** The events of a stream, with what a listener gets. */
+export interface StreamEvents {
+  /** A payload with something new in it; sections that did not change are the same objects as before. */
+  payload: Payload;
+  /** New levels. */
+  levels: LevelsPayload;
+  /** A new flow. */
+  flow: NonNullable<Payload["flow"]>;
+  /** A new viewport; undefined when the newest levels came without one. */
+  viewport: Payload["viewport"];
+  state: State;
+  /** Four times a second, and with each payload. */
+  freshness: Freshness;
+  /** A connection ended. */
+  disconnect: Disconnect;
+  invalid: InvalidFrame;
+}
+
+/**
+ * What the client needs of a WebSocket; the browser's own, Node's, and the one of the package `ws` have it. Their events
+ * are of different types, hence `any`.
+ */
+export interface Socket {
+  onmessage: ((event: any) => void) | null;
+  onclose: ((event: any) => void) | null;
+  onerror: ((event: any) => void) | null;
+  close(code?: number): void;
+}
+
+export interface Options {
+  /** Sent as the subprotocols `bearer, <token>`; a function is called before each attempt. */
+  token?: string | (() => string | Promise<string>) | undefined;
+  /** Further subprotocols. */
+  protocols?: readonly string[] | undefined;
+  /** For a runtime without one, such as Node 20: that of the package `ws`, for example. */
+  WebSocket?: (new (url: string, protocols: string[]) => Socket) | undefined;
+  /** When a section is late; by default 2.5 of its own usual gaps and 250 ms. */
+  lateAfterMs?: number | undefined;
+  /** When a section is stale; by default 8 of its own usual gaps, 2.5 s at least. */
+  staleAfterMs?: number | undefined;
+  /** A connection that is silent for this long is replaced by a new one. Default 30 s. */
+  silenceLimitMs?: number | undefined;
+  /** The bound of the first pause before the next attempt; it doubles with each failure. Default 250 ms. */
+  firstPauseMs?: number | undefined;
+  /** The largest such bound. Default 10 s. */
+  longestPauseMs?: number | undefined;
+  /** 0 to 1, for the pauses. */
+  random?: (() => number) | undefined;
+  /** When listeners get a frame. Default: before the next repaint in a page (a hidden page has none), else at once. */
+  schedule?: ((deliver: () => void) => void) | undefined;
+}
+
+const CHECK_EVERY_MS = 250;
+const RATE_WINDOW_MS = 5_000;
+
+/**
+ * Connects, and reconnects until `close()`.
+ *
+ * Safe while a server renders a page: a relative URL has no base there, and some runtimes have no WebSocket. Such a
+ * stream stays `connecting`, opens nothing and starts no timer.
+ */
+export function connect(url: string, options: Options = {}): Stream {
+  return new Stream(url, options);
+}
+
+export class Stream {
+  #url: string;
+  #options: Options;
+  #WebSocket: Options["WebSocket"];
+  #clock: () => number = monotonicClock();
+  #listeners = new Map<string, Set<(news: never) => void>>();
+  #check: ReturnType<typeof setInterval> | undefined;
+
+  #state: State = "connecting";
+  #attempt = 0;
+  #socket: Socket | undefined;
+  #pause: ReturnType<typeof setTimeout> | undefined;
+  #began = 0;
+  #failures = 0;
+  #lastDisconnect: Disconnect | undefined;
+
+  #frames = 0; // of this connection
+  #unread: { text: unknown; at: number; first: boolean } | undefined;
+  #skipped = false;
+  #heard = 0;
+  #arrivals: number[] = [];
+  #invalidFrames = 0;
+
+  #payload: Payload | undefined;
+  #told: Payload = {};
+  #scheduled = false;
+  #levels: Cadence = new Cadence();
+  #flow: Cadence = new Cadence();
+
+  constructor(url: string, options: Options) {
+    this.#url = absolute(url);
+    this.#options = options;
+    this.#WebSocket = options.WebSocket ?? (globalThis.WebSocket as Options["WebSocket"]);
+    if (!this.#url) return; // a server renders the page
+    if (!this.#WebSocket) {
+      this.#explainMissing();
+      return;
+    }
+    this.#check = setInterval(() => this.#checkAge(), CHECK_EVERY_MS);
+    globalThis.addEventListener?.("online", this.#wake);
+    globalThis.document?.addEventListener("visibilitychange", this.#wake);
+    void this.#connect();
+  }
+
+  /** A program without a WebSocket gets no exception, because a page may be rendered by it; but it is told. */
+  #explainMissing(): void {
+    const explanation = "no WebSocket here: pass one as options.WebSocket, that of the package `ws` for example";
+    this.#lastDisconnect = { code: 1006, reason: "", explanation, reconnect: false };
+    console.warn(`@spymaster/client: ${explanation}`);
+    queueMicrotask(() => this.#tell("disconnect", this.#lastDisconnect!));
+  }
+
+  get state(): State {
+    return this.#state;
+  }
+
+  /** The newest; undefined before the first. */
+  get payload(): Payload | undefined {
+    this.#read();
+    return this.#payload;
+  }
+
+  get freshness(): Freshness {
+    this.#read();
+    const now = this.#clock();
+    this.#arrivals = this.#arrivals.filter((at) => now - at < RATE_WINDOW_MS);
+    const sinceMs = Math.min(RATE_WINDOW_MS, Math.max(1_000, now - this.#began));
+    return {
+      levels: this.#levels.at(now, this.#options),
+      flow: this.#flow.at(now, this.#options),
+      framesPerSecond: (this.#arrivals.length * 1_000) / sinceMs,
+    };
+  }
+
+  /** Why the last connection ended; undefined while none has. */
+  get lastDisconnect(): Disconnect | undefined {
+    return this.#lastDisconnect;
+  }
+
+  /** Calls `listener` at each `event` from now on. Returns what ends that. */
+  on<E extends keyof StreamEvents>(event: E, listener: (news: StreamEvents[E]) => void): () => void {
+    const listeners = this.#listeners.get(event) ?? new Set();
+    this.#listeners.set(event, listeners.add(listener));
+    return () => void listeners.delete(listener);
+  }
+
+  /** Closes the stream for good. */
+  close(): void {
+    clearInterval(this.#check);
+    clearTimeout(this.#pause);
+    globalThis.removeEventListener?.("online", this.#wake);
+    globalThis.document?.removeEventListener("visibilitychange", this.#wake);
+    this.#drop();
+    this.#enter("closed");
+  }
+
+  // -- the connection ---------------------------------------------------------------------------------------------
+
+  async #connect(): Promise<void> {
+    this.#pause = undefined;
+    this.#began = this.#heard = this.#clock();
+    this.#frames = 0;
+    const attempt = ++this.#attempt;
+    try {
+      const { token, protocols = [] } = this.#options;
+      const sent = typeof token === "function" ? await token() : token;
+      if (attempt !== this.#attempt) return;
+      const socket = new this.#WebSocket!(this.#url, [...(sent === undefined ? [] : ["bearer", sent]), ...protocols]);
+      this.#socket = socket;
+      socket.onmessage = ({ data }: { data: unknown }) => this.#receive(data);
+      socket.onclose = ({ code, reason }: { code: number; reason: string }) => this.#end(code, reason);
+      // Node 20 reports a failed attempt by an error alone; the error of `ws` says why.
+      socket.onerror = ({ message = "" }: { message?: string }) => this.#end(1006, message);
+    } catch (error) {
+      if (attempt === this.#attempt) this.#end(1006, String(error)); // there is no token, or it is not one
+    }
+  }
+
+  #end(code: number, reason: string): void {
+    const now = this.#clock();
+    this.#drop();
+    this.#lastDisconnect = disconnectOf(code, reason);
+    const { firstPauseMs = 250, longestPauseMs = 10_000, random = Math.random } = this.#options;
+    this.#failures = this.#frames && now - this.#began > longestPauseMs ? 0 : this.#failures;
+    if (this.#lastDisconnect.reconnect) {
+      const pause = pauseMs(this.#failures++, firstPauseMs, longestPauseMs, random(), reason);
+      this.#pause = setTimeout(() => void this.#connect(), pause);
+      this.#enter("connecting");
+    }
+    this.#tell("disconnect", this.#lastDisconnect);
+    if (!this.#lastDisconnect.reconnect) this.close();
+  }
+
+  #drop(): void {
+    this.#attempt++; // an attempt that is under way is void
+    this.#read();
+    this.#levels.interrupt();
+    this.#flow.interrupt();
+    const socket = this.#socket;
+    if (!socket) return;
+    this.#socket = undefined;
+    socket.onmessage = socket.onclose = null;
+    socket.onerror = () => undefined; // `ws` throws an error without a listener
+    socket.close();
+  }
+
+  /** The network is back, or the page is visible again: connect without waiting longer. */
+  #wake = (): void => {
+    this.#checkAge();
+    if (this.#pause === undefined || globalThis.document?.hidden) return;
+    clearTimeout(this.#pause);
+    void this.#connect();
+  };
+
+  // -- frames -----------------------------------------------------------------------------------------------------
+
+  #receive(text: unknown): void {
+    const at = (this.#heard = this.#clock());
+    this.#arrivals.push(at);
+    this.#skipped = this.#unread !== undefined;
+    this.#unread = { text, at, first: this.#frames++ === 0 || this.#unread?.first === true };
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    (this.#options.schedule ?? soon)(() => {
+      this.#scheduled = false;
+      if (this.#state !== "closed") this.#deliver();
+    });
+  }
+
+  /** Parses the newest frame; frames before it are never parsed. */
+  #read(): void {
+    const frame = this.#unread;
+    if (!frame) return;
+    this.#unread = undefined;
+    try {
+      const before = this.#payload ?? {};
+      const payload = (this.#payload = parsed(frame.text, before));
+      const { at, first } = frame;
+      if (payload.levels !== before.levels || payload.viewport !== before.viewport)
+        this.#levels.add(at, first, this.#skipped);
+      if (payload.flow !== before.flow) this.#flow.add(at, first, this.#skipped);
+    } catch (error) {
+      this.#tell("invalid", { error: error as Error, count: ++this.#invalidFrames });
+    }
+  }
+
+  #deliver(): void {
+    this.#checkAge();
+    const { levels, flow, viewport } = this.#told;
+    const payload = (this.#told = this.#payload ?? {});
+    if (payload.levels && payload.levels !== levels) this.#tell("levels", payload.levels);
+    if (payload.flow && payload.flow !== flow) this.#tell("flow", payload.flow);
+    if (payload.viewport !== viewport) this.#tell("viewport", payload.viewport);
+    if (payload.levels !== levels || payload.flow !== flow || payload.viewport !== viewport)
+      this.#tell("payload", payload);
+  }
+
+  // -- freshness --------------------------------------------------------------------------------------------------
+
+  #checkAge(): void {
+    const { silenceLimitMs = 30_000 } = this.#options;
+    const freshness = this.freshness;
+    if (this.#pause === undefined && this.#clock() - this.#heard > silenceLimitMs)
+      return this.#end(1006, "silent for too long");
+    const age = freshness.levels ?? freshness.flow;
+    if (!this.#frames || !this.#socket || !age || !this.#enter(age.state)) this.#tell("freshness", freshness);
+  }
+
+  /** Whether the state changed. */
+  #enter(state: State): boolean {
+    if (state === this.#state) return false;
+    this.#state = state;
+    this.#tell("state", state);
+    this.#tell("freshness", this.freshness);
+    return true;
+  }
+
+  #tell<E extends keyof StreamEvents>(event: E, news: StreamEvents[E]): void {
+    for (const listener of this.#listeners.get(event) ?? []) {
+      try {
+        (listener as (news: StreamEvents[E]) => void)(news);
+      } catch (error) {
+        queueMicrotask(() => {
+          throw error; // a listener's error must not stop the other listeners
+        });
+      }
+    }
+  }
+}
+
+/** Before the next repaint; a hidden page has none until it is visible. */
+function soon(deliver: () => void): void {
+  if (typeof requestAnimationFrame === "function") requestAnimationFrame(deliver);
+  else deliver();
+}
+
+/** A frame's payload; a section that equals the one `before` is the same object. */
+function parsed(text: unknown, before: Payload): Payload {
+  if (typeof text !== "string") throw new TypeError("the frame is not text");
+  const payload = JSON.parse(text) as Payload;
+  const { levels } = payload;
+  if (!isObject(payload) || (levels && !Array.isArray(levels.levels))) throw new TypeError("the frame is no payload");
+  for (const name of ["levels", "flow", "viewport"] as const) {
+    if (payload[name] !== undefined && !isObject(payload[name])) throw new TypeError(`${name} is no object`);
+    if (same(payload[name], before[name])) Object.assign(payload, { [name]: before[name] });
+  }
+  return payload;
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function same(a: unknown, b: unknown): boolean {
+  if (a === b) return true;
+  if (typeof a !== "object" || typeof b !== "object" || !a || !b) return false;
+  const keys = Object.keys(a) as (keyof typeof a)[];
+  return keys.length === Object.keys(b).length && keys.every((key) => key in b && same(a[key], b[key]));
+}
+
+/** The URL of the stream with its scheme; empty where it is relative and there is no page that it could be relative to. */
+function absolute(url: string): string {
+  const base = globalThis.location?.href;
+  if (base === undefined && !/^[a-z][a-z0-9+.-]*:/i.test(url)) return "";
+  const found = new URL(url, base);
+  found.protocol = found.protocol.replace("http", "ws");
+  return found.href;
+}
+
+/** Milliseconds that never step back and, unlike performance.now(), go on while the machine sleeps. */
+function monotonicClock(): () => number {
+  let last = Date.now();
+  let passed = 0;
+  return () => {
+    const now = Date.now();
+    passed += Math.max(0, now - last);
+    last = now;
+    return passed;
+  };
+}

@@ -1,0 +1,160 @@
+/** Against the real gateway, with a real NATS behind it. */
+
+import assert from "node:assert/strict";
+import { after, afterEach, before, beforeEach, test } from "node:test";
+import { connect, type Options, type Stream } from "@spymaster/client";
+import { WebSocket } from "./sockets.ts";
+import { GatewayProcesses } from "./gateway-processes.ts";
+import { Recorder, until } from "./recorder.ts";
+
+let gateway: GatewayProcesses;
+let streams: Stream[];
+let ts = 1;
+
+before(async () => {
+  gateway = await GatewayProcesses.open();
+});
+after(() => gateway.close());
+beforeEach(async () => {
+  streams = [];
+  await gateway.levels(++ts);
+});
+afterEach(() => streams.forEach((stream) => stream.close()));
+
+/** A stream that takes its time to call anything late: nothing here depends on how fast the machine is. */
+function open(options: Options = {}): Recorder {
+  const unhurried = { lateAfterMs: 30_000, staleAfterMs: 60_000, longestPauseMs: 500 };
+  const stream = connect(gateway.url, { WebSocket, ...unhurried, ...options });
+  streams.push(stream);
+  return new Recorder(stream);
+}
+
+/** One that has seen the first frame and another. */
+async function live(options: Options = {}): Promise<Recorder> {
+  const recorder = open(options);
+  await recorder.newest(ts);
+  await gateway.levels(++ts);
+  await recorder.passes("live");
+  await recorder.newest(ts);
+  return recorder;
+}
+
+test("the first frame is the last known state, and only the next one is live", async () => {
+  const recorder = open();
+  assert.equal(recorder.stream.state, "connecting");
+  await recorder.newest(ts);
+  assert.deepEqual(recorder.states, ["late"]);
+  await gateway.levels(++ts);
+  await recorder.newest(ts);
+  assert.deepEqual(recorder.states, ["late", "live"]);
+});
+
+test("levels, flow and viewport are told of when they are new, and only then", async () => {
+  await gateway.flow(7);
+  const recorder = await live();
+  const { levels, flow } = recorder.stream.payload!;
+  const [level] = levels!.levels;
+  assert.deepEqual([level!.level_kind_name, level!.direction, level!.signal], ["VWAP", "DOWN", "BOUNCE"]);
+  assert.deepEqual([flow, recorder.flows, recorder.viewports], [{ n: 7 }, [7], []]);
+  await gateway.flow(8);
+  await until(() => recorder.flows.length === 2, "the new flow");
+  assert.equal(recorder.stream.payload!.levels, levels, "the same object");
+  await gateway.levels(++ts, { viewport: { targets: [], n: 9 } });
+  await recorder.newest(ts);
+  await gateway.levels(++ts);
+  await until(() => recorder.viewports.length === 2, "its viewport, and the end of it");
+  assert.deepEqual([recorder.flows, recorder.viewports], [[7, 8], [{ targets: [], n: 9 }, undefined]]);
+});
+
+test("whoever has had enough is not told any more", async () => {
+  const recorder = await live();
+  const told: number[] = [];
+  const stop = recorder.stream.on("levels", (levels) => told.push(levels.ts));
+  await gateway.levels(++ts);
+  await until(() => told.length === 1, "the news");
+  stop();
+  await gateway.levels(++ts);
+  await recorder.newest(ts);
+  assert.deepEqual(told, [ts - 1]);
+});
+
+test("levels that stop are late, then stale, then live again, while flow goes on", async () => {
+  const recorder = await live({ lateAfterMs: 400, staleAfterMs: 900 });
+  const going = setInterval(() => void gateway.flow(Date.now()), 100);
+  try {
+    await recorder.passes("live", "late", "stale");
+    const { levels, flow } = recorder.stream.freshness;
+    assert.equal(levels?.state, "stale");
+    assert.ok(flow!.ageMs < levels.ageMs);
+  } finally {
+    clearInterval(going);
+  }
+  await gateway.levels(++ts);
+  await recorder.passes("stale", "live");
+});
+
+test("a NATS outage makes it stale without a new connection, and it recovers by itself", async () => {
+  const recorder = await live({ lateAfterMs: 400, staleAfterMs: 900 });
+  await gateway.do("kill NATS");
+  await recorder.passes("late", "stale");
+  assert.equal(recorder.stream.payload?.levels?.ts, ts, "the last state stays");
+  await gateway.do("start NATS");
+  await gateway.levels(++ts);
+  await recorder.passes("live");
+  assert.deepEqual(recorder.disconnects, []);
+});
+
+test("a restart of the gateway is told with its close code, and followed by a new connection", async () => {
+  const recorder = await live();
+  await gateway.do("stop the gateway");
+  await recorder.passes("live", "connecting");
+  assert.deepEqual([recorder.disconnects[0]!.code, recorder.disconnects[0]!.reconnect], [1001, true]);
+  assert.match(recorder.disconnects[0]!.explanation, /stopping/);
+  await until(() => recorder.disconnects.length > 2, "attempts that fail");
+  assert.deepEqual(recorder.stream.lastDisconnect, recorder.disconnects.at(-1));
+  assert.equal(recorder.stream.lastDisconnect!.code, 1006);
+  await gateway.do("start the gateway");
+  await recorder.passes("connecting", "late");
+  await gateway.levels(++ts);
+  await recorder.newest(ts);
+  assert.equal(recorder.stream.state, "live");
+});
+
+test("a gateway that dies without a word is missed too", async () => {
+  const recorder = await live();
+  await gateway.do("kill the gateway");
+  await recorder.passes("live", "connecting");
+  assert.equal(recorder.disconnects[0]!.code, 1006);
+  await gateway.do("start the gateway");
+  await recorder.passes("connecting", "late");
+});
+
+test("a line that is silent for too long is left for a new one", async () => {
+  const recorder = await live({ silenceLimitMs: 500 });
+  await gateway.do("freeze the gateway");
+  await recorder.passes("live", "connecting");
+  assert.deepEqual([recorder.disconnects[0]!.code, recorder.disconnects[0]!.reason], [1006, "silent for too long"]);
+  await until(() => recorder.disconnects.length > 2, "attempts that nobody answers");
+  await gateway.do("thaw the gateway");
+  await recorder.passes("connecting", "late");
+});
+
+test("a poisoned message changes nothing", async () => {
+  const recorder = await live();
+  for (const body of ["hello", '{"levels": 7}', '{"ts": 1, "levels": [', "[]"]) await gateway.publish("levels.signals", body);
+  await gateway.levels(++ts);
+  await recorder.newest(ts);
+  assert.deepEqual([recorder.levels.slice(-2), recorder.invalid, recorder.disconnects], [[ts - 1, ts], [], []]);
+});
+
+test("after close it is quiet for good", async () => {
+  const recorder = await live();
+  recorder.stream.close();
+  recorder.stream.close();
+  assert.deepEqual(recorder.states, ["late", "live", "closed"]);
+  const seen = recorder.payloads.length;
+  const another = open();
+  await gateway.levels(++ts);
+  await another.newest(ts);
+  assert.deepEqual([recorder.payloads.length, recorder.states.at(-1)], [seen, "closed"]);
+});

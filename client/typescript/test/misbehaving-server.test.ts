@@ -1,0 +1,271 @@
+/** What no gateway does, or not when one likes: a server that misbehaves on demand. */
+
+import assert from "node:assert/strict";
+import { afterEach, test } from "node:test";
+import { CLOSE_CODES, connect, type Options, type Stream } from "@spymaster/client";
+import { WebSocket as WebSocketOfWs } from "ws";
+import { frame, MisbehavingServer, WebSocket } from "./sockets.ts";
+import { Recorder, until } from "./recorder.ts";
+
+let ends: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const end of ends.splice(0).reverse()) await end();
+});
+
+async function serve(...welcome: Parameters<typeof MisbehavingServer.open>): Promise<MisbehavingServer> {
+  const server = await MisbehavingServer.open(...welcome);
+  ends.push(() => server.close());
+  return server;
+}
+
+function open(server: MisbehavingServer, options: Options = {}): Recorder {
+  const stream: Stream = connect(server.url, { WebSocket, firstPauseMs: 10, longestPauseMs: 20, ...options });
+  ends.push(() => stream.close());
+  return new Recorder(stream);
+}
+
+// -- close codes ------------------------------------------------------------------------------------------------------
+
+for (const [code, [explanation, reconnect]] of [...Object.entries(CLOSE_CODES), ["1000", ["closed", true]] as const])
+  test(`${code} of the gateway: ${reconnect ? "it comes back" : "it stays away"}`, async () => {
+    const server = await serve((peer, nth) => nth === 1 && peer.close(+code, "said"));
+    const recorder = open(server);
+    await until(() => recorder.disconnects.length === 1, "the disconnect");
+    assert.deepEqual(recorder.disconnects, [{ code: +code, reason: "said", explanation, reconnect }]);
+    if (reconnect) await until(() => server.peers.length === 2, "it comes back");
+    else assert.equal(recorder.stream.state, "closed");
+  });
+
+for (const code of [1002, 1003, 1007, 1009])
+  test(`${code}, which would happen again: it stays away`, async () => {
+    const server = await serve((peer) => peer.close(code));
+    const recorder = open(server);
+    await recorder.passes("closed");
+    assert.deepEqual([recorder.stream.lastDisconnect!.code, recorder.stream.lastDisconnect!.reconnect], [code, false]);
+    assert.equal(server.peers.length, 1);
+  });
+
+// -- frames ----------------------------------------------------------------------------------------------------------
+
+const INVALID_FRAMES = {
+  "no JSON": "hello",
+  "nothing": "",
+  "cut off": frame(2).slice(0, -3),
+  "a number": "7",
+  "null": "null",
+  "an array": "[]",
+  "levels that are no object": '{"levels": 7}',
+  "levels that are null": '{"levels": null}',
+  "levels without a list": '{"levels": {"ts": 1}}',
+  "a flow that is a list": '{"flow": []}',
+  "a viewport that is a string": '{"viewport": "x"}',
+  "bytes": Buffer.from(frame(2)),
+};
+
+for (const [name, invalid] of Object.entries(INVALID_FRAMES))
+  test(`a frame that is ${name} is counted, told and skipped`, async () => {
+    const server = await serve((peer) => peer.send(frame(1)));
+    const recorder = open(server);
+    await recorder.newest(1);
+    server.send(invalid, invalid);
+    await until(() => recorder.invalid.length === 2, "the invalid frames are reported");
+    assert.deepEqual(recorder.invalid.map(({ count }) => count), [1, 2]);
+    assert.ok(recorder.invalid[0]!.error instanceof Error);
+    assert.deepEqual([recorder.stream.payload?.levels?.ts, recorder.stream.state], [1, "late"], "nothing has changed");
+    server.send(frame(3));
+    await recorder.newest(3);
+    assert.deepEqual([recorder.levels, recorder.disconnects, server.peers.length], [[1, 3], [], 1]);
+  });
+
+test("the same again is no news, and does not make it live", async () => {
+  const server = await serve((peer) => peer.send(frame(1)));
+  const recorder = open(server);
+  await recorder.newest(1);
+  server.send(frame(1), frame(1), "end");
+  await until(() => recorder.invalid.length === 1, "all of them");
+  assert.deepEqual([recorder.levels, recorder.states], [[1], ["late"]]);
+});
+
+test("a listener that fails keeps nobody from the news", async () => {
+  const server = await serve((peer) => peer.send(frame(1)));
+  const thrown: unknown[] = [];
+  const { queueMicrotask } = globalThis;
+  globalThis.queueMicrotask = (act) =>
+    queueMicrotask(() => {
+      try {
+        act();
+      } catch (error) {
+        thrown.push(error);
+      }
+    });
+  ends.push(() => (globalThis.queueMicrotask = queueMicrotask));
+  const stream = connect(server.url, { WebSocket });
+  ends.push(() => stream.close());
+  stream.on("levels", () => {
+    throw new Error("mine");
+  });
+  await new Recorder(stream).newest(1);
+  await until(() => thrown.length === 1, "its error is not swallowed");
+});
+
+// -- a hidden page ---------------------------------------------------------------------------------------------------
+
+/** A page as far as the client looks at one. */
+class Page extends EventTarget {
+  hidden = false;
+  #repaints: (() => void)[] = [];
+
+  constructor() {
+    super();
+    Object.assign(globalThis, { document: this, requestAnimationFrame: (act: () => void) => this.#repaints.push(act) });
+    ends.push(() => {
+      Reflect.deleteProperty(globalThis, "document");
+      Reflect.deleteProperty(globalThis, "requestAnimationFrame");
+    });
+  }
+
+  hide(): void {
+    this.hidden = true;
+    this.dispatchEvent(new Event("visibilitychange"));
+  }
+
+  /** Looked at again. A browser repaints then, and never while the page is hidden. */
+  show(): void {
+    this.hidden = false;
+    this.dispatchEvent(new Event("visibilitychange"));
+    this.repaint();
+  }
+
+  repaint(): void {
+    for (const act of this.#repaints.splice(0)) act();
+  }
+}
+
+test("a hidden page gets the newest at once when it returns, and no flood", async () => {
+  const page = new Page();
+  const server = await serve((peer) => peer.send(frame(1)));
+  const recorder = open(server);
+  await until(() => recorder.stream.payload !== undefined, "the first frame");
+  page.repaint();
+  assert.deepEqual(recorder.levels, [1]);
+  page.hide();
+  server.send(...Array.from({ length: 500 }, (_, n) => frame(2 + n)));
+  await until(() => recorder.stream.payload?.levels?.ts === 501, "all of them have come");
+  assert.deepEqual([recorder.levels, recorder.payloads.length], [[1], 1], "nobody is told");
+  assert.equal(recorder.stream.freshness.levels?.state, "live", "yet it knows that they are fresh");
+  page.show();
+  assert.deepEqual([recorder.levels, recorder.payloads.length], [[1, 501], 2]);
+});
+
+test("of the frames that come between two repaints only the newest is parsed", async () => {
+  const page = new Page();
+  const server = await serve((peer) => peer.send(frame(1)));
+  const recorder = open(server);
+  await until(() => recorder.stream.payload !== undefined, "the first frame");
+  page.repaint();
+  const parse = JSON.parse;
+  const parsed: string[] = [];
+  JSON.parse = (text: string) => (parsed.push(text), parse(text));
+  ends.push(() => (JSON.parse = parse));
+  server.send("not even JSON", frame(2), frame(3));
+  await until(() => recorder.stream.freshness.framesPerSecond > 3.5 / 5, "all of them");
+  while (recorder.levels.at(-1) !== 3) {
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    page.repaint();
+  }
+  assert.ok(parsed.length <= 3);
+});
+
+test("a page that is looked at again does not wait for its next attempt", async () => {
+  const page = new Page();
+  const server = await serve((peer, nth) => nth === 1 && peer.close(1001, "reconnect in 500 s"));
+  const recorder = open(server);
+  await until(() => recorder.disconnects.length === 1, "the disconnect");
+  page.hide();
+  assert.equal(server.peers.length, 1);
+  page.show();
+  await until(() => server.peers.length === 2, "it comes back");
+});
+
+// -- tokens ---------------------------------------------------------------------------------------------------------
+
+test("the token goes as a subprotocol, before others", async () => {
+  const server = await serve();
+  open(server, { token: "a.b.c", protocols: ["v1"] });
+  await until(() => server.requests.length === 1, "it comes");
+  assert.deepEqual(server.requests[0]!.headers["sec-websocket-protocol"]?.split(/, ?/), ["bearer", "a.b.c", "v1"]);
+});
+
+test("without a token there is no subprotocol", async () => {
+  const server = await serve();
+  open(server);
+  await until(() => server.requests.length === 1, "it comes");
+  assert.equal(server.requests[0]!.headers["sec-websocket-protocol"], undefined);
+});
+
+test("a function is asked for a token before each attempt, and may fail", async () => {
+  const server = await serve((peer, nth) => nth === 1 && peer.close(1001));
+  let asked = 0;
+  const recorder = open(server, {
+    token: async () => {
+      asked += 1;
+      if (asked === 2) throw new Error("no token today");
+      return `t${asked}`;
+    },
+  });
+  await until(() => server.requests.length === 2, "it comes back");
+  assert.deepEqual(
+    server.requests.map(({ headers }) => headers["sec-websocket-protocol"]?.split(/, ?/)[1]),
+    ["t1", "t3"],
+  );
+  assert.deepEqual(recorder.disconnects.map(({ reason }) => reason), ["", "Error: no token today"]);
+});
+
+test("a stream that is closed while it asks for a token never connects", async () => {
+  const server = await serve();
+  let give: (token: string) => void = () => undefined;
+  const { stream } = open(server, { token: () => new Promise((resolve) => (give = resolve)) });
+  stream.close();
+  give("t");
+  open(server);
+  await until(() => server.requests.length > 0, "the other one");
+  assert.equal(server.requests[0]!.headers["sec-websocket-protocol"], undefined);
+});
+
+test("a token that never comes is asked for again, and no use when it comes too late", async () => {
+  const server = await serve();
+  const give: ((token: string) => void)[] = [];
+  const token = () => new Promise<string>((resolve) => void give.push(resolve));
+  const recorder = open(server, { token, silenceLimitMs: 100 });
+  await until(() => give.length === 2, "it is asked for again");
+  give[0]!("late");
+  give[1]!("t");
+  await until(() => server.requests.length > 0, "it comes");
+  assert.match(server.requests[0]!.headers["sec-websocket-protocol"]!, /^bearer, ?t$/);
+  assert.equal(recorder.disconnects[0]!.reason, "silent for too long");
+});
+
+// -- addresses and runtimes ------------------------------------------------------------------------------------------
+
+test("http is taken for ws, and an address that is none is refused at once", async () => {
+  const server = await serve((peer) => peer.send(frame(1)));
+  const stream = connect(server.url.replace("ws:", "http:"), { WebSocket });
+  ends.push(() => stream.close());
+  await new Recorder(stream).newest(1);
+  assert.throws(() => connect("ws://", { WebSocket }), TypeError);
+});
+
+test("in a page an address may be relative", async () => {
+  const server = await serve((peer) => peer.send(frame(1)));
+  Object.assign(globalThis, { location: { href: server.url.replace("ws:", "http:").replace("/ws/stream", "/page") } });
+  ends.push(() => Reflect.deleteProperty(globalThis, "location"));
+  const stream = connect("/ws/stream", { WebSocket });
+  ends.push(() => stream.close());
+  await new Recorder(stream).newest(1);
+  assert.equal(server.requests[0]!.url, "/ws/stream");
+});
+
+test("the WebSocket of the package ws will do", async () => {
+  const server = await serve((peer) => peer.send(frame(1)));
+  await open(server, { WebSocket: WebSocketOfWs }).newest(1);
+});

@@ -1,0 +1,50 @@
+/** A WebSocket for Node 20, which has none of its own, and a server that does what no gateway would. */
+
+import type { Options } from "@spymaster/client";
+import { once } from "node:events";
+import type { IncomingMessage } from "node:http";
+import type { AddressInfo } from "node:net";
+import { WebSocket as WebSocketOfWs, WebSocketServer, type WebSocket as Peer } from "ws";
+
+/** The runtime's own where there is one, so that both kinds are tested. */
+export const WebSocket: Options["WebSocket"] = globalThis.WebSocket ?? WebSocketOfWs;
+
+export class MisbehavingServer {
+  readonly requests: IncomingMessage[] = [];
+  readonly peers: Peer[] = [];
+  #server: WebSocketServer;
+
+  private constructor(welcome: (peer: Peer, nth: number) => void) {
+    this.#server = new WebSocketServer({ host: "127.0.0.1", port: 0 });
+    this.#server.on("connection", (peer, request) => {
+      this.requests.push(request);
+      welcome(peer, this.peers.push(peer));
+    });
+  }
+
+  /** `welcome` is called with each viewer, and with how many there have been. */
+  static async open(welcome: (peer: Peer, nth: number) => void = () => undefined): Promise<MisbehavingServer> {
+    const server = new MisbehavingServer(welcome);
+    await once(server.#server, "listening");
+    return server;
+  }
+
+  get url(): string {
+    return `ws://127.0.0.1:${(this.#server.address() as AddressInfo).port}/ws/stream`;
+  }
+
+  /** To the newest viewer. */
+  send(...frames: (string | Buffer)[]): void {
+    for (const frame of frames) this.peers.at(-1)!.send(frame);
+  }
+
+  async close(): Promise<void> {
+    for (const peer of this.peers) peer.terminate();
+    this.#server.close();
+    await once(this.#server, "close");
+  }
+}
+
+export function frame(ts: number, further: object = {}): string {
+  return JSON.stringify({ levels: { ts, spy: { spot: 1, bid: null, ask: null }, levels: [] }, ...further });
+}
