@@ -29,7 +29,7 @@ $(shell [ "$$(cat $(READY) 2>/dev/null)" = '$(CURDIR)' ] && $(VENV)/bin/python -
 	|| rm -f $(READY))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types layers contract described client client-types watch run conformance bench soak
+.PHONY: help demo test check lint types layers links contract described client client-types watch run conformance bench soak
 .PHONY: fuzz faults lock clean console console-types images
 
 help:
@@ -40,7 +40,7 @@ help:
 	@echo 'make run      the gateway alone, against NATS_URL (else nats://127.0.0.1:4222)'
 	@echo 'make record FILE=day.jsonl.gz    what is published on NATS_URL, into a file, until Ctrl-C'
 	@echo 'make replay FILE=day.jsonl.gz    such a file, onto NATS_URL; SPEED=10, or SPEED=max'
-	@echo 'make check    style, format, types and layers'
+	@echo 'make check    style, format, types, layers, links and generated files'
 	@echo 'make contract the schema, the AsyncAPI document and the TypeScript types, from the Python types'
 	@echo 'make client   the TypeScript client, into client/typescript/dist'
 	@echo 'make console  the page that the gateway serves at /'
@@ -85,7 +85,7 @@ replay: $(READY) | file
 file:
 	@[ -n '$(FILE)' ] || { echo 'Which file? Say FILE=day.jsonl.gz' >&2; exit 2; }
 
-check: lint types layers described client-types console-types
+check: lint types layers links described client-types console-types
 
 lint: $(READY)
 	@$(IN_BACKEND) $(PYTHON) -m ruff check . ../client/python && $(PYTHON) -m ruff format --check . ../client/python
@@ -95,6 +95,9 @@ types: $(READY)
 
 layers: $(READY)
 	@$(IN_BACKEND) .venv/bin/lint-imports --no-logo
+
+links: $(READY)
+	@$(IN_BACKEND) $(PYTHON) -m tests.links
 
 # The types of the gateway as JSON Schema, AsyncAPI and TypeScript; `described` tells when those are out of date.
 contract: $(READY)

@@ -1,19 +1,22 @@
-"""`/client.js` in a real Chromium: the plain page that the client's README prints, served from another port."""
+"""Plain pages in a real Chromium, as the documents print them, served from another port."""
 
 import functools
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Page, expect
 
 from tests.browser import chromium, require_browser
-from tests.documents import ROOT
+from tests.documents import README, ROOT, Document
 from tests.end_to_end.gateway_process import GatewayProcess
 from tests.end_to_end.publisher import Publisher
 from tests.waiting import LIMIT_S
+
+LIMIT_MS = LIMIT_S * 1000
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -36,22 +39,41 @@ def pages(tmp_path: Path) -> Iterator[ThreadingHTTPServer]:
         server.shutdown()
 
 
-async def test_the_printed_page_shows_spot_and_state(
+@asynccontextmanager
+async def shown(page: str, gateway: GatewayProcess, pages: ThreadingHTTPServer, folder: Path) -> AsyncIterator[Page]:
+    """A page as printed, with the address of this gateway, in a browser; it must run without an error."""
+    require_browser()
+    (folder / "pages" / "market.html").write_text(page.replace("localhost:8000", f"localhost:{gateway.port}"))
+    async with chromium() as browser:
+        opened = await browser.new_page()
+        failures: list[str] = []
+        opened.on("pageerror", lambda error: failures.append(str(error)))
+        await opened.goto(f"http://localhost:{pages.server_port}/market.html")
+        yield opened
+        assert failures == []
+
+
+async def test_the_page_of_the_package_shows_spot_and_state(
     gateway: GatewayProcess, publisher: Publisher, pages: ThreadingHTTPServer, tmp_path: Path
 ) -> None:
-    require_browser()
-    printed = PAGE.read_text()
-    assert printed.count("localhost:8000") == 2
-    text = printed.replace("localhost:8000", f"localhost:{gateway.port}")
-    (tmp_path / "pages" / "index.html").write_text(text)
-    async with chromium() as browser:
-        page = await browser.new_page()
-        failures: list[str] = []
-        page.on("pageerror", lambda error: failures.append(str(error)))
-        await page.goto(f"http://localhost:{pages.server_port}/")
+    async with shown(PAGE.read_text(), gateway, pages, tmp_path) as page:
         await publisher.levels(1)
-        await expect(page.locator("#state")).to_have_text("late", timeout=LIMIT_S * 1000)
+        await expect(page.locator("#state")).to_have_text("late", timeout=LIMIT_MS)
         await publisher.levels(2, spy={"spot": 688})
-        await expect(page.locator("#spot")).to_have_text("688", timeout=LIMIT_S * 1000)
-        await expect(page.locator("#state")).to_have_text("live", timeout=LIMIT_S * 1000)
-        assert failures == []
+        await expect(page.locator("#spot")).to_have_text("688", timeout=LIMIT_MS)
+        await expect(page.locator("#state")).to_have_text("live", timeout=LIMIT_MS)
+
+
+async def test_the_first_client_of_the_readme_shows_spot_and_that_it_is_disconnected(
+    gateway: GatewayProcess, publisher: Publisher, pages: ThreadingHTTPServer, tmp_path: Path
+) -> None:
+    (printed,) = Document(README).code("html")
+    async with shown(printed, gateway, pages, tmp_path) as page:
+        await publisher.flow(1)
+        await expect(page.locator("#market")).to_contain_text("no levels yet, received", timeout=LIMIT_MS)
+        await publisher.levels(2, spy={"spot": 688})
+        await expect(page.locator("#market")).to_contain_text("spot 688, received", timeout=LIMIT_MS)
+        assert gateway.stop() == 0
+        await expect(page.locator("#market")).to_have_text(
+            "disconnected: 1001 the gateway is stopping; reconnect", timeout=LIMIT_MS
+        )

@@ -1,7 +1,7 @@
 """`python -m tests.typescript.gateway_processes`: NATS, a gateway and a publisher, controlled by tests in Node.
 
-Each line on stdin is a command, a JSON object with `do`; a line on stdout answers it when it is done. The first line has
-the URL of the stream. The processes end with stdin. Words after the command are tokens: the gateway accepts these.
+Each line on stdin is a command, a JSON object with `do`; a line on stdout answers it when it is done. The first line
+has the URL of the stream. All ends with stdin. Words after the command are tokens: the gateway accepts these.
 """
 
 import asyncio

@@ -86,6 +86,7 @@ def _kind(kind: Any) -> str:
 
 
 def _close_codes() -> str:
+    row = "readonly [explanation: string, reconnect: boolean]"
     rows = [
         f"  {close_code.code}: [{json.dumps(close_code.reason)}, {json.dumps(close_code.reconnect)}],"
         for close_code in OWN_CLOSE_CODES
@@ -93,8 +94,7 @@ def _close_codes() -> str:
     return "\n".join(
         [
             "/** The gateway's own close codes: what each means, and whether connecting again makes sense. */",
-            "export const CLOSE_CODES: Readonly<"
-            "Record<number, readonly [explanation: string, reconnect: boolean]>> = {",
+            f"export const CLOSE_CODES: Readonly<Record<number, {row}>> = {{",
             *rows,
             "};",
             "",
