@@ -1,31 +1,65 @@
-"""Core's part: both subjects on the bus at an even pace, each flow message stamped with its time."""
+"""Core's part in measurements: both subjects on the bus at an even pace, from a thread."""
 
 import asyncio
-import contextlib
 import itertools
 import math
 import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Final, NamedTuple, Self
 
 from benchmarks.stamps import stamp
 from benchmarks.workload import Bodies
 from src.common.bus import BusError, NATSBus
 from src.common.subjects import LEVELS_SIGNALS, MARKET_FLOW
 
+Mark = Callable[[bytes, int], bytes]
+"""A body, with the number of its pair and the time written into it."""
+
+
+class Marks(NamedTuple):
+    """What is written into each message, so that its reader knows it again."""
+
+    levels: Mark
+    flow: Mark
+
+
+TIMED: Final = Marks(
+    levels=lambda body, _number: body,
+    flow=lambda body, number: stamp(time.time_ns(), number) + body[1:],
+)
+NUMBERED: Final = Marks(  # `ts` and `n` only grow, so a viewer that is shown a smaller one is shown an older state
+    levels=lambda body, _number: b'{"ts":%d' % int(time.time() * 1000) + body[body.index(b",") :],
+    flow=lambda body, number: b'{"n":%d,' % (number + 1) + body[1:],
+)
+
 
 class Publisher:
-    """Publishes in a thread for as long as it is entered.
+    """Publishes pairs of levels and flow while it is entered, through every outage.
 
-    A tick is a multiple of 1/(2 `rate_hz`) seconds of the clock; levels and flow take turns, so that every tick is one
-    frame for each viewer.
+    Attributes:
+        stored: messages that JetStream has confirmed.
+        lost: messages that it has not, because it was away.
     """
 
-    def __init__(self, nats_url: str, bodies: Bodies, rate_hz: float) -> None:
+    def __init__(
+        self, nats_url: str, bodies: Bodies, rate_hz: float, marks: Marks = TIMED, *, in_turns: bool = True
+    ) -> None:
+        """
+        Args:
+            nats_url: the server.
+            bodies: published again and again.
+            rate_hz: pairs a second.
+            marks: what is written into the messages.
+            in_turns: flow half a period after levels, each a frame of its own; otherwise right after them, as Core does.
+        """
+        self.stored = self.lost = 0
         self._nats_url = nats_url
         self._bodies = bodies
-        self._period_s = 1 / (2 * rate_hz)
+        self._tick_s = 1 / (2 * rate_hz if in_turns else rate_hz)
+        self._marks = marks
+        self._in_turns = in_turns
         self._stop = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._publish()), daemon=True)
 
@@ -40,30 +74,35 @@ class Publisher:
         self._thread.join()
 
     async def _publish(self) -> None:
-        bus = NATSBus(self._nats_url, name="benchmark")
+        bus = NATSBus(self._nats_url, name="publisher")
         await bus.connect()
-        turns = zip(itertools.cycle(self._bodies.levels), itertools.cycle(self._bodies.flow), strict=True)
-        for number, (levels, flow) in enumerate(turns):
-            await self._next_tick()
-            await _publish_or_drop(bus, LEVELS_SIGNALS, levels)
-            await self._next_tick()
-            await _publish_or_drop(bus, MARKET_FLOW, stamp(time.time_ns(), number) + flow[1:])
+        pairs = zip(itertools.cycle(self._bodies.levels), itertools.cycle(self._bodies.flow), strict=True)
+        for number, (levels, flow) in enumerate(pairs):
             if self._stop.is_set():
                 break
+            await self._next_tick()
+            await self._store(bus, LEVELS_SIGNALS, self._marks.levels(levels, number))
+            if self._in_turns:
+                await self._next_tick()
+            await self._store(bus, MARKET_FLOW, self._marks.flow(flow, number))
         await bus.close()
 
     async def _next_tick(self) -> None:
+        """Ticks are multiples of the period on the clock, whatever a message has taken."""
         now_s = time.time()
-        await asyncio.sleep((math.floor(now_s / self._period_s) + 1) * self._period_s - now_s)
+        await asyncio.sleep((math.floor(now_s / self._tick_s) + 1) * self._tick_s - now_s)
+
+    async def _store(self, bus: NATSBus, subject: str, body: bytes) -> None:
+        try:
+            await bus.publish(subject, body)
+        except BusError:
+            self.lost += 1
+        else:
+            self.stored += 1
 
 
 async def make_streams(nats_url: str) -> None:
     """The streams that subscribers expect."""
-    bus = NATSBus(nats_url, name="benchmark")
+    bus = NATSBus(nats_url, name="publisher")
     await bus.connect()
     await bus.close()
-
-
-async def _publish_or_drop(bus: NATSBus, subject: str, body: bytes) -> None:
-    with contextlib.suppress(BusError):
-        await bus.publish(subject, body)

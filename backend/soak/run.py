@@ -20,7 +20,8 @@ from typing import Any, Final, NamedTuple, Self
 import msgspec
 
 from benchmarks.processes import allow_many_sockets, cpu_s, resident_bytes, serving
-from soak.core import Core
+from benchmarks.publisher import NUMBERED, Publisher
+from benchmarks.workload import USUAL, bodies
 from soak.faults import FAULTS, Surroundings, name_of
 from soak.samples import Ending, Rest, Sample, Verdict, verdicts
 from soak.viewers import Plan, Tally
@@ -88,11 +89,11 @@ def soak(scale: Scale, say: Callable[[str], Any]) -> Results:
         environment = {"NATS_URL": nats.url, "GATEWAY_HOST": HOST, "GATEWAY_PORT": str(port), **SETTINGS}
         with serving(["-m", "src.gateway.main"], port, environment, log) as pid:
             gateway = Gateway(port, pid, log)
-            with Core(nats.url, scale.rate_hz) as core:
+            with Publisher(nats.url, bodies(USUAL), scale.rate_hz, NUMBERED, in_turns=False) as core:
                 return _soaked(scale, nats, gateway, core, say)
 
 
-def _soaked(scale: Scale, nats: NatsServer, gateway: "Gateway", core: Core, say: Callable[[str], Any]) -> Results:
+def _soaked(scale: Scale, nats: NatsServer, gateway: "Gateway", core: Publisher, say: Callable[[str], Any]) -> Results:
     _until(lambda: core.stored > 2 * scale.rate_hz, "Core publishes")
     before = gateway.at_rest()
     plan = Plan(gateway.port, scale.viewers, scale.arrivals_hz, scale.seed)
@@ -126,7 +127,7 @@ def _faults(scale: Scale, around: Surroundings, watch: "Watch", say: Callable[[s
             yield Happened(from_s, watch.now_s, name_of(fault))
 
 
-def _behind_in_the_end(viewers: "ViewersProcess", core: Core) -> int:
+def _behind_in_the_end(viewers: "ViewersProcess", core: Publisher) -> int:
     """How many healthy viewers do not get the newest, with all the time that they may need."""
     published, before = core.stored, viewers.newest.newest
     with contextlib.suppress(TimeoutError):
