@@ -13,18 +13,19 @@ PYTHONS := python3 python3.14 python3.13 python3.12 python3.11
 BASE_PYTHON := $(shell for python in $(PYTHONS); do \
 	$$python -c '$(NEW_ENOUGH)' 2>/dev/null && echo $$python && break; done)
 
-OWN_UV := $(CURDIR)/.tools/uv/bin/uv
-UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo '$(OWN_UV)')
+# A target and its prerequisites are relative, because make cannot name a file with a space: the checkout may have one.
+OWN_UV := $(shell uv --version >/dev/null 2>&1 || echo .tools/uv/bin/uv)
+UV := $(if $(OWN_UV),$(CURDIR)/$(OWN_UV),uv)
 
 # Node 20.19 or later of 20, or 22.12 or later, as Vite wants it; with npm. A recipe that needs it has $(NODE) as an order-only prerequisite and calls node and npm.
-OWN_NODE := $(CURDIR)/.tools/node/bin
+OWN_NODE := .tools/node/bin
 NODE := $(shell node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(+!(a > 22 || (a === 22 && b >= 12) || (a === 20 && b >= 19)))' >/dev/null 2>&1 && command -v npm >/dev/null \
-	|| echo '$(OWN_NODE)/npm')
+	|| echo $(OWN_NODE)/npm)
 $(if $(NODE),$(shell '$(OWN_NODE)/node' --version >/dev/null 2>&1 || rm -rf '$(OWN_NODE)'))
-export PATH := $(if $(NODE),$(OWN_NODE):)$(PATH)
+export PATH := $(if $(NODE),$(CURDIR)/$(OWN_NODE):)$(PATH)
 
 # Neither uv nor the environment is trusted when it does not run: half made, the checkout moved, its Python removed.
-$(shell [ '$(UV)' = uv ] || '$(OWN_UV)' --version >/dev/null 2>&1 || rm -f '$(OWN_UV)')
+$(if $(OWN_UV),$(shell $(OWN_UV) --version >/dev/null 2>&1 || rm -f $(OWN_UV)))
 $(shell [ "$$(cat $(READY) 2>/dev/null)" = '$(CURDIR)' ] && $(VENV)/bin/python -c '$(NEW_ENOUGH)' 2>/dev/null \
 	|| rm -f $(READY))
 
@@ -61,7 +62,7 @@ WITH_CONSOLE := $(MAKE) --no-print-directory console || echo 'the console could 
 
 demo: $(READY)
 	@$(WITH_CONSOLE)
-	@$(IN_BACKEND) exec $(PYTHON) -m src.demo $(if $(REPLAY),--replay '$(abspath $(REPLAY))')
+	@$(IN_BACKEND) exec $(PYTHON) -m src.demo $(if $(REPLAY),--replay "$$(realpath -m '$(REPLAY)')")
 
 test: $(READY) client/typescript/node_modules/.ready
 	@$(WITH_CONSOLE)
@@ -183,7 +184,7 @@ clean:
 	rm -rf console/node_modules $(dir $(CONSOLE))
 
 # The last step is for `uv run`: with a lock it starts at once, also without a network.
-$(READY): backend/requirements-dev.txt backend/pyproject.toml $(filter-out uv,$(UV)) | python
+$(READY): backend/requirements-dev.txt backend/pyproject.toml $(OWN_UV) | python
 	@[ -f $@ ] || { rm -rf $(VENV) && '$(UV)' venv --quiet --no-project --python $(BASE_PYTHON) $(VENV); }
 	@rm -f $@
 	@echo 'installing the Python packages into $(VENV)'
@@ -193,7 +194,7 @@ $(READY): backend/requirements-dev.txt backend/pyproject.toml $(filter-out uv,$(
 
 # Debian's python3 comes without venv or without pip; one of the two is enough.
 INSTALL_UV := -m pip install --quiet --disable-pip-version-check --require-hashes -r backend/requirements-uv.txt
-$(OWN_UV): backend/requirements-uv.txt | python
+.tools/uv/bin/uv: backend/requirements-uv.txt | python
 	@echo 'installing uv into .tools/'
 	@rm -rf .tools/uv
 	@{ $(BASE_PYTHON) -m venv .tools/uv >/dev/null 2>&1 && .tools/uv/bin/python $(INSTALL_UV); } \
@@ -204,7 +205,7 @@ $(OWN_UV): backend/requirements-uv.txt | python
 	@touch $@
 
 # The wheel has npm as a copy of a file that only works in its own place, so npm is called there.
-$(OWN_NODE)/npm: backend/requirements-node.txt $(filter-out uv,$(UV)) | python
+$(OWN_NODE)/npm: backend/requirements-node.txt $(OWN_UV) | python
 	@echo 'installing Node into .tools/'
 	@rm -rf .tools/node
 	@'$(UV)' pip install --quiet --no-config --python $(BASE_PYTHON) --target .tools/node --require-hashes \

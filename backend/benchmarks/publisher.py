@@ -52,7 +52,7 @@ class Publisher:
             bodies: published again and again.
             rate_hz: pairs a second.
             marks: what is written into the messages.
-            in_turns: flow half a period after levels, each a frame of its own; otherwise right after them, as Core does.
+            in_turns: flow half a period after levels, each a frame of its own; else right after them, as Core does.
         """
         self.stored = self.lost = 0
         self._nats_url = nats_url
