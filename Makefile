@@ -62,7 +62,7 @@ WITH_CONSOLE := $(MAKE) --no-print-directory console || echo 'the console could 
 
 demo: $(READY)
 	@$(WITH_CONSOLE)
-	@$(IN_BACKEND) exec $(PYTHON) -m src.demo $(if $(REPLAY),--replay "$$(realpath -m '$(REPLAY)')")
+	@$(IN_BACKEND) exec $(PYTHON) -m src.demo $(if $(REPLAY),--replay '$(if $(filter /%,$(firstword $(REPLAY))),,$(CURDIR)/)$(REPLAY)')
 
 test: $(READY) client/typescript/node_modules/.ready
 	@$(WITH_CONSOLE)
