@@ -176,3 +176,31 @@ def test_the_image_builds_the_console_from_what_the_checkout_gives_it() -> None:
     config = (ROOT / "console" / "vite.config.ts").read_text()
     (folder,) = re.findall(r'outDir: "\.\./(.*)"', config)
     assert built == f"/checkout/{folder}"
+
+
+# -- make --------------------------------------------------------------------------------------------------------------
+
+
+def test_make_works_in_a_folder_whose_path_has_spaces(tmp_path: Path) -> None:
+    """Without uv and Node on PATH, so that the rules that bring them are read too."""
+    folder = tmp_path / "a folder"
+    for path in tracked_files():
+        if path.name in ("Makefile", "pyproject.toml", "package-lock.json", "tsconfig.json") or path.suffix == ".txt":
+            copy = folder / path.relative_to(ROOT)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, copy)
+    (tmp_path / "bin").mkdir()
+    for command in ("sh", "rm", "cat", "find", "uname"):
+        (tmp_path / "bin" / command).symlink_to(str(shutil.which(command)))
+    (tmp_path / "bin" / "python3").symlink_to(sys.executable)
+    planned = subprocess.run(
+        [str(shutil.which("make")), "--dry-run", "lint", "client", "console"],
+        cwd=folder,
+        env={"PATH": str(tmp_path / "bin")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (planned.returncode, planned.stderr) == (0, "")
+    assert "installing uv into .tools/" in planned.stdout
+    assert f"'{folder}/.tools/uv/bin/uv'" in planned.stdout

@@ -101,7 +101,7 @@ def test_one_frame_at_once_is_no_rate_of_hundreds() -> None:
 
 
 def test_the_typescript_client_judges_by_the_same_numbers() -> None:
-    source = (ROOT / "client" / "src" / "freshness.ts").read_text()
+    source = (ROOT / "client" / "typescript" / "src" / "freshness.ts").read_text()
     written = re.findall(r"^const (\w+) = ([\d_.]+);", source, re.MULTILINE)
     theirs = {
         re.sub("_MS$", "_S", name): float(value) / (1000 if name.endswith("_MS") else 1) for name, value in written
@@ -110,6 +110,6 @@ def test_the_typescript_client_judges_by_the_same_numbers() -> None:
 
 
 def test_the_typescript_client_waits_as_long() -> None:
-    source = (ROOT / "client" / "src" / "stream.ts").read_text()
+    source = (ROOT / "client" / "typescript" / "src" / "stream.ts").read_text()
     first, longest = re.findall(r"(?:firstPauseMs|longestPauseMs) = ([\d_]+)", source)
     assert [float(first) / 1000, float(longest) / 1000] == [disconnect.FIRST_PAUSE_S, disconnect.LONGEST_PAUSE_S]
