@@ -1,4 +1,4 @@
-# Two commands for everybody, `make demo` and `make test`; the others are for who changes the code.
+# Two commands for everybody, `make demo` and `make test`; the others are for developers.
 # Needed: Python 3.11 or later, and make. A missing uv or Node is put into .tools/, what the code needs into backend/.venv
 # and the node_modules of its folder.
 
@@ -34,15 +34,15 @@ $(shell [ "$$(cat $(READY) 2>/dev/null)" = '$(CURDIR)' ] && $(VENV)/bin/python -
 .PHONY: fuzz faults lock clean console console-types images
 
 help:
-	@echo 'make demo     the whole thing on this machine: NATS, gateway, simulated market; Ctrl-C stops it'
+	@echo 'make demo     NATS, the gateway and a simulated market on this machine; Ctrl-C stops them'
 	@echo 'make test     all tests'
 	@echo
 	@echo 'make watch    the running gateway as a table in this terminal'
 	@echo 'make run      the gateway alone, against NATS_URL (else nats://127.0.0.1:4222)'
-	@echo 'make record FILE=day.jsonl.gz    what is published on NATS_URL, into a file, until Ctrl-C'
+	@echo 'make record FILE=day.jsonl.gz    every message on NATS_URL, into a file, until Ctrl-C'
 	@echo 'make replay FILE=day.jsonl.gz    such a file, onto NATS_URL; SPEED=10, or SPEED=max'
 	@echo 'make check    style, format, types, layers, links and generated files'
-	@echo 'make contract the schema, the AsyncAPI document and the TypeScript types, from the Python types'
+	@echo 'make contract schema, AsyncAPI document, client types and docs/configuration.md, from the code'
 	@echo 'make client   the TypeScript client, into client/typescript/dist'
 	@echo 'make console  the page that the gateway serves at /'
 	@echo 'make images   screenshots of the console, into docs/images; needs Chromium'
@@ -50,8 +50,8 @@ help:
 	@echo 'make bench    what the gateway costs, beside other servers; six minutes, writes docs/benchmarks'
 	@echo 'make soak     thousands of viewers and every fault, for MINUTES (30); writes docs/soak'
 	@echo 'make faults   each fault of NATS, Core and the gateway, also those that take half a minute'
-	@echo 'make fuzz     bytes that nobody should send, by the hundred thousand'
-	@echo 'make lock     write the requirements files anew from backend/pyproject.toml'
+	@echo 'make fuzz     150,000 invalid inputs'
+	@echo 'make lock     write the requirements files again from backend/pyproject.toml'
 	@echo 'make clean    remove what make has installed and what the tools have cached'
 	@echo
 	@echo 'GATEWAY_PORT=8001 make demo    another port than 8000; the same for run and watch'

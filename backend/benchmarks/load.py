@@ -83,12 +83,12 @@ class Measured(msgspec.Struct):
 
 
 class FrameReader:
-    """Finds the messages of one viewer; keeps of each its start, `kept_bytes` long, and the goodbye's body."""
+    """Finds the messages of one viewer; keeps of each its start, `kept_bytes` long, and the body of its close frame."""
 
-    __slots__ = ("_header", "_kept_bytes", "_left", "_opcode", "_start", "goodbye", "pings")
+    __slots__ = ("_header", "_kept_bytes", "_left", "_opcode", "_start", "close_body", "pings")
 
     def __init__(self, kept_bytes: int) -> None:
-        self.goodbye: bytes | None = None
+        self.close_body: bytes | None = None
         self.pings: list[bytes] = []
         self._kept_bytes = kept_bytes
         self._header = b""
@@ -133,7 +133,7 @@ class FrameReader:
         if self._opcode == PING:
             self.pings.append(self._start)
         elif self._opcode == CLOSE:
-            self.goodbye = self._start
+            self.close_body = self._start
         elif not self._opcode & CONTROL:
             ended.append(self._start)
 

@@ -14,7 +14,7 @@ from soak.run import Results, Scale, soak
 DOCS: Final = Path(__file__).parents[2] / "docs" / "soak"
 CHART: Final = "soak.png"
 FULL: Final = Scale()
-LEAST_MINUTES_FOR_MEMORY: Final = 10.0  # below, what is measured is the crowd's arrival
+LEAST_MINUTES_FOR_MEMORY: Final = 10.0  # below, it measures the arrival of the viewers
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -40,7 +40,7 @@ class Surroundings(NamedTuple):
     """What there is to break.
 
     Attributes:
-        order: tells the crowd what to do, in one line.
+        order: sends the process of viewers a command of one line.
         signal: sends the gateway a signal.
     """
 

@@ -23,7 +23,7 @@ Written on {day:%Y-%m-%d} by `make soak`, which ran `{command}`.
 The viewers took {frames:,} frames; {opened:,} connections became a stream.
 Core stored {stored:,} messages, and could not store {lost:,} while NATS was away. The gateway took
 {share:.0%} of a core."""
-CROWD: Final = """\
+VIEWERS: Final = """\
 60 % of the viewers stay and 18 % come and go: the healthy ones, which the gateway has no reason to let go. The others
 stop reading for a while, read 20 KB/s, never read, break the protocol in every way of `soak/mischief.py`, or never get
 as far as a WebSocket. Every frame that a viewer reads has to be strict JSON, and its numbers not below those before."""
@@ -82,7 +82,7 @@ def summary(results: Results) -> str:
 
 
 def _details(results: Results) -> Iterator[str]:
-    yield f"## The crowd\n\n{CROWD}"
+    yield f"## The viewers\n\n{VIEWERS}"
     for manner, endings in results.tally.endings.items():
         rows = [[cause, f"{count:,}"] for cause, count in sorted(_in_short(endings).items())]
         if rows:

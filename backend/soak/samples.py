@@ -16,7 +16,7 @@ class Sample(NamedTuple):
     Attributes:
         at_s: since the start.
         viewers: that the gateway counts.
-        frames: that the crowd has received so far.
+        frames: that all viewers have received so far.
         tasks: of its event loop; None where it does not answer.
     """
 
@@ -45,7 +45,7 @@ class Ending(NamedTuple):
     """What was true in the end.
 
     Attributes:
-        before: the crowd came.
+        before: the viewers connected.
         after: it left.
         behind: healthy viewers that never got the newest message after the last fault.
         traceback: whether the gateway has logged one.

@@ -1,4 +1,4 @@
-"""The crowd: thousands of viewers in one process, each with a manner of its own, that come and go for hours.
+"""Thousands of viewers in one process, each with a behaviour of its own, that connect and leave for hours.
 
 Cheap enough to leave the machine to the gateway: one loop over epoll, big pieces, and a frame that many viewers get is
 decoded once. `python -m soak.viewers PLAN` prints a tally as a line of JSON each second and takes commands, one a line:
@@ -48,7 +48,7 @@ SIP_EVERY_S: Final = 0.1
 FLOOD_EVERY_S: Final = 0.02
 FOR_EVER: Final = (1e9, 1e9)
 ABRUPT: Final = struct.pack("ii", 1, 0)  # SO_LINGER: a close is a reset
-GOING: Final = ("goodbye", "end", "reset")
+GOING: Final = ("close", "end", "reset")
 
 FLOODS: Final = {
     "2,000 pings": 2000 * client_frame(0x89, b"x" * 20),
@@ -72,7 +72,7 @@ class Manner(NamedTuple):
     """How a viewer behaves.
 
     Attributes:
-        share: of the crowd.
+        share: of all viewers.
         stays_s: from and to how long a connection lasts, if the gateway lets it.
         reads: "all", "in sips", "at times" or "nothing".
         healthy: whether the gateway has no reason to end its connection.
@@ -105,7 +105,7 @@ class Plan(msgspec.Struct):
 
 
 class Tally(msgspec.Struct):
-    """What the crowd has seen since its start, or sees now.
+    """What the viewers have seen since its start, or sees now.
 
     Attributes:
         connected: viewers by manner, now.
@@ -227,9 +227,9 @@ class Viewer:
         return int(status) if not self.open and status.isdigit() else None
 
     @property
-    def goodbye(self) -> int | None:
+    def close_code(self) -> int | None:
         """The close code that the gateway sent."""
-        body = self._frames.goodbye
+        body = self._frames.close_body
         return None if body is None else int.from_bytes(body[:2])
 
     def take(self, piece: memoryview) -> list[bytes]:
@@ -259,8 +259,8 @@ class Viewer:
             self.unsent = b""  # what the end is shows when it is read
 
     def go(self, how: str) -> None:
-        """Leave: with a goodbye, by closing the line, or by cutting it."""
-        if how == "goodbye" and self.open:
+        """Leave: with a close frame, by closing the connection, or by cutting it."""
+        if how == "close" and self.open:
             self.send(close_frame(1000))
         elif how == "reset":
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, ABRUPT)
@@ -333,8 +333,8 @@ class Viewers:
         """The gateway, or the line, ended it."""
         if viewer.refusal is not None and viewer.manner is not UNFINISHED_ONES:
             self._refusals[viewer.refusal] += 1
-        elif viewer.goodbye is not None:
-            cause = str(viewer.goodbye)
+        elif viewer.close_code is not None:
+            cause = str(viewer.close_code)
         if viewer.manner.healthy and not self._leaving:
             self._broken(f"{_clock()} a {viewer.manner.name} viewer was let go: {viewer.refusal or cause}")
         self._forget(viewer, cause)

@@ -152,7 +152,7 @@ def render(view: View, width: int, height: int | None = None) -> RenderableType:
 
 
 def view_of(url: str, states: Stream) -> View:
-    """What there is to see now."""
+    """The view of this moment."""
     now = states.state()
     words = "connected" if states.is_connected else "connecting"
     if (last := now.last_disconnect) is not None and not states.is_connected:
@@ -202,7 +202,7 @@ async def print_once(url: str, states: Stream) -> int:
                         break
         except TimeoutError:
             pass
-        view = view_of(url, states)  # before leaving: it tells how far we got
+        view = view_of(url, states)  # before leaving, as the last state
     if view.market is None:
         why = "is up but has sent nothing: is anything published?" if view.connected else f"({view.connection})"
         return _fail(f"no frame from {url} within {FIRST_FRAME_LIMIT_S:g} s {why}")
@@ -390,7 +390,7 @@ def _level_row(level: Mapping[str, Any]) -> LevelRow:
 
 
 def _flow_totals(flow: Mapping[str, Any]) -> FlowTotals:
-    """Sums by the entries' `type`; the gateway relays flow unread, so what is no contract is left out."""
+    """Sums by the entries' `type`; the gateway relays flow unread, so entries that are no contracts are left out."""
     contracts = [entry for entry in flow.values() if isinstance(entry, dict) and entry.get("type") in ("C", "P")]
 
     def total(kind: str, name: str) -> float:
@@ -416,7 +416,7 @@ def _number(value: Any) -> float | None:
 
 
 def _word(value: Any) -> str:
-    """Text without what could move the cursor: what comes over a socket must not drive the terminal."""
+    """Text without control characters: bytes from a socket must not control the terminal."""
     return "".join(letter for letter in value if letter.isprintable()) if isinstance(value, str) else "?"
 
 

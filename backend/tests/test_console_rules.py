@@ -132,7 +132,7 @@ def test_amounts_are_short_and_of_one_width(rules: Path) -> None:
     ]
 
 
-def test_history_takes_a_point_a_second_and_starts_anew_with_another_clock(rules: Path) -> None:
+def test_history_takes_a_point_a_second_and_restarts_with_another_clock(rules: Path) -> None:
     said = "[[1000, 1], [1400, 2], [1400, 2], [2000, 3], [1900, 4], [500000, 5], [3000, 6]].map((p) => h.add(...p))"
     asked = ask(rules, "history.js", f"((h) => [{said}, h.points])(new m.SpotHistory())")
     assert asked[0] == ["all", "point", "none", "point", "point", "point", "all"]

@@ -1,4 +1,4 @@
-"""How a NATS server lets us in: as whom, with which secret, over which TLS.
+"""The login of the gateway at a NATS server: user, secret, and TLS.
 
 **Files are named once and read at each dial**, so that a password, key or certificate that is renewed on disk counts
 from the next connection on, without a restart. What they hold goes to the client library alone: it stands in no error,
@@ -22,7 +22,7 @@ CREDS: Final = re.compile(  # the armour that `nsc` writes: the user's JWT, then
 
 
 class AccessError(Exception):
-    """A file does not hold what is needed to log in; the text names setting and file, and shows nothing of it."""
+    """A file does not hold what is needed to log in; the text names setting and file, and shows no content."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +57,16 @@ class Access:
         return bool(self.ca_file or self.cert_file or self.tls_first)
 
     def options(self, with_tls: bool) -> dict[str, Any]:
-        """Arguments of the client's `connect`, from what the files hold now. Reads files: not for the event loop.
+        """Arguments of the client's `connect`, from the files' content. Blocks: not for the event loop.
 
         Raises:
-            AccessError: a file cannot be read, or is not what it should be.
+            AccessError: a file cannot be read, or has wrong content.
         """
         tls = {"tls": self._tls_context(), "tls_handshake_first": self.tls_first} if with_tls else {}
         return {**self._login(), **tls}
 
     def require_files(self) -> None:
-        """Read everything once, so that what is wrong is known before anything starts.
+        """Read all files once, so that a wrong one ends the start.
 
         Raises:
             AccessError: as `options` does.

@@ -1,7 +1,7 @@
 """NATSBus: publish objects, subscribe to the newest of them or follow them all, on NATS JetStream.
 
-The subjects and their streams are in `subjects.py`; how a subscription stays live is told in `subscription.py`, how the
-connection does in `connection.py`.
+`subjects.py` names the subjects and their streams. `subscription.py` keeps a subscription live, and `connection.py` the
+connection.
 """
 
 import asyncio
@@ -114,7 +114,7 @@ class NATSBus:
 
         Args:
             subject: what to read.
-            callback: a coroutine function of one argument, what the subject's decoder returned.
+            callback: a coroutine function of one argument, the result of the subject's decoder.
             durable_name: the durable consumer to use; None for an ephemeral one, as replicas do.
 
         Raises:

@@ -1,8 +1,8 @@
-"""The connection to NATS: dialled anew, forever, whenever it ends.
+"""The connection to NATS: dialled again, without end, whenever it ends.
 
 Law of this file: **a client is used once.** The library's own reconnect replays every subscription before anyone can
 say where it should resume, and gives up for good on some errors that pass (an expired password, a full server). So
-each client ends with its socket, and what was bound to it is bound again, deliberately, to the next one.
+each client ends with its socket, and its subscriptions bind again, deliberately, to the next one.
 """
 
 import asyncio
@@ -54,7 +54,7 @@ REFUSALS: Final = {  # what a server says, or TLS, when it does not want us as w
 
 
 class BusError(Exception):
-    """The bus cannot do what was asked; the text says what to check."""
+    """The bus cannot do this; the text says what to check."""
 
 
 class NotPermitted(BusError):
@@ -73,11 +73,11 @@ PASSING: Final = (
 
 
 class StrictClient(Client):
-    """The library's client, without two habits of it.
+    """The library's client, with two changes.
 
-    It believes what the server, or whoever is between, says of TLS in its first line, which comes in the clear: this
-    one says nothing to a server without TLS, where TLS is asked for. And it tells nobody of its end when it still has
-    something to write to a socket that is broken: here `ended` is set in any case.
+    The library believes the first line of the server about TLS, which is not encrypted and may be forged: this client
+    sends nothing to a server without TLS where TLS is required. And the library does not report its end while it has
+    unsent bytes for a broken socket: here `ended` is set in any case.
     """
 
     def __init__(self) -> None:
@@ -89,7 +89,7 @@ class StrictClient(Client):
         if initial_connection and self._wants_tls and not info.get("tls_required"):
             if not info.get("tls_available"):
                 raise NatsError("the server offers no TLS")
-            info["tls_required"] = True  # what the library looks at next
+            info["tls_required"] = True  # the library reads this next
         await super()._process_info(info, initial_connection)
 
     async def _close(self, status: int, do_cbs: bool = True) -> None:

@@ -98,8 +98,8 @@ class Throttle:
 def redacted(urls: str) -> str:
     """URLs, separated by commas, with user names, passwords, tokens and queries replaced by `***`.
 
-    Works on the text alone: what is shown here may be too wrong to be parsed, and secrets may hold any character. So
-    beside a secret only what is plainly a host stays.
+    Works on the text alone: it may be too wrong to be parsed, and secrets may hold any character. So beside a secret
+    only a plain host stays.
     """
     has_login = "@" in urls
     return ",".join(QUERY.sub("?***", _without_login(url) if has_login else url) for url in BETWEEN_URLS.split(urls))

@@ -1,8 +1,8 @@
 """What a message's body must be: one strict JSON object, in UTF-8, of bounded depth.
 
-Law of this file: **what is accepted here is strict JSON, to the last byte**, also inside the parts that are relayed as
-bytes and never become Python objects. The one thing that is mended is what Python's own `json` writes by default: a
-bare `NaN`, `Infinity` or `-Infinity` reads as null, and is counted.
+**Every accepted body is strict JSON, to the last byte**, also inside the parts that are relayed as bytes and never
+become Python objects. One exception is repaired, because Python's `json` writes it by default: a bare `NaN`, `Infinity`
+or `-Infinity` is read as null and counted.
 
 What the decoder does where JSON (RFC 8259) leaves a choice, pinned by tests:
 
@@ -54,7 +54,7 @@ T = TypeVar("T")
 
 
 class Parsed(NamedTuple, Generic[T]):
-    """`value` as the decoder made it from `text`, the strict JSON that the body is or was mended to."""
+    """`value` as the decoder made it from `text`, the strict JSON of the body, repaired where needed."""
 
     text: bytes
     value: T
@@ -101,13 +101,13 @@ def decode_value(text: bytes | msgspec.Raw) -> Decoded:
 
 
 def parse_sections(body: bytes, decode: Callable[[bytes], T]) -> Parsed[T | None]:
-    """Run `decode` on a body that is a strict JSON object, or can be mended to one.
+    """Run `decode` on a body that is a strict JSON object, or can be repaired to one.
 
     Args:
-        decode: a msgspec decoder's method; it may skip what it does not need.
+        decode: a msgspec decoder's method; it may skip fields that it does not need.
 
     Returns:
-        The mended text and what `decode` made of it; None where the object's fields are not of the types it wants.
+        The strict JSON, and the result of `decode`; None where the object's fields are of other types.
 
     Raises:
         BadMessage: the body is no such object, or nested so deep that the decoder itself gave up.

@@ -134,7 +134,7 @@ class OrderedConsumer:
         from_time = self._next_seq is None
         return ConsumerConfig(
             name=self._consumer,
-            description="every message, in order; made anew after each outage",
+            description="every message, in order; recreated after each outage",
             deliver_policy=DeliverPolicy.BY_START_TIME if from_time else DeliverPolicy.BY_START_SEQUENCE,
             opt_start_time=datetime.fromtimestamp((self._since_ms or 0) / 1000, UTC) if from_time else None,
             opt_start_seq=self._next_seq,
@@ -152,14 +152,14 @@ class OrderedConsumer:
     # -- messages --------------------------------------------------------------------------------------------------
 
     def _forget_arrivals(self) -> None:
-        """What an earlier consumer still sends goes into a queue that nobody reads."""
+        """Messages of an earlier consumer go into a queue that is not read."""
         self._arrived: asyncio.Queue[Msg] = asyncio.Queue()
         self._due = 0
 
     async def _take(self, link: Link) -> StoredMessage | None:
         async with asyncio.timeout(ASK_S + API_LIMIT_S):
             message = await (self._arrived.get() if self._due else self._ask(link))
-        if message.reply:  # it has a place in the stream; what the server says itself has none
+        if message.reply:  # a message of the stream; a status of the server has no reply subject
             return self._stored(message)
         said = message.headers or {}
         self._due = 0
@@ -169,7 +169,7 @@ class OrderedConsumer:
         return None
 
     async def _ask(self, link: Link) -> Msg:
-        """Ask for a batch; the first of it, or what the server says instead."""
+        """Request a batch; returns its first message, or the status that the server sends instead."""
         assert self._stream is not None, "bound before asked"
         subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream.config.name}.{self._consumer}"
 

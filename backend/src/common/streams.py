@@ -1,4 +1,4 @@
-"""The stream that holds a subject: found by the subject, made when nobody has."""
+"""The stream that holds a subject: found by the subject, created where there is none."""
 
 from typing import Final
 
@@ -55,7 +55,7 @@ async def find_or_make_stream(jetstream: JetStreamContext, subject: str) -> Stre
 
 
 async def _made_by_another(jetstream: JetStreamContext, subject: str, refusal: APIError) -> StreamInfo:
-    """Two services that start together both make the stream: whoever comes second uses the first one's."""
+    """Two services that start together both create the stream: the second one uses that of the first."""
     found = await stream_of(jetstream, subject)
     if found is not None:
         return found

@@ -9,7 +9,7 @@ DURABLES: Final = {LEVELS_SIGNALS: "gateway_levels", MARKET_FLOW: "gateway_flow"
 
 
 class StreamSpec(NamedTuple):
-    """A stream that the bus makes when nobody has: file storage, limits retention, `RETENTION_S`."""
+    """A stream that the bus creates where there is none: file storage, limits retention, `RETENTION_S`."""
 
     name: str
     subjects: tuple[str, ...]

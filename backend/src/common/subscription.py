@@ -1,16 +1,16 @@
-"""One subject's way from its stream to a callback, kept live whatever happens to server, stream or consumer.
+"""A subscription: one subject from its stream to a callback, kept live through every fault of server and stream.
 
 **Newest first.** Each message is a whole snapshot, so a consumer never resumes where it stopped: whenever the
-subscription binds, the consumer is made anew at the stream's newest message. What was published meanwhile is
+subscription binds, the consumer is recreated at the stream's newest message. Messages published meanwhile are
 superseded, never replayed.
 
 **A deliver subject of its own name.** The consumer is a push consumer, without acknowledgements, that delivers to a
 subject named after stream, consumer and the stream's time of creation. Delivery to a subject is ordinary
-publish/subscribe: two gateways on one durable both see every message, and one that is frozen takes nothing from the
+publish/subscribe: two gateways on one durable both get every message, and a frozen one takes nothing from the
 other. It also keeps `num_ack_pending` at 0.
 
-**Trust nobody's silence.** A push consumer whose stream was remade goes silent without an error. Every second the
-watch compares what arrived with what the server says it delivered, and binds anew when the two disagree.
+**Silence is checked.** A push consumer whose stream was recreated goes silent without an error. Every second the
+watch compares the messages that arrived with those that the server delivered, and binds again when they differ.
 """
 
 import asyncio
@@ -42,12 +42,12 @@ Callback = Callable[[Any], Awaitable[None]]
 Decoder = Callable[[bytes], Decoded]
 
 WATCH_INTERVAL_S: Final = 1.0
-LOOKS_A_STREAM: Final = 3  # the consumer is looked at each time, who has its subject each third time
+LOOKS_A_STREAM: Final = 3  # each look asks for the consumer, each third one for the stream of the subject too
 REBIND_PAUSE_S: Final = 0.25
-REMAKE_GRACE_S: Final = 1.0  # a stream that vanished is first left to its owner, who may want other settings
+REMAKE_GRACE_S: Final = 1.0  # a missing stream is first left to its owner, who may create it with other settings
 FIRST_MESSAGE_LIMIT_S: Final = 1.0
 LOOK_BACK_MESSAGES: Final = 100  # how far to search for a good message when the newest at start is bad
-PENDING_MESSAGES: Final = 4096  # between socket and callback; what is dropped beyond it, the watch notices
+PENDING_MESSAGES: Final = 4096  # between socket and callback; the watch notices messages that are dropped beyond it
 PENDING_BYTES: Final = 64 << 20
 LEAVE_LIMIT_S: Final = 0.5  # for deleting an ephemeral consumer; the server does it by itself, later
 EPHEMERAL_IDLE_S: Final = 30.0  # the server forgets an ephemeral consumer this long after its reader went
@@ -63,7 +63,7 @@ class Subscription:
         rejected: bad messages, by reason.
         non_finite: bare NaN and Infinity tokens that were read as null.
         lag: messages that the consumer has yet to deliver (`num_pending`).
-        rebinds: how often the consumer had to be made anew after the first time.
+        rebinds: how often the consumer was recreated after the first time.
         last_message_s: when the newest message arrived, seconds since the epoch, or None.
         published_s: when the stream took the message that the callback has in hand, by the server's clock, seconds
             since the epoch; None between messages.
@@ -130,7 +130,7 @@ class Subscription:
     # -- being live ------------------------------------------------------------------------------------------------
 
     async def _keep_live(self, link: Link) -> None:
-        """Owner of the binding: watch it, and bind anew whenever the watch finds it dead."""
+        """Own the binding: watch it, and bind again whenever the watch finds it dead."""
         while True:
             try:
                 self._lose(await link.use(self._watch(link)))
@@ -142,7 +142,7 @@ class Subscription:
                 self._lose(reason(error))
                 await asyncio.sleep(REBIND_PAUSE_S)
             except Exception:
-                logger.exception("%s: unexpected error; binding anew", self.subject)
+                logger.exception("%s: unexpected error; binding again", self.subject)
                 self._lose("unexpected error")
                 await asyncio.sleep(WATCH_INTERVAL_S)
 
@@ -166,7 +166,7 @@ class Subscription:
             before = now
 
     async def _look(self, jetstream: JetStreamContext) -> ConsumerInfo | str:
-        """The consumer as the server sees it, or what is wrong with it."""
+        """The consumer as the server reports it, or why it does not work."""
         assert self._stream is not None, "bound before watched"
         stream_name = self._stream.config.name or ""
         if next(self._looks) % LOOKS_A_STREAM == 0:
@@ -184,7 +184,7 @@ class Subscription:
         return consumer
 
     def _is_deaf(self, before: ConsumerInfo, now: ConsumerInfo) -> bool:
-        """True when a whole watch interval passed and what the server sent by then has still not arrived."""
+        """Whether messages that the server sent before the last watch interval have still not arrived."""
         never_arrived = _delivered_seq(before) > self._newest_seq and _delivered_count(before) > 0
         never_sent = bool(before.num_pending) and _delivered_seq(now) == _delivered_seq(before)
         return never_arrived or never_sent
@@ -192,7 +192,7 @@ class Subscription:
     # -- binding ---------------------------------------------------------------------------------------------------
 
     async def _bind(self, link: Link) -> None:
-        """Make the consumer anew at the newest message and listen to it."""
+        """Recreate the consumer at the newest message and subscribe to it."""
         await self._unbind()
         stream = await find_or_make_stream(link.jetstream, self.subject)
         self._turn_to(stream)
@@ -213,7 +213,7 @@ class Subscription:
         link.require_agreed(deliver_subject)
         await link.jetstream.consumer_info(
             stream_name, self._consumer_name
-        )  # what the watch will ask: is it permitted?
+        )  # the watch will ask this: is it permitted?
         self.trouble = None
         if _delivered_count(consumer) + (consumer.num_pending or 0) > 0:
             with contextlib.suppress(TimeoutError):
@@ -237,7 +237,7 @@ class Subscription:
         self._stream = stream
 
     def _consumer_config(self, stream: StreamInfo) -> ConsumerConfig:
-        life = f"{stream.created:%Y%m%d%H%M%S%f}"  # what was in flight when a stream was remade goes elsewhere
+        life = f"{stream.created:%Y%m%d%H%M%S%f}"  # messages in flight from an earlier stream arrive elsewhere
         return ConsumerConfig(
             name=self._consumer_name,
             durable_name=self._durable_name,

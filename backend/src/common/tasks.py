@@ -1,4 +1,4 @@
-"""Every task has an owner, who ends it."""
+"""Every task has an owner, which ends it."""
 
 import asyncio
 import logging
@@ -26,7 +26,7 @@ async def end(task: asyncio.Task[Any] | None) -> None:
 
 
 def guarded(work: Callable[..., object], *given: object) -> None:
-    """Call `work`, a part of what a watch does for as long as the process lives: a fault in it is told, and passes."""
+    """Call `work`, a step of a periodic check: an exception is logged, and the check goes on."""
     try:
         work(*given)
     except Exception:

@@ -92,7 +92,7 @@ class Demo:
 
         Raises:
             DemoError: a port is taken, or a part did not start or ended by itself.
-            StopRequested: somebody asked for the end.
+            StopRequested: a signal asked for the end.
         """
         self._require_free_port()
         try:
@@ -150,7 +150,7 @@ class Demo:
             self._pause()
 
     def _pause(self) -> None:
-        """Wait a moment, and notice when nobody wants the demo or a part of it has ended."""
+        """Wait a moment, and notice a signal or a program that has ended."""
         time.sleep(LOOK_EVERY_S)
         self._stop_requests.check()
         if not self._nats.running:
@@ -186,7 +186,7 @@ def watch_command(port: int) -> str:
 
 
 def ask_ready(host: str, port: int) -> str | None:
-    """Ask the gateway whether it is ready: None when it is, else what it said instead."""
+    """Ask the gateway whether it is ready: None when it is, else its response."""
     connection = http.client.HTTPConnection(host, port, timeout=2.0)
     try:
         connection.request("GET", "/ready")
@@ -200,7 +200,7 @@ def ask_ready(host: str, port: int) -> str | None:
 
 
 def main() -> int:
-    """Run the demo; 0 when somebody stopped it, 1 when it could not go on."""
+    """Run the demo; returns 0 after a signal, 1 when it could not go on."""
     parser = argparse.ArgumentParser(prog="demo", description="NATS, the gateway and a market on this machine.")
     parser.add_argument("--replay", type=Path, metavar="FILE", help="a recording, instead of a simulated market")
     recording = parser.parse_args().replay

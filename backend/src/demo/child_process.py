@@ -15,7 +15,7 @@ from typing import IO, Any
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
-# The parent may be gone before the request is made: then nobody would send the signal any more.
+# The parent may end before the request is made: then the kernel would never send the signal.
 BECOME = f"""
 import ctypes, os, sys
 death_signal, parent_pid, command = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
@@ -31,7 +31,7 @@ def start_child(
     """Start a command in a process group of its own; both its outputs go to `output`.
 
     Args:
-        death_signal: what the kernel sends the child when the thread that called this has ended.
+        death_signal: sent to the child by the kernel when the thread that called this has ended.
         env: the whole environment of the child; ours when it is None.
     """
     return subprocess.Popen(

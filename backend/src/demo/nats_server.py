@@ -34,7 +34,7 @@ class NatsServerError(RuntimeError):
 class NatsServer:
     """One nats-server that keeps its port and its store through stop and start.
 
-    Start it in a thread that outlives it: the kernel ends it with the thread that started it (see `tether`).
+    Start it in a thread that outlives it: the kernel ends it with the thread that started it (see `child_process.py`).
     Used as a context manager it is started on entry; on exit it is stopped and its temporary files are removed.
     """
 
@@ -161,7 +161,7 @@ class NatsServer:
         return "\n".join(self.log().splitlines()[-LAST_LOG_LINES:])
 
     def close(self) -> None:
-        """Stop, and remove what is temporary: configuration, log, and the store unless it was given."""
+        """Stop, and remove the temporary files: configuration, log, and the store unless it was given."""
         self.stop()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
@@ -227,7 +227,7 @@ def find_binary() -> str:
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on at this moment, from `PORTS`."""
+    """A free port of 127.0.0.1, from `PORTS`."""
     # Not the shared generator: a test library that seeds it would deal every server the same port.
     for port in random.SystemRandom().sample(PORTS, len(PORTS)):
         if _is_free(port):
@@ -254,7 +254,7 @@ def _listens(port: int) -> bool:
 
 
 def _greets(port: int) -> bool:
-    """Whether a NATS server sends its first line, INFO, to who connects."""
+    """Whether a NATS server sends its first line, INFO."""
     try:
         with socket.create_connection((HOST, port), timeout=1.0) as connection:
             return connection.recv(5) == b"INFO "

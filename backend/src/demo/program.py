@@ -51,7 +51,7 @@ class Program:
             for line in lines:
                 text = line.decode(errors="replace").rstrip()
                 self._last_lines.append(text)
-                with contextlib.suppress(OSError):  # nobody reads ours any more: theirs still has to be taken
+                with contextlib.suppress(OSError):  # our output is closed; the program's still has to be read
                     sys.stdout.write(f"{self.name:<{NAME_WIDTH}} | {text}\n")
                     sys.stdout.flush()
 

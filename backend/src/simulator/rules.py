@@ -1,4 +1,4 @@
-"""What Core concludes from what it sees at a level: barrier state, score, signal, confidence, confluence, note.
+"""Core's conclusions about a level: barrier state, score, signal, confidence, confluence, note.
 
 Pure rules; the numbers are chosen so that every conclusion occurs in a session, not measured on a market.
 """

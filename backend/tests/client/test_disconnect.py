@@ -25,7 +25,7 @@ def refused(status: int, body: bytes = b"", **headers: str) -> Disconnect:
 
 
 @pytest.mark.parametrize("disconnect", OWN_CLOSE_CODES, ids=lambda disconnect: str(disconnect.code))
-def test_the_gateways_goodbyes_are_obeyed(disconnect: tuple[int, str, bool]) -> None:
+def test_the_close_codes_of_the_gateway_are_obeyed(disconnect: tuple[int, str, bool]) -> None:
     code, reason, reconnect = disconnect
     assert said(code, reason)[:3] == (code, f"closed by the gateway: {code} {reason}", reconnect)
 

@@ -273,7 +273,7 @@ async def test_leaving_while_it_connects_or_waits_takes_no_time() -> None:
     assert state.connection == "connecting"
 
 
-async def test_after_a_goodbye_it_comes_back_with_the_old_payload_in_hand() -> None:
+async def test_after_a_close_it_reconnects_and_keeps_the_old_payload() -> None:
     viewers = 0
 
     async def greet_and_leave(socket: ServerConnection) -> None:
@@ -297,7 +297,7 @@ async def test_after_a_goodbye_it_comes_back_with_the_old_payload_in_hand() -> N
     assert (state.last_disconnect.code, state.last_disconnect.reconnect) == (1001, True)
 
 
-async def test_after_a_goodbye_for_good_the_iteration_ends() -> None:
+async def test_after_a_close_for_good_the_iteration_ends() -> None:
     async def send_away(socket: ServerConnection) -> None:
         await socket.send(frame(1))
         await socket.close(1003, "not you")

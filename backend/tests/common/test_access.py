@@ -100,7 +100,7 @@ async def test_the_right_login_relays_and_a_wrong_one_is_told(make_bus: MakeBus,
             await refused(make_bus(server, **access), "Authorization Violation.*is the login right")
 
 
-async def test_giving_up_says_who_refused_what_and_what_to_check(make_bus: MakeBus, tmp_path: Path) -> None:
+async def test_giving_up_names_the_refusal_and_what_to_check(make_bus: MakeBus, tmp_path: Path) -> None:
     with guarded("password", tmp_path) as (server, _right, wrong):
         with pytest.raises(BusError) as told:
             await make_bus(server, timeout_s=2.0, **wrong).connect()

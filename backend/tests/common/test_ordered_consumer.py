@@ -137,7 +137,7 @@ async def test_a_stream_that_is_made_again_is_read_from_its_beginning(read: Read
     assert reading.numbers == [1, 2, 3]
 
 
-async def test_a_consumer_that_is_deleted_is_made_anew_where_it_was(read: Read, publisher: Publisher) -> None:
+async def test_a_consumer_that_is_deleted_is_recreated_at_its_place(read: Read, publisher: Publisher) -> None:
     reading = await read()
     await publisher.levels(1)
     await reading.until_last(1)

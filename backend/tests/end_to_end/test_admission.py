@@ -143,7 +143,7 @@ async def test_the_snapshot_needs_the_token_and_what_tells_of_health_does_not(
     assert [guarded.get(path).status for path in ("/health", "/ready", "/docs", "/openapi.json")] == [200] * 4
 
 
-async def test_bearer_is_answered_also_where_nobody_is_asked_for_a_token(shared_gateway: GatewayProcess) -> None:
+async def test_bearer_is_answered_also_where_no_token_is_needed(shared_gateway: GatewayProcess) -> None:
     """A browser fails a handshake that answers none of the subprotocols that it has offered."""
     async with Viewer(shared_gateway, subprotocols=["bearer", TOKEN]) as viewer:
         assert viewer.socket.subprotocol == "bearer"
@@ -152,7 +152,7 @@ async def test_bearer_is_answered_also_where_nobody_is_asked_for_a_token(shared_
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-async def test_sighup_reads_the_tokens_anew_and_lets_those_go_that_are_gone(
+async def test_sighup_reads_the_tokens_again_and_closes_viewers_whose_token_is_gone(
     make_gateway: LaunchGateway, publisher: Publisher, tokens: Path, workers: str
 ) -> None:
     gateway = make_gateway(GATEWAY_AUTH="token", GATEWAY_TOKENS_FILE=str(tokens), GATEWAY_WORKERS=workers).start()
@@ -184,11 +184,13 @@ async def test_a_broken_tokens_file_changes_nothing_and_is_told(make_gateway: La
             assert (await refusal(gateway, additional_headers=bearer(OTHER)))[0] == 401
         await viewer.ping()
     (line,) = [line for line in gateway.stderr.splitlines() if "not reread" in line]
-    assert " ERROR gateway: not reread, what was read before still counts: GATEWAY_TOKENS_FILE, line 2: " in line
+    assert " ERROR gateway: not reread, the old content still counts: GATEWAY_TOKENS_FILE, line 2: " in line
     assert "short" not in line
 
 
-async def test_a_worker_that_is_started_later_has_what_was_read_anew(make_gateway: LaunchGateway, tokens: Path) -> None:
+async def test_a_worker_that_is_started_later_has_the_files_as_read_at_sighup(
+    make_gateway: LaunchGateway, tokens: Path
+) -> None:
     gateway = make_gateway(GATEWAY_AUTH="token", GATEWAY_TOKENS_FILE=str(tokens), GATEWAY_WORKERS="2").start()
     tokens.write_text(OTHER)
     gateway.signal(SIGHUP)
@@ -290,7 +292,7 @@ async def test_new_keys_are_fetched_when_a_token_names_one_and_old_ones_end_thei
     assert "1 keys, 1 of them new; 1 are gone" in gateway.stderr
 
 
-async def test_a_token_of_nobodys_key_is_refused_after_the_keys_were_fetched_anew(
+async def test_a_token_of_an_unknown_key_is_refused_after_the_keys_were_fetched_again(
     make_gateway: LaunchGateway, issuer: Issuer
 ) -> None:
     gateway = make_gateway(**jwt_settings(issuer)).start()
@@ -419,7 +421,7 @@ async def test_a_full_gateway_refuses_until_somebody_leaves(make_gateway: Launch
             assert gateway.health()["connections"] == 3
 
 
-async def test_an_address_may_have_so_many_viewers_and_who_has_left_counts_no_more(
+async def test_an_address_may_have_so_many_viewers_and_those_that_left_do_not_count(
     make_gateway: LaunchGateway,
 ) -> None:
     gateway = make_gateway(GATEWAY_MAX_VIEWERS_PER_ADDRESS="2", GATEWAY_TRUSTED_PROXIES="127.0.0.0/8").start()
@@ -435,7 +437,7 @@ async def test_an_address_may_have_so_many_viewers_and_who_has_left_counts_no_mo
         assert gateway.health()["refused"] == {"too_many_of_address": 2}
 
 
-async def test_who_is_no_trusted_proxy_is_not_believed(make_gateway: LaunchGateway) -> None:
+async def test_a_proxy_that_is_not_trusted_is_not_believed(make_gateway: LaunchGateway) -> None:
     gateway = make_gateway(GATEWAY_MAX_VIEWERS_PER_ADDRESS="1", GATEWAY_TRUSTED_PROXIES="10.0.0.0/8").start()
     async with Viewer(gateway, additional_headers={"X-Forwarded-For": "198.51.100.1"}):
         assert (await refusal(gateway, additional_headers={"X-Forwarded-For": "198.51.100.2"}))[0] == 429

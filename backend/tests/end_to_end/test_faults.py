@@ -234,7 +234,7 @@ async def test_viewers_of_a_gateway_that_is_killed_under_load_come_back_to_the_n
         await audience.require_newest_and_never_older(stayed=False)
 
 
-async def test_without_free_file_descriptors_who_is_here_stays_and_who_comes_later_gets_in(
+async def test_without_free_file_descriptors_viewers_stay_and_later_ones_get_in(
     make_gateway: LaunchGateway, nats_server: NatsServer
 ) -> None:
     gateway = make_gateway().start()

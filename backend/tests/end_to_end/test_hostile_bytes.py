@@ -13,7 +13,7 @@ from tests.end_to_end.gateway_process import GatewayProcess
 from tests.end_to_end.publisher import Publisher, fresh
 from tests.end_to_end.viewer import Viewer, numbers_in
 from tests.fuzz.dictionary import WORDS
-from tests.fuzz.stage import UPGRADE
+from tests.fuzz.gateway_under_test import UPGRADE
 from tests.waiting import until
 
 EXAMPLES = int(os.environ.get("FUZZ_INPUTS", "100"))

@@ -104,8 +104,8 @@ async def test_the_connection_of_an_upgrade_to_something_else_ends_with_the_answ
 async def test_frames_in_one_packet_with_the_upgrade_count(
     shared_gateway: GatewayProcess, header: bytes, status: int
 ) -> None:
-    goodbye = client_frame(0x88, (1000).to_bytes(2))
-    answer = await answer_to(shared_gateway, UPGRADE + header + END + client_frame(PING, b"early") + goodbye)
+    close_frame = client_frame(0x88, (1000).to_bytes(2))
+    answer = await answer_to(shared_gateway, UPGRADE + header + END + client_frame(PING, b"early") + close_frame)
     assert answer.startswith(b"HTTP/1.1 %d " % status)
     pong, closing = b"\x8a\x05early", b"\x88\x02" + (1000).to_bytes(2)
     assert pong in answer
@@ -129,8 +129,8 @@ async def test_an_http_request_behind_the_upgrade_is_a_frame_that_is_none(shared
     answer = await answer_to(shared_gateway, UPGRADE + END + GET_HEALTH)
     assert answer.startswith(b"HTTP/1.1 101 ")
     assert answer.count(b"HTTP/1.1 ") == 1
-    goodbye = answer.rpartition(b"\x88")[2]
-    assert int.from_bytes(goodbye[1:3]) == 1002
+    close_frame = answer.rpartition(b"\x88")[2]
+    assert int.from_bytes(close_frame[1:3]) == 1002
 
 
 async def test_an_upgrade_in_single_bytes_is_an_upgrade(shared_gateway: GatewayProcess) -> None:
@@ -144,7 +144,7 @@ async def test_an_upgrade_in_single_bytes_is_an_upgrade(shared_gateway: GatewayP
 
 
 @pytest.mark.parametrize("path", ["/health/", "/ready/", "/snapshot/", "/docs/"])
-async def test_nobody_is_sent_to_a_host_that_the_request_names(shared_gateway: GatewayProcess, path: str) -> None:
+async def test_no_redirect_goes_to_a_host_that_the_request_names(shared_gateway: GatewayProcess, path: str) -> None:
     request = f"GET {path} HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n".encode()
     answer = await answer_to(shared_gateway, request)
     assert answer.startswith(b"HTTP/1.1 404 ")

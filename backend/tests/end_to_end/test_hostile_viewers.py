@@ -75,7 +75,7 @@ async def hostile(gateway: GatewayProcess, *, deflate: bool = False) -> AsyncIte
             await writer.wait_closed()
 
 
-async def goodbye(reader: asyncio.StreamReader) -> int:
+async def close_code(reader: asyncio.StreamReader) -> int:
     """The code of the close frame with which all ends."""
     code = 0
     async with asyncio.timeout(LIMIT_S):
@@ -95,7 +95,7 @@ async def misbehaves(gateway: GatewayProcess, wire: bytes, *, deflate: bool = Fa
     """Send `wire` on a connection of its own; the code that it is closed with."""
     async with hostile(gateway, deflate=deflate) as (reader, writer):
         writer.write(wire)
-        return await goodbye(reader)
+        return await close_code(reader)
 
 
 def peak_bytes(gateway: GatewayProcess) -> int:
@@ -112,7 +112,7 @@ def descriptors(gateway: GatewayProcess) -> int:
 
 
 @pytest.mark.parametrize("name", PROTOCOL_ERROR_CODES)
-async def test_who_breaks_the_protocol_is_closed_and_nobody_else(
+async def test_a_viewer_that_breaks_the_protocol_is_closed_and_no_other(
     shared_gateway: GatewayProcess, shared_publisher: Publisher, name: str
 ) -> None:
     wire, code = PROTOCOL_ERROR_CODES[name]
@@ -143,14 +143,14 @@ FLOODS = {
 @on_linux
 @pytest.mark.parametrize("reads", [True, False], ids=["reading", "deaf"])
 @pytest.mark.parametrize("name", FLOODS)
-async def test_a_flood_delays_nobody_and_fills_nothing(
+async def test_a_flood_delays_no_other_viewer_and_fills_nothing(
     shared_gateway: GatewayProcess, shared_publisher: Publisher, name: str, reads: bool
 ) -> None:
     before = peak_bytes(shared_gateway)
     async with somebody_healthy(shared_gateway, shared_publisher), hostile(shared_gateway) as (reader, writer):
         writer.write(FLOODS[name] + close_frame(1000))
         if reads:
-            assert await goodbye(reader) == 1008
+            assert await close_code(reader) == 1008
         else:
             await asyncio.wait({asyncio.ensure_future(writer.drain())}, timeout=DEAF_S)
     assert peak_bytes(shared_gateway) - before < 10 * MB
@@ -160,7 +160,7 @@ async def test_a_half_open_viewer_is_let_go(shared_gateway: GatewayProcess, shar
     """It says that it will say no more; a viewer that cannot answer a ping is none."""
     async with somebody_healthy(shared_gateway, shared_publisher), hostile(shared_gateway) as (reader, writer):
         writer.write_eof()
-        assert await goodbye(reader) == 0
+        assert await close_code(reader) == 0
 
 
 async def test_viewers_that_cut_their_line_amid_a_fan_out_are_forgotten(

@@ -113,7 +113,7 @@ async def test_many_requests_on_one_connection_are_answered_beside_the_stream(
 @pytest.mark.parametrize(
     "nonsense", [b"\x16\x03\x01\x02\x00", b"GET\r\n\r\n", b"\x00" * 1000, b"GET / HTTP/1.1\r\n: x\r\n\r\n"]
 )
-async def test_nonsense_on_the_port_is_nobodys_trouble(shared_gateway: GatewayProcess, nonsense: bytes) -> None:
+async def test_invalid_bytes_on_the_port_trouble_no_viewer(shared_gateway: GatewayProcess, nonsense: bytes) -> None:
     reader, writer = await asyncio.open_connection(HOST, shared_gateway.port)
     writer.write(nonsense)
     writer.write_eof()

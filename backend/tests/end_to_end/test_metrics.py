@@ -108,7 +108,7 @@ async def test_each_viewer_that_is_gone_is_counted_once_by_how_it_went(
     assert total(page, "gateway_viewers_accepted_total") == 6
 
 
-async def test_who_is_refused_is_counted_by_reason(make_gateway: LaunchGateway) -> None:
+async def test_refusals_are_counted_by_reason(make_gateway: LaunchGateway) -> None:
     gateway = make_gateway(GATEWAY_MAX_VIEWERS="1").start()
     async with Viewer(gateway):
         with pytest.raises(InvalidStatus):

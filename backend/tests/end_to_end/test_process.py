@@ -52,7 +52,9 @@ async def test_stdout_has_the_start_up_lines_with_gateway_port_before_port_and_n
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-async def test_who_has_read_that_it_is_subscribed_can_connect(make_gateway: LaunchGateway, workers: str) -> None:
+async def test_a_viewer_can_connect_as_soon_as_the_start_line_is_printed(
+    make_gateway: LaunchGateway, workers: str
+) -> None:
     gateway = make_gateway(GATEWAY_WORKERS=workers).launch()
     await until(lambda: "✅" in gateway.stdout, "the last of the start-up lines")
     socket.create_connection((HOST, gateway.port), LIMIT_S).close()

@@ -158,7 +158,9 @@ async def draining(make_gateway: LaunchGateway, request: pytest.FixtureRequest) 
         yield Draining(gateway, viewers)
 
 
-async def test_who_is_not_yet_let_go_is_sent_what_is_published(draining: Draining, publisher: Publisher) -> None:
+async def test_a_viewer_that_is_not_closed_yet_is_sent_what_is_published(
+    draining: Draining, publisher: Publisher
+) -> None:
     await publisher.flow(1)
     gateway, viewers = draining
     assert await asyncio.to_thread(gateway.wait) == 0

@@ -108,7 +108,7 @@ def test_the_images_health_check_believes_it(gateway: GatewayProcess) -> None:
     assert checked.returncode == 0
 
 
-async def test_who_speaks_no_tls_is_told_and_hurts_nobody(
+async def test_a_client_without_tls_is_told_and_harms_no_other(
     gateway: GatewayProcess, publisher: Publisher, trust: ssl.SSLContext
 ) -> None:
     await publisher.flow(1)

@@ -66,7 +66,7 @@ async def test_a_viewer_that_connects_while_messages_pour_in_never_sees_an_older
             assert shown == sorted(shown)
 
 
-async def test_a_viewer_that_never_reads_keeps_nobody_from_any_message(
+async def test_a_viewer_that_never_reads_keeps_no_other_from_any_message(
     shared_gateway: GatewayProcess, shared_publisher: Publisher
 ) -> None:
     async with deaf_viewer(shared_gateway), Viewer(shared_gateway) as viewer:
@@ -140,7 +140,7 @@ FLOODS = {
 
 
 @pytest.mark.parametrize("name", FLOODS)
-async def test_who_sends_by_the_thousand_is_closed_with_1008_and_told_when_to_come_back(
+async def test_a_viewer_that_sends_thousands_of_frames_is_closed_with_1008_and_told_when_to_reconnect(
     shared_gateway: GatewayProcess, shared_publisher: Publisher, name: str
 ) -> None:
     loop = asyncio.get_running_loop()
@@ -212,7 +212,7 @@ async def test_a_viewer_that_is_gone_without_a_word_is_forgotten(shared_gateway:
         await until(lambda: shared_gateway.health()["connections"] == 0, "it is forgotten")
 
 
-async def test_a_goodbye_is_answered(shared_gateway: GatewayProcess) -> None:
+async def test_a_close_frame_is_answered(shared_gateway: GatewayProcess) -> None:
     async with Viewer(shared_gateway) as viewer:
         await viewer.socket.close(1000, "enough")
         assert viewer.socket.close_code == 1000

@@ -165,7 +165,7 @@ async def test_one_worker_is_the_process_itself_with_durables(
 # -- a worker dies or hangs --------------------------------------------------------------------------------------------
 
 
-async def test_a_killed_worker_costs_its_own_viewers_a_reconnect_and_nobody_else_anything(
+async def test_a_killed_worker_costs_its_own_viewers_a_reconnect_and_other_viewers_nothing(
     gateway: GatewayProcess, publisher: Publisher
 ) -> None:
     await publisher.levels(1)

@@ -69,7 +69,7 @@ class Viewer:
         return self.payloads[0]
 
     async def close_code(self) -> int | None:
-        """The code of the gateway's goodbye, once it has said it."""
+        """The code of the gateway's close frame, once it has arrived."""
         await until(lambda: not self.connected, "the gateway closes")
         return self.socket.close_code
 

@@ -1,7 +1,7 @@
 """Pieces of what viewers and Core send; fuzzers put them together in ways that nobody would."""
 
 from soak.hostile_viewers import client_frame
-from tests.fuzz.stage import DEFLATE, UPGRADE
+from tests.fuzz.gateway_under_test import DEFLATE, UPGRADE
 
 WORDS = (
     *(b"GET", b"POST", b" /ws/stream", b" /health", b" HTTP/1.1\r\n", b" HTTP/1.0\r\n", b"\r\n", b"\n", b": ", b","),

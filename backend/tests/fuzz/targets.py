@@ -19,7 +19,7 @@ from src.gateway.signals.contract import LevelsPayload
 from src.gateway.signals.intake import read_flow, read_levels
 from src.gateway.signals.latest_state import LatestState
 from src.gateway.signals.normalize import normalize_levels
-from tests.fuzz.stage import DEFLATE, MAY_BE_SAID, UPGRADE, Said, Stage
+from tests.fuzz.gateway_under_test import DEFLATE, MAY_BE_SAID, UPGRADE, Said, Stage
 
 Target = Callable[[bytes], None]
 
@@ -47,7 +47,7 @@ def frames(fuzz: bytes) -> None:
     pieces = [upgrade, *_cut(wire, step)] if flags & 4 else _cut(upgrade + wire, step)
     said = stage().play(pieces)
     assert said.statuses == [101], said
-    _assert_goodbye_is_allowed(said, wire)
+    _assert_close_is_allowed(said, wire)
 
 
 def requests(fuzz: bytes) -> None:
@@ -137,15 +137,17 @@ def _masked_frames(script: bytes) -> bytes:
     return wire
 
 
-def _assert_goodbye_is_allowed(said: Said, wire: bytes) -> None:
-    if said.goodbye:
-        assert int.from_bytes(said.goodbye[:2]) in MAY_BE_SAID or said.goodbye in wire or _unmasked_in(said, wire), said
+def _assert_close_is_allowed(said: Said, wire: bytes) -> None:
+    if said.close_body:
+        assert (
+            int.from_bytes(said.close_body[:2]) in MAY_BE_SAID or said.close_body in wire or _unmasked_in(said, wire)
+        ), said
 
 
 def _unmasked_in(said: Said, wire: bytes) -> bool:
-    """Whether the viewer itself said this goodbye, behind whatever mask: its length and flags are there."""
-    assert said.goodbye is not None, "asked only where there is one"
-    return bytes((0x88, 0x80 | len(said.goodbye))) in wire
+    """Whether the viewer itself said this close_body, behind whatever mask: its length and flags are there."""
+    assert said.close_body is not None, "asked only where there is one"
+    return bytes((0x88, 0x80 | len(said.close_body))) in wire
 
 
 def _assert_strict_json(state: LatestState) -> None:

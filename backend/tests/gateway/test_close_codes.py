@@ -1,4 +1,4 @@
-"""The tables of goodbyes and refusals."""
+"""The tables of close codes and refusals."""
 
 from http import HTTPStatus
 

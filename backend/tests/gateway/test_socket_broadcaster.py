@@ -122,10 +122,10 @@ async def test_without_a_bus_it_makes_one_of_the_environment(monkeypatch: pytest
     assert SocketBroadcaster().bus.url == "nats://***@elsewhere:4222"
 
 
-async def test_close_says_goodbye_and_leaves_the_bus_and_is_idempotent(broadcaster: SocketBroadcaster) -> None:
+async def test_close_closes_viewers_and_the_bus_and_is_idempotent(broadcaster: SocketBroadcaster) -> None:
     viewers = [await connected(broadcaster) for _ in range(2)]
     await broadcaster.close()
-    await until(lambda: all(viewer.closed for viewer in viewers), "the goodbyes")
+    await until(lambda: all(viewer.closed for viewer in viewers), "the close frames")
     await broadcaster.close()
     assert [viewer.closed for viewer in viewers] == [[1001], [1001]]
     assert broadcaster.active_connections == []
@@ -133,10 +133,10 @@ async def test_close_says_goodbye_and_leaves_the_bus_and_is_idempotent(broadcast
     assert not bus_of(broadcaster).is_connected
 
 
-async def test_who_connects_after_the_goodbye_is_told_it_too(broadcaster: SocketBroadcaster) -> None:
+async def test_a_viewer_that_connects_after_the_drain_began_is_closed_too(broadcaster: SocketBroadcaster) -> None:
     await broadcaster.drain()
     viewer = await connected(broadcaster)
-    await until(lambda: viewer.closed == [1001], "the goodbye")
+    await until(lambda: viewer.closed == [1001], "the close frame")
     assert broadcaster.active_connections == []
 
 
@@ -155,7 +155,7 @@ async def test_connect_sends_nothing_while_there_is_nothing(broadcaster: SocketB
     assert (viewer.accepted, viewer.texts) == (1, [])
 
 
-async def test_disconnect_is_idempotent_also_for_who_never_connected(broadcaster: SocketBroadcaster) -> None:
+async def test_disconnect_is_idempotent_also_without_a_connect(broadcaster: SocketBroadcaster) -> None:
     viewer, stranger = await connected(broadcaster), FakeWebSocket()
     for _ in range(2):
         await broadcaster.disconnect(as_websocket(viewer))
@@ -183,7 +183,7 @@ async def test_broadcast_serializes_once_and_sends_the_same_to_all(
     assert len({id(viewer.texts[0]) for viewer in viewers}) == 1, "one and the same text"
 
 
-async def test_broadcast_removes_who_fails_and_nobody_else(broadcaster: SocketBroadcaster) -> None:
+async def test_broadcast_removes_a_viewer_that_fails_and_no_other(broadcaster: SocketBroadcaster) -> None:
     viewers = [await connected(broadcaster, fails=number == 1) for number in range(3)]
     await broadcaster.broadcast({"flow": {"n": 1}})
     assert set(broadcaster.active_connections) == {viewers[0], viewers[2]}
@@ -218,7 +218,7 @@ async def test_a_viewer_that_stalls_for_too_long_is_told_so_and_forgotten(make_b
     await broadcaster.start()
     stalled = await connected(broadcaster, opens=asyncio.Event())
     await broadcaster.broadcast({"flow": {}})
-    await until(lambda: stalled.closed == [4001], "the goodbye")
+    await until(lambda: stalled.closed == [4001], "the close frame")
     assert broadcaster.active_connections == []
 
 

@@ -11,15 +11,15 @@ SUBSCRIBER_PREFIX: Final = 64  # bits of IPv6 that a provider gives to one subsc
 
 
 def client_address(peer: str, forwarded: Sequence[str], trusted: Sequence[Network]) -> str:
-    """The nearest address that is not one of ours.
+    """The nearest address that is not a trusted proxy.
 
-    Each trusted proxy has appended to X-Forwarded-For whom it was asked by, so the list is read from its end; what
-    stands before the first stranger is that stranger's own claim.
+    Each trusted proxy has appended the address of its client to X-Forwarded-For, so the list is read from its
+    end. Entries before the first address that is not trusted are that client's own claim.
 
     Args:
-        peer: the socket's other end.
+        peer: the address of the other end of the socket.
         forwarded: the values of X-Forwarded-For.
-        trusted: where our own proxies are.
+        trusted: the networks of our own proxies.
     """
     nearest = _parsed(peer)
     if nearest is None:
@@ -29,7 +29,7 @@ def client_address(peer: str, forwarded: Sequence[str], trusted: Sequence[Networ
         if not _is_in(nearest, trusted):
             break
         before = _parsed(hop)
-        if before is None:  # "unknown", or nonsense: the proxy itself is all that is known
+        if before is None:  # "unknown", or no address: only the proxy itself is known
             break
         nearest = before
     return str(nearest)

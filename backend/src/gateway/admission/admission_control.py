@@ -36,7 +36,7 @@ class Admission:
     """An admitted viewer, from its handshake to the end of its connection.
 
     Attributes:
-        subprotocol: what the handshake has to answer, or None.
+        subprotocol: the one that the response has to name, or None.
     """
 
     __slots__ = ("_clock", "_counted_address", "_grant", "_viewer_limits", "subprotocol")
@@ -104,7 +104,7 @@ class AdmissionControl:
         self._now_s = now_s
         self._clock = clock
 
-    # -- the life --------------------------------------------------------------------------------------------------
+    # -- lifecycle --------------------------------------------------------------------------------------------------
 
     async def open(self) -> None:
         """Start to fetch the keys that come from a URL."""
@@ -123,7 +123,7 @@ class AdmissionControl:
         try:
             logger.info("reread: %s", self._tokens.reread())
         except SettingError as error:
-            logger.error("not reread, what was read before still counts: %s", error)
+            logger.error("not reread, the old content still counts: %s", error)
 
     @property
     def trouble(self) -> str | None:

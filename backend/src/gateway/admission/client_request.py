@@ -1,19 +1,19 @@
-"""Who asks: what of a request decides whether it is let in, from whichever server has read it."""
+"""The parts of a request that admission needs, from any HTTP server."""
 
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 from urllib.parse import unquote
 
 BEARER: Final = "bearer"
-MAX_TOKEN_CHARACTERS: Final = 8192  # a JWT with long claims has 2,000; a longer one is not even looked at
+MAX_TOKEN_CHARACTERS: Final = 8192  # a JWT with long claims has 2,000; a longer token is not checked
 
 
 class ClientRequest(NamedTuple):
     """
     Attributes:
-        address: of the socket's other end.
-        query: what follows the `?` of the request's target.
-        header: every value of the header of this name, in any case.
+        address: of the other end of the socket.
+        query: the part of the target after `?`.
+        header: all values of the header of this name, in any case.
     """
 
     address: str
@@ -22,11 +22,11 @@ class ClientRequest(NamedTuple):
 
 
 def offered_token(request: ClientRequest, query_counts: bool) -> str | None:
-    """The token that the request carries, by the first way that it takes; None where it has none.
+    """The token of the request, from the first place that has one; None where there is none.
 
     Args:
         request: see there.
-        query_counts: whether `?token=` is a way.
+        query_counts: whether `?token=` is such a place.
     """
     return (
         _in_authorization(request.header("Authorization"))
@@ -36,14 +36,14 @@ def offered_token(request: ClientRequest, query_counts: bool) -> str | None:
 
 
 def subprotocols(request: ClientRequest) -> list[str]:
-    """What the request offers, in its order."""
+    """The offered subprotocols, in their order."""
     return [name.strip() for value in request.header("Sec-WebSocket-Protocol") for name in value.split(",")]
 
 
 def answered_subprotocol(offered: Sequence[str]) -> str | None:
-    """What the handshake answers: a browser that offered any fails without one, and one that was not offered fails all.
+    """The subprotocol of the response: a browser that offered some fails without one, and fails with another one.
 
-    Never the token, which stands beside it (RFC 6455 §4.2.2, the Fetch and WebSockets standards of WHATWG).
+    Never the token, which is offered beside it (RFC 6455 §4.2.2, the Fetch and WebSockets standards of WHATWG).
     """
     return BEARER if BEARER in offered else None
 
@@ -53,7 +53,7 @@ def _in_authorization(values: Sequence[str]) -> str | None:
         scheme, _, token = value.strip().partition(" ")
         if scheme.lower() == BEARER:  # RFC 9110 §11.1: in any case
             return token.strip() or None
-    return None  # a proxy's own login, Basic for example, is not ours
+    return None  # a login of a proxy, for example Basic
 
 
 def _beside_bearer(offered: Sequence[str]) -> str | None:

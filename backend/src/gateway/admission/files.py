@@ -1,4 +1,4 @@
-"""Files that hold secrets: read whole, and told of without a word of what is in them, or of a path that may be one."""
+"""Files that hold secrets. Errors name the variable and show neither content nor path: the path may be the secret."""
 
 import stat
 from pathlib import Path
@@ -10,7 +10,7 @@ MAX_FILE_BYTES: Final = 1 << 20
 
 
 def content(variable: str, path: str) -> bytes:
-    """What is in the file that the variable names.
+    """The content of the file that the variable names.
 
     Raises:
         SettingError: there is no such file, or it cannot be used.

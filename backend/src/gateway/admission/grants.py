@@ -1,4 +1,4 @@
-"""What a token grants, for how long, and what ends it."""
+"""What a token grants, until when, and what ends it."""
 
 import math
 from collections.abc import Callable
@@ -10,10 +10,10 @@ from src.gateway.refusals import Refusal
 
 
 class Trust:
-    """What grants rest on: a line of the tokens file, or a key.
+    """The basis of grants: a line of the tokens file, or a key.
 
     Attributes:
-        withdrawn: whether it was taken out since; with it goes every grant.
+        withdrawn: whether it was removed; then all its grants end.
     """
 
     __slots__ = ("withdrawn",)
@@ -47,7 +47,7 @@ class Tokens:
     """The tokens that are accepted."""
 
     async def open(self) -> None:
-        """Start to keep up to date what comes from a URL; returns after the first attempt."""
+        """Start to fetch keys that come from a URL; returns after the first attempt."""
 
     async def close(self) -> None:
         """Idempotent."""
@@ -70,9 +70,9 @@ class Tokens:
         return False
 
     def reread(self) -> str:
-        """Read the files anew, and say what changed; nothing of what was changes where one of them is wrong.
+        """Read the files again and return a summary of the changes; nothing changes where one of them is wrong.
 
         Raises:
-            SettingError: a file cannot be used; the text says which and why, and nothing of what is in it.
+            SettingError: a file cannot be used; the text says which and why, and shows no content.
         """
         raise NotImplementedError

@@ -33,7 +33,7 @@ Fetch = Callable[[str], Awaitable[bytes]]
 
 
 class KeySetUrl(Keys):
-    """Keys that are fetched from `open` to `close`."""
+    """Keys from a URL, fetched from `open` to `close`."""
 
     def __init__(self, url: str, fetch: "Fetch | None" = None) -> None:
         """
@@ -50,7 +50,7 @@ class KeySetUrl(Keys):
         self._refreshing: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        """Begin to keep them fresh; returns when the first fetch has succeeded or failed."""
+        """Start to fetch periodically; returns when the first fetch has succeeded or failed."""
         if self._refreshing is None:
             self._refreshing = asyncio.create_task(self._refresh(), name="key set")
             first = asyncio.Event()
@@ -58,13 +58,13 @@ class KeySetUrl(Keys):
             await first.wait()
 
     async def close(self) -> None:
-        """Idempotent. Nobody is called back any more."""
+        """Idempotent. No callback follows."""
         await end(self._refreshing)
         self._refreshing = None
         self._waiting.clear()
 
     def refresh(self, then: Callable[[], None]) -> bool:
-        """Have `then` called after the next fetch, within `PAUSE_S` and `FETCH_LIMIT_S`; False where too many wait."""
+        """Call `then` after the next fetch, within `PAUSE_S` and `FETCH_LIMIT_S`; False where too many wait."""
         if self._refreshing is None or len(self._waiting) >= MAX_WAITING:
             return False
         self._waiting.append(then)
@@ -72,19 +72,19 @@ class KeySetUrl(Keys):
         return True
 
     def reread(self) -> str:
-        """Only asks for it: what changed is logged when it is known."""
+        """Starts a fetch, which logs the changes."""
         self._asked.set()
         return "the keys are fetched again"
 
     async def _refresh(self) -> None:
         while True:
             self._asked.clear()
-            waiting, self._waiting = self._waiting, []  # who asks during the fetch means the next one
+            waiting, self._waiting = self._waiting, []  # requests during a fetch wait for the next one
             try:
                 await self._fetch_once()
             except Exception:
                 logger.exception("%s: the keys could not be taken; trying again", JWKS_VARIABLE)
-                self.trouble = self.trouble or "a fault of the gateway, which its log tells"
+                self.trouble = self.trouble or "a fault of the gateway; see its log"
             for then in waiting:
                 asyncio.get_running_loop().call_soon(then)
             await asyncio.sleep(PAUSE_S)
@@ -113,7 +113,7 @@ class FetchFailed(Exception):
 
 
 async def fetched(url: str) -> bytes:
-    """What is at the URL, at most `MAX_FILE_BYTES`, within `FETCH_LIMIT_S`.
+    """The content at the URL, at most `MAX_FILE_BYTES`, within `FETCH_LIMIT_S`.
 
     Raises:
         FetchFailed: it could not be had.
@@ -143,13 +143,13 @@ async def fetched(url: str) -> bytes:
 
 
 def shown(url: str) -> str:
-    """Without what may be a secret: a query, a user."""
+    """The URL without user and query, which may be secrets."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """Keys come from the address that was configured, and from nowhere else."""
+    """Keys come from the configured URL only."""
 
     def redirect_request(self, *_args: Any) -> None:
         return None

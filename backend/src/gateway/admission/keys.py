@@ -1,7 +1,7 @@
-"""Keys that signatures of JWTs are checked with. **The algorithm follows from the key**, never from the token.
+"""Keys for the signatures of JWTs. **The algorithm follows from the key**, never from the token.
 
-A key is a secret (HS256) or a public key (RS256, ES256), by where it comes from: a secret file holds one secret, a JWK
-set public keys alone. So nothing public can be taken for a secret, and there is no key for `none`.
+The source of a key decides: a secret file holds one secret (HS256), a JWK set holds public keys only (RS256, ES256). So
+no public key can be taken for a secret, and there is no key for `none`.
 """
 
 import json
@@ -30,8 +30,8 @@ class Key(Trust):
 
     Attributes:
         kid: its name in a JWK set.
-        algorithm: the only one that it is used for.
-        material: what the library takes.
+        algorithm: the only one for this key.
+        material: the key as PyJWT takes it.
         identity: equal for the same key, read twice.
     """
 
@@ -46,10 +46,10 @@ class Key(Trust):
 
 
 class Keys:
-    """The keys that count now.
+    """The current keys.
 
     Attributes:
-        trouble: why there may be none, for who asks whether the gateway is ready.
+        trouble: why there may be none, for `/ready`.
     """
 
     def __init__(self) -> None:
@@ -61,11 +61,11 @@ class Keys:
 
     @property
     def identities(self) -> set[object]:
-        """Which keys these are."""
+        """The identities of all keys."""
         return {key.identity for key in self._keys}
 
     def candidates(self, algorithm: object, kid: object) -> list[Key]:
-        """Those that may have signed a token of which the header says this."""
+        """The keys that may have signed a token with this header."""
         return [
             key
             for key in self._keys
@@ -73,7 +73,7 @@ class Keys:
         ]
 
     def replace(self, keys: Sequence[Key]) -> str:
-        """Take these instead; one that was there before stays the same. Says what changed."""
+        """Replace all keys; a key that was there before keeps its grants. Returns a summary of the changes."""
         before = {key.identity: key for key in self._keys}
         now = {key.identity: key for key in keys}
         for identity in before.keys() - now.keys():
@@ -127,7 +127,7 @@ class KeySetFile(Keys):
 def secret_key(body: bytes) -> Key:
     """
     Raises:
-        SettingError: it is none.
+        SettingError: it is not one.
     """
     secret = body.strip()
     if secret.startswith(PUBLIC_KEY_BEGINNINGS):

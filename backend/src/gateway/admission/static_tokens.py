@@ -11,7 +11,7 @@ from src.gateway.refusals import TOKEN_BAD, Refusal
 from src.gateway.settings import SettingError
 
 VARIABLE: Final = "GATEWAY_TOKENS_FILE"
-# What may stand in each way of carrying one: RFC 6750 §2.1 without the `/` and `=` that a subprotocol may not have.
+# Characters that every place for a token allows: RFC 6750 §2.1 without the `/` and `=` that a subprotocol may not have.
 TOKEN: Final = re.compile(r"[A-Za-z0-9._~+-]{16,1024}")
 MAX_TOKENS: Final = 1000  # each is compared at each handshake, 0.1 µs apiece
 
@@ -26,7 +26,7 @@ class StaticTokens(Tokens):
         self.reread()
 
     def grant(self, token: str, now_s: float) -> Grant | Refusal:
-        """In the same time for every wrong token, however much of it is right."""
+        """Takes the same time for every wrong token, however much of it is right."""
         digest = _digest(token)
         found: Grant | Refusal = TOKEN_BAD
         for known, grant in self._grants.items():
@@ -47,7 +47,7 @@ class StaticTokens(Tokens):
 def tokens_in(body: bytes) -> list[str]:
     """
     Raises:
-        SettingError: a line is wrong; its number is told, and nothing of what is in it.
+        SettingError: a line is wrong; the text names its number and shows no content.
     """
     try:
         lines = body.decode().splitlines()

@@ -1,1 +1,1 @@
-"""The stream described for machines, from `signals/contract.py` and `goodbyes.py`."""
+"""What describes the gateway to machines and readers, written from the code by `make contract`."""

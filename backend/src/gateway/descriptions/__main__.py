@@ -44,12 +44,12 @@ def write(root: Path = ROOT) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="descriptions", description="Write what describes the stream to machines.")
-    parser.add_argument("--check", action="store_true", help="write nothing; fail when a file is not what it should be")
+    parser.add_argument("--check", action="store_true", help="write nothing; fail when a file is out of date")
     if not parser.parse_args().check:
         write()
         return 0
     for name in (names := drifted()):
-        print(f"{name} is not what the code says: `make contract` writes it anew", file=sys.stderr)
+        print(f"{name} is out of date: `make contract` writes it again", file=sys.stderr)
     return 1 if names else 0
 
 

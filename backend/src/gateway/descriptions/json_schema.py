@@ -43,13 +43,13 @@ def _shape(shape: Any, home: str) -> Schema:
 def _property(field: Field, home: str) -> Schema:
     """A field with its whole description: what it is, unit, range, known names."""
     description = field.description
-    told = {
+    known = {
         "x-unit": description.unit,
         "minimum": description.least,
         "maximum": description.most,
         "x-known": list(description.known),
     }
-    given = {key: value for key, value in told.items() if value not in ("", None, [])}
+    given = {key: value for key, value in known.items() if value not in ("", None, [])}
     return _kind(field.kind, home) | given | {"description": str(description)}
 
 

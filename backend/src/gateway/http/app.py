@@ -25,7 +25,7 @@ def make_app(
     """The application around a broadcaster; the caller starts and closes the broadcaster.
 
     Args:
-        broadcaster: its state and viewers are what the routes report.
+        broadcaster: the routes report its state and viewers.
         viewer_count: where the other workers report; by default there are no others.
         metrics_page: the page at `/metrics`; by default of this process alone. `GATEWAY_METRICS=off` removes the route.
     """

@@ -1,6 +1,6 @@
 """The files that `make console` builds, in memory, with the headers that let browsers cache them.
 
-Without a build there is a short page that tells how to make one.
+Without a build there is a short page that says how to make one.
 """
 
 import gzip

@@ -1,7 +1,7 @@
-"""File descriptors: each viewer needs one. As many as may be had are taken at start; it is told when none is left.
+"""The file descriptor limit: each viewer needs one descriptor. The gateway raises its limit at the start.
 
-Without one, the event loop (libuv keeps one back for this) accepts a new connection and closes it at once: who is here
-stays, who comes is refused, and nothing spins. Nobody else hears of it; hence the watch.
+When none is left, the event loop accepts a new connection with the one that libuv keeps back, and closes it at once:
+viewers stay, new ones are refused, and nothing spins. libuv reports nothing; hence the watch.
 """
 
 import contextlib
@@ -18,20 +18,20 @@ NONE_LEFT: Final = (errno.EMFILE, errno.ENFILE)
 
 
 def limit() -> int:
-    """How many this process may have."""
+    """How many descriptors this process may have."""
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 def raise_limit() -> int:
-    """Raise the limit of this process and its children as far as the system allows; return what it is then."""
+    """Raise the limit of this process and its children as far as the system allows; returns the new limit."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError, OSError):  # macOS allows less than it says
+    with contextlib.suppress(ValueError, OSError):  # macOS allows less than it reports
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return limit()
 
 
 def shortage(descriptors: int, max_viewers: int, workers: int) -> str | None:
-    """What to do where a worker may have so many descriptors and its share of the viewers needs more, else None."""
+    """What to do where a worker has too few descriptors for its share of the viewers; None where it has enough."""
     needed = -(-max_viewers // workers) + OTHERS
     if descriptors >= needed:
         return None
@@ -42,7 +42,7 @@ def shortage(descriptors: int, max_viewers: int, workers: int) -> str | None:
 
 
 class FileDescriptorWatch:
-    """Says once that no descriptor is left, and once that there are some again."""
+    """Logs once that no descriptor is left, and once that some are free again."""
 
     def __init__(self) -> None:
         self._none_left = False

@@ -1,11 +1,11 @@
-"""uvicorn's side of a connection that is not a WebSocket yet, strict about how it becomes one.
+"""An HTTP connection on uvicorn, strict about how it becomes a WebSocket.
 
-A socket goes over to the stream only by a request that is alone on it and complete in its head (RFC 6455 §4.1: GET,
-HTTP/1.1, no body). What arrives behind that request belongs to the WebSocket, also when it comes in the same piece.
-A request that is none is answered and not logged: whoever can connect could fill the disk with such lines.
+A socket is upgraded only by a request without another one before it, and with a complete head (RFC 6455 §4.1: GET,
+HTTP/1.1, no body). Bytes after that request belong to the WebSocket, also when they arrive in the same read. Invalid
+requests are answered and not logged: otherwise anybody who can connect could fill the disk.
 
-Everything that a request may cost is bounded: the time it takes to arrive, its head, its body (there is none), how many
-wait on one connection for their turn, and for how long an answer may go untaken.
+Every cost of a request is bounded: its time to arrive, its head, its body (there is none), the number of requests that
+wait on one connection, and the time for which a response may go unread.
 """
 
 import asyncio
@@ -34,27 +34,27 @@ BODY_HEADERS: Final = (b"content-length", b"transfer-encoding")
 LONGEST_LINE_BYTES: Final = 8190  # websockets, which reads the handshake once more, takes 8192 with the line's end
 MOST_HEADERS: Final = 100  # of the 128 that it takes
 MOST_WAITING: Final = 16  # requests on one connection, behind the one that is being answered
-LINGER_S: Final = 1.0  # for who is refused to read why; closed at once, what it still sends would reset the connection
+LINGER_S: Final = 1.0  # for the client to read the refusal; closed at once, bytes that it still sends would reset it
 
 
 class Objection(Exception):
-    """Stops the parser; what is wrong is known to the connection."""
+    """Stops the parser; the connection has the refusal."""
 
 
 class HttpConnection(HttpToolsProtocol):
-    """What uvicorn makes of each accepted socket."""
+    """One accepted socket."""
 
     def __init__(self, timeouts: HandshakeTimeouts, **of_uvicorn: Any) -> None:
         super().__init__(**of_uvicorn)
         self._timeouts = timeouts
         self._in_head = False  # a request has begun, and its head is not complete
-        self._head_bytes = 0  # what arrived of it
+        self._head_bytes = 0  # of that head, received so far
         self._answering: Any = None  # the newest cycle that was started
         self._unsent_bytes = 0
         self._objection: Refusal | None = None
         self._refused = False
 
-    # -- as the event loop sees it ---------------------------------------------------------------------------------
+    # -- called by the event loop ---------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -76,22 +76,22 @@ class HttpConnection(HttpToolsProtocol):
         self._timeouts.cancel(self)
         super().connection_lost(exc)
 
-    # -- as the timeouts sees it ---------------------------------------------------------------------------------
+    # -- called by the timeouts ---------------------------------------------------------------------------------
 
     def timed_out(self) -> None:
         before, self._unsent_bytes = self._unsent_bytes, self.transport.get_write_buffer_size()
         if self._refused:
             self.transport.abort()
-        elif self._unsent_bytes == before > 0:  # less: some was taken; more: all but a little was, and more written
+        elif self._unsent_bytes == before > 0:  # less: it reads; more: it has read nearly all, and more was written
             self._drop(UNTAKEN)
         elif self._unsent_bytes or self._is_answering:
-            self._timeouts.start(self)  # for the gateway's own slowness nobody is dropped
+            self._timeouts.start(self)  # a slow gateway drops no client
         elif self._in_head:
             self._refuse(TOO_SLOW)
         elif self._answering is None:
             self._drop(SILENT)
         else:
-            self.transport.close()  # it was answered, and asks for no more
+            self.transport.close()  # it was answered, and sent no further request
 
     # -- a request, as the parser finds it -------------------------------------------------------------------------
 
@@ -100,7 +100,7 @@ class HttpConnection(HttpToolsProtocol):
         self._in_head, self._head_bytes = True, 0
 
     def _measure(self, arrived_bytes: int) -> None:
-        """A head without an end is not seen by what looks at complete ones."""
+        """Bound a head that never ends: `on_headers_complete` sees complete heads only."""
         if self._in_head:
             self._head_bytes += arrived_bytes
             if len(self.url) > LONGEST_LINE_BYTES:
@@ -132,7 +132,7 @@ class HttpConnection(HttpToolsProtocol):
     def _has_body(self) -> bool:
         return any(name in BODY_HEADERS and value != b"0" for name, value in self.headers)
 
-    # -- its answer ------------------------------------------------------------------------------------------------
+    # -- its response -----------------------------------------------------------------------------------------------
 
     @property
     def _is_answering(self) -> bool:
@@ -144,11 +144,11 @@ class HttpConnection(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        self._unset_keepalive_if_required()  # a timer a connection, which also says nothing of half a request
+        self._unset_keepalive_if_required()  # uvicorn's own timer: one for each connection, and none for half a request
         self._unsent_bytes = self.transport.get_write_buffer_size()
         self._timeouts.start(self)
 
-    # -- how it becomes a stream, or ends --------------------------------------------------------------------------
+    # -- the upgrade, and refusals --------------------------------------------------------------------------------
 
     def _upgrade(self, following: bytes) -> None:
         if self._may_become_a_stream():
@@ -168,7 +168,7 @@ class HttpConnection(HttpToolsProtocol):
         )
 
     def _refuse(self, refusal: Refusal) -> None:
-        """Say why, and end; what waits for an answer gets none."""
+        """Send the refusal, and end; requests that wait get no response."""
         self._timeouts.refused[refusal.name] += 1
         self._refused = True
         half_said = self._is_answering and self._answering.response_started
@@ -182,7 +182,7 @@ class HttpConnection(HttpToolsProtocol):
             return
         self.transport.write(refused(refusal).serialize())
         self.transport.write_eof()
-        self.flow.resume_reading()  # and drop
+        self.flow.resume_reading()  # and drop what is read
         self._timeouts.start(self, LINGER_S)
 
     def _drop(self, why: str) -> None:

@@ -1,10 +1,10 @@
-"""TLS on the gateway's own port: between the socket and whoever speaks on it, with no queue of its own.
+"""TLS on the gateway's own port: between the socket and the protocol on it, without a queue of its own.
 
-**What is encrypted goes to the socket's transport at once**, and that one's marks are the speaker's: a peer is paused
-as soon as a byte is unsent, with TLS as without. The event loop's TLS puts a buffer of 64 KiB between the two, whose
-mark cannot be set.
+**Encrypted bytes go to the socket's transport at once**, and its water marks are those of the protocol: a peer is
+paused as soon as a byte is unsent, with TLS as without. The event loop's TLS has a buffer of 64 KiB between the two,
+whose mark cannot be set.
 
-OpenSSL does what is TLS; here bytes are carried to it and from it.
+OpenSSL implements TLS; this module carries bytes to it and from it.
 """
 
 import asyncio
@@ -23,14 +23,14 @@ logger = logging.getLogger("gateway")
 
 RECORD_BYTES: Final = 1 << 14  # RFC 8446 §5.1; encrypted one by one, so that OpenSSL keeps no buffer larger than that
 READ_BYTES: Final = 1 << 16
-NOBODY: Final = asyncio.Protocol()
+NO_PROTOCOL: Final = asyncio.Protocol()
 
 
 class Certificate:
-    """What the gateway shows to who connects.
+    """The gateway's certificate and key.
 
     Attributes:
-        context: for the next connection; those that are here keep theirs.
+        context: for new connections; existing connections keep theirs.
     """
 
     def __init__(self, cert_path: str, key_path: str) -> None:
@@ -42,15 +42,15 @@ class Certificate:
         self.context = _context(*self._paths)
 
     def reread(self) -> None:
-        """Take what the files hold now, for connections from now on. Where that cannot be used, all stays as it is."""
+        """Load the files again, for connections from now on. Where they cannot be used, the old certificate stays."""
         try:
             self.context = _context(*self._paths)
             logger.info("reread: the certificate, for connections from now on")
         except SettingError as error:
-            logger.error("not reread, what was read before still counts: %s", error)
+            logger.error("not reread, the old content still counts: %s", error)
 
 
-WEAK: Final = ("EE_KEY_TOO_SMALL", "CA_KEY_TOO_SMALL", "CA_MD_TOO_WEAK")  # in words of OpenSSL
+WEAK: Final = ("EE_KEY_TOO_SMALL", "CA_KEY_TOO_SMALL", "CA_MD_TOO_WEAK")  # as OpenSSL names them
 
 
 def _context(cert_path: str, key_path: str) -> ssl.SSLContext:
@@ -63,16 +63,16 @@ def _context(cert_path: str, key_path: str) -> ssl.SSLContext:
     try:
         context.load_cert_chain(cert_path, key_path, password=_no_passphrase)
     except OSError as error:
-        raise SettingError(_what_is_wrong(error, cert_path)) from None
+        raise SettingError(_explanation(error, cert_path)) from None
     return context
 
 
 def _no_passphrase() -> str:
-    """Asked for an encrypted key, and by default on the terminal."""
+    """OpenSSL calls this for an encrypted key; its default asks on the terminal."""
     raise SettingError("GATEWAY_TLS_KEY is encrypted; name a file with the key in the clear that nobody else may read")
 
 
-def _what_is_wrong(error: OSError, cert_path: str) -> str:
+def _explanation(error: OSError, cert_path: str) -> str:
     if isinstance(error, ssl.SSLError) and error.reason == "KEY_VALUES_MISMATCH":
         return "GATEWAY_TLS_KEY is not the key of GATEWAY_TLS_CERT; the gateway's own certificate has to come first"
     try:
@@ -86,43 +86,43 @@ def _what_is_wrong(error: OSError, cert_path: str) -> str:
 
 
 class TlsConnection(asyncio.Transport, asyncio.Protocol):
-    """One socket: to the event loop a protocol, to who speaks on it a transport."""
+    """One socket: a protocol for the event loop, and a transport for the protocol on it."""
 
     def __init__(self, timeouts: HandshakeTimeouts, context: ssl.SSLContext, protocol: asyncio.Protocol) -> None:
         """
         Args:
-            timeouts: where it waits for the handshake.
-            context: for this connection to its end.
-            protocol: who speaks on it, once the handshake is done.
+            timeouts: bound the TLS handshake.
+            context: of this connection, to its end.
+            protocol: gets the decrypted bytes, once the handshake is done.
         """
         super().__init__()
         self._timeouts = timeouts
         self._protocol: asyncio.BaseProtocol = protocol
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
-        self._heard = False
+        self._received = False
         self._is_open = False
-        self._said_all = False
+        self._ended = False
         self._reads = True
 
-    # -- as the event loop sees it ---------------------------------------------------------------------------------
+    # -- called by the event loop ---------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._tcp = cast(asyncio.Transport, transport)
         self._timeouts.start(self)
 
     def data_received(self, data: bytes) -> None:
-        if self._said_all:
+        if self._ended:
             return
-        self._heard = True
+        self._received = True
         self._incoming.write(data)
-        if self._is_open or self._shakes_hands():
-            self._hand_over()
+        if self._is_open or self._handshake_done():
+            self._decrypt()
 
     def eof_received(self) -> None:
-        """The socket closes itself; an end without a close_notify is one, too."""
+        """The socket closes itself; an end without a close_notify counts too."""
         if self._is_open:
-            self._speaker.eof_received()
+            self._inner.eof_received()
 
     def pause_writing(self) -> None:
         if self._is_open:
@@ -134,32 +134,32 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._timeouts.cancel(self)
-        self._said_all = True
-        protocol, self._protocol = self._protocol, NOBODY
+        self._ended = True
+        protocol, self._protocol = self._protocol, NO_PROTOCOL
         if self._is_open:
             protocol.connection_lost(exc)
 
-    # -- as the timeouts sees it -----------------------------------------------------------------------------------
+    # -- called by the timeouts -----------------------------------------------------------------------------------
 
     def timed_out(self) -> None:
-        self._timeouts.refused[TOO_SLOW.name if self._heard else SILENT] += 1
+        self._timeouts.refused[TOO_SLOW.name if self._received else SILENT] += 1
         self._tcp.abort()
 
     # -- from the socket -------------------------------------------------------------------------------------------
 
     @property
-    def _speaker(self) -> asyncio.Protocol:
+    def _inner(self) -> asyncio.Protocol:
         return cast(asyncio.Protocol, self._protocol)
 
-    def _shakes_hands(self) -> bool:
-        """Whether the handshake is done."""
+    def _handshake_done(self) -> bool:
+        """Continue the handshake; whether it is done."""
         try:
             self._tls.do_handshake()
         except ssl.SSLWantReadError:
             self._flush()
             return False
         except ssl.SSLError as error:
-            self._turn_away(error)
+            self._refuse(error)
             return False
         self._is_open = True
         self._timeouts.cancel(self)
@@ -167,38 +167,38 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
         self._protocol.connection_made(self)
         return True
 
-    def _turn_away(self, error: ssl.SSLError) -> None:
+    def _refuse(self, error: ssl.SSLError) -> None:
         refusal = NOT_TLS if error.reason == "HTTP_REQUEST" else None
         self._timeouts.refused[BAD_TLS if refusal is None else refusal.name] += 1
-        self._flush()  # an alert says why
+        self._flush()  # the TLS alert
         if refusal is not None:
             self._tcp.write(refused(refusal).serialize())
-        self._said_all = True
+        self._ended = True
         self._tcp.close()
 
-    def _hand_over(self) -> None:
-        """What has arrived, to who speaks here; the speaker may change or pause meanwhile."""
+    def _decrypt(self) -> None:
+        """Hand arrived bytes to the protocol, which may change or pause meanwhile."""
         try:
-            while self._reads and not self._said_all and (data := self._tls.read(READ_BYTES)):
-                self._speaker.data_received(data)
+            while self._reads and not self._ended and (data := self._tls.read(READ_BYTES)):
+                self._inner.data_received(data)
         except ssl.SSLWantReadError:
             self._flush()
-        except ssl.SSLError:  # bytes that are no TLS
+        except ssl.SSLError:  # the bytes are not TLS
             self._tcp.abort()
         else:
-            if self._reads and not self._said_all:  # the other side has said all
-                self._speaker.eof_received()
+            if self._reads and not self._ended:  # the other side has sent its close_notify
+                self._inner.eof_received()
                 self.close()
 
     # -- to the socket ---------------------------------------------------------------------------------------------
 
     def send(self, wire: bytes) -> int:
-        """All of it, at once: what the socket does not take is unsent, as its marks tell."""
+        """Takes all bytes; those that the socket does not take are unsent, and pause the protocol."""
         self.write(wire)
         return len(wire)
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        if self._said_all:
+        if self._ended:
             return
         records, rest = [], memoryview(data)
         while rest:
@@ -210,7 +210,7 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
         if self._outgoing.pending:
             self._tcp.write(self._outgoing.read())
 
-    # -- as who speaks here sees it --------------------------------------------------------------------------------
+    # -- called by the protocol -----------------------------------------------------------------------------------
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         if name == "send":
@@ -242,31 +242,31 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
         if not self._reads:
             self._reads = True
             self._tcp.resume_reading()
-            asyncio.get_running_loop().call_soon(self._hand_over)  # what had arrived before the pause
+            asyncio.get_running_loop().call_soon(self._decrypt)  # what had arrived before the pause
 
     def can_write_eof(self) -> bool:
         return True
 
     def write_eof(self) -> None:
-        """Say no more, and drop what still comes."""
-        self._say_all()
+        """Send nothing more, and drop what still arrives."""
+        self._send_close_notify()
         self._tcp.write_eof()
 
     def is_closing(self) -> bool:
         return self._tcp.is_closing()
 
     def close(self) -> None:
-        self._say_all()
+        self._send_close_notify()
         self._tcp.close()
 
     def abort(self) -> None:
         self._tcp.abort()
 
-    def _say_all(self) -> None:
+    def _send_close_notify(self) -> None:
         """A close_notify, without which the other side could not tell the end from a cut (RFC 8446 §6.1)."""
-        if self._said_all or self._tcp.is_closing():
+        if self._ended or self._tcp.is_closing():
             return
-        self._said_all = True
-        with contextlib.suppress(ssl.SSLError):  # it wants that of the other side, which nobody here waits for
+        self._ended = True
+        with contextlib.suppress(ssl.SSLError):  # it waits for that of the other side; the gateway does not
             self._tls.unwrap()
         self._flush()

@@ -1,7 +1,7 @@
 """Several processes on one port: a supervisor that forks workers, replaces those that die, and ends them with itself.
 
 **The supervisor has no event loop and no thread**, so it may fork at any time: a child would inherit halves of both. It
-waits in one `select` for a signal, for what a worker says of its start, and for the time to start one.
+waits in one `select` for a signal, for the start message of a worker, and for the time of the next start.
 """
 
 import contextlib
@@ -22,16 +22,16 @@ from src.gateway.processes.viewer_count import ViewerCount
 logger = logging.getLogger("gateway")
 
 START_PAUSE_S: Final = 1.0  # between two starts of one worker
-STOP_LIMIT_S: Final = 5.0  # for workers to say goodbye; then they are killed
-USUAL_DRAIN_S: Final = 3.0  # what of that they may drain; a longer drain takes as much more
+STOP_LIMIT_S: Final = 5.0  # for workers to close their viewers; then they are killed
+USUAL_DRAIN_S: Final = 3.0  # of that for the drain; a longer drain adds as much
 READY: Final = b"\0"
-SAYING_BYTES: Final = 4096  # one line that tells why a worker cannot start
+START_MESSAGE_BYTES: Final = 4096  # one line: why a worker cannot start
 STOPS: Final = (signal.SIGTERM, signal.SIGINT)
 SIGNALS: Final = (*STOPS, signal.SIGCHLD, signal.SIGHUP)
 PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 
 Work = Callable[[int, Callable[[], None]], None]
-"""What a worker does, given its number from 1: calls back once it serves, and returns after SIGTERM."""
+"""The work of a worker, given its number from 1: it calls back once it serves, and returns after SIGTERM."""
 
 
 class CannotStart(Exception):
@@ -39,40 +39,40 @@ class CannotStart(Exception):
 
 
 class Signals:
-    """SIGTERM, SIGINT, SIGCHLD and SIGHUP as something to `select`, from when it is made to the end of the process.
+    """SIGTERM, SIGINT, SIGCHLD and SIGHUP as a file descriptor for `select`.
 
     Attributes:
         stops: how often the process was asked to stop.
-        hangups: how often it was asked to read files anew.
+        hangups: how often it was asked to read files again.
     """
 
     def __init__(self) -> None:
         self.stops = 0
         self.hangups = 0
-        self._arriving, self._bell = socket.socketpair()
-        for end in (self._arriving, self._bell):
+        self._arriving, self._wakeup = socket.socketpair()
+        for end in (self._arriving, self._wakeup):
             end.setblocking(False)
-        signal.set_wakeup_fd(self._bell.fileno(), warn_on_full_buffer=False)
+        signal.set_wakeup_fd(self._wakeup.fileno(), warn_on_full_buffer=False)
         for number in SIGNALS:
-            signal.signal(number, _rings_the_bell)
+            signal.signal(number, _ignore)
 
     def fileno(self) -> int:
         return self._arriving.fileno()
 
     def take(self) -> None:
-        """Count what has arrived."""
+        """Count the signals that have arrived."""
         with contextlib.suppress(BlockingIOError):
             arrived = self._arriving.recv(4096)
             self.stops += sum(number in STOPS for number in arrived)
             self.hangups += arrived.count(signal.SIGHUP)
 
     def leave(self) -> None:
-        """In a new process: take none of them."""
+        """In a forked process: handle none of them."""
         signal.set_wakeup_fd(-1)
         for number in SIGNALS:
             signal.signal(number, signal.SIG_DFL)
         self._arriving.close()
-        self._bell.close()
+        self._wakeup.close()
 
 
 class Worker:
@@ -81,10 +81,10 @@ class Worker:
     Attributes:
         number: from 1; it outlives the process.
         pid: of the process, or None while there is none.
-        serves: whether this process has said that it does.
-        trouble: why it says that it cannot start.
+        serves: whether this process has reported that it serves.
+        trouble: why it cannot start, as it reported.
         started_s: when it was started, monotonic seconds.
-        saying: where it tells of its start.
+        start_pipe: the read end of the pipe on which it reports its start.
     """
 
     def __init__(self, number: int) -> None:
@@ -93,54 +93,54 @@ class Worker:
         self.serves = False
         self.trouble = ""
         self.started_s = float("-inf")
-        self.saying: int | None = None
+        self.start_pipe: int | None = None
 
     def fork(self) -> int | None:
-        """In the supervisor, None; in the new process, where it says how its start went.
+        """Returns None in the supervisor, and in the new process the write end of its start pipe.
 
         Raises:
-            OSError: the system has no room for it; the next try is due as after any start.
+            OSError: the system cannot make another process; the next attempt is due as after any start.
         """
         self.started_s = time.monotonic()
-        saying, says = os.pipe()
+        read_end, write_end = os.pipe()
         try:
             pid = os.fork()
         except OSError:
-            os.close(saying)
-            os.close(says)
+            os.close(read_end)
+            os.close(write_end)
             raise
         if pid == 0:
-            os.close(saying)
-            return says
-        os.close(says)
-        self.pid, self.saying, self.serves, self.trouble = pid, saying, False, ""
+            os.close(read_end)
+            return write_end
+        os.close(write_end)
+        self.pid, self.start_pipe, self.serves, self.trouble = pid, read_end, False, ""
         return None
 
-    def hear(self) -> None:
-        """Take what it says of its start."""
-        assert self.saying is not None, "there is something to hear"
-        said = os.read(self.saying, SAYING_BYTES)
-        if said == READY:
+    def read_start(self) -> None:
+        """Read the report of its start."""
+        assert self.start_pipe is not None, "its pipe is readable"
+        message = os.read(self.start_pipe, START_MESSAGE_BYTES)
+        if message == READY:
             self.serves = True
-        elif said:
-            self.trouble = said.decode(errors="replace")
+        elif message:
+            self.trouble = message.decode(errors="replace")
         else:
-            self.hang_up()
+            self.close_pipe()
 
-    def hang_up(self) -> None:
-        if self.saying is not None:
-            os.close(self.saying)
-            self.saying = None
+    def close_pipe(self) -> None:
+        if self.start_pipe is not None:
+            os.close(self.start_pipe)
+            self.start_pipe = None
 
     def reap(self, options: int = os.WNOHANG) -> str | None:
-        """How its process ended, if it did."""
+        """How its process ended; None while it runs."""
         if self.pid is None:
             return None
         pid, status = os.waitpid(self.pid, options)
         if pid == 0:
             return None
-        while self.saying is not None:
-            self.hear()
+        while self.start_pipe is not None:
+            self.read_start()
         self.pid = None
         code = os.waitstatus_to_exitcode(status)
         return f"ended with status {code}" if code >= 0 else f"ended by signal {-code} ({signal.strsignal(-code)})"
@@ -163,11 +163,11 @@ class Supervisor:
     ) -> None:
         """
         Args:
-            work: see there; what it raises before it serves is told by the supervisor alone.
-            viewer_count: as many workers as this one is for; those that end are cleared there.
-            signals: those that tell it of workers that end, and to stop.
-            on_hangup: called at SIGHUP, before the workers are told: those that start later inherit what it changes.
-            drain_s: over how long a worker lets its viewers go.
+            work: see there; the supervisor logs what it raises before it serves.
+            viewer_count: has the number of workers; those that end are cleared there.
+            signals: report workers that end, and requests to stop.
+            on_hangup: called at SIGHUP, before the workers get it: workers that start later inherit its changes.
+            drain_s: over how long a worker closes its viewers.
         """
         self._work = work
         self._viewer_count = viewer_count
@@ -178,7 +178,7 @@ class Supervisor:
         self._workers = [Worker(number) for number in range(1, viewer_count.configured + 1)]
 
     def run(self, on_serving: Callable[[], None]) -> int:
-        """Until a signal; returns the exit status: 1 where a worker cannot start or for a second signal, else 0.
+        """Run until a signal. Returns the exit status: 1 where a worker cannot start or after a second signal, else 0.
 
         Args:
             on_serving: called once, when all workers serve.
@@ -197,10 +197,10 @@ class Supervisor:
             self._replace_until_stopped()
         return self._stop()
 
-    # -- the life --------------------------------------------------------------------------------------------------
+    # -- lifecycle --------------------------------------------------------------------------------------------------
 
     def _until_all_serve(self) -> str | None:
-        """None once they do, or after a signal; else why one of them cannot."""
+        """Returns None when all serve, or after a signal; else why one of them cannot."""
         while not self._signals.stops and not all(worker.serves for worker in self._workers):
             self._wait(None)
             for worker, manner in self._reaped():
@@ -219,7 +219,7 @@ class Supervisor:
                 logger.warning("worker %d %s; starting another", worker.number, worker.trouble or manner)
 
     def _stop(self) -> int:
-        """Ask all to stop; kill them when that takes too long, and at the second signal."""
+        """Send SIGTERM to all; kill those that take too long, and all at a second signal."""
         deadline_s = time.monotonic() + self._stop_limit_s
         for worker in self._workers:
             worker.send(signal.SIGTERM)
@@ -243,17 +243,17 @@ class Supervisor:
         for worker in workers:
             worker.reap(options=0)
 
-    # -- what happens ----------------------------------------------------------------------------------------------
+    # -- events ---------------------------------------------------------------------------------------------------
 
     def _wait(self, until_s: float | None) -> None:
-        """Return when something happened, or at this monotonic time."""
+        """Wait for an event, or until this monotonic time."""
         timeout_s = None if until_s is None else max(0.0, until_s - time.monotonic())
-        saying = {worker.saying: worker for worker in self._workers if worker.saying is not None}
-        readable, _, _ = select.select([self._signals.fileno(), *saying], [], [], timeout_s)
+        pipes = {worker.start_pipe: worker for worker in self._workers if worker.start_pipe is not None}
+        readable, _, _ = select.select([self._signals.fileno(), *pipes], [], [], timeout_s)
         self._signals.take()
         self._pass_on_hangups()
-        for descriptor in saying.keys() & set(readable):
-            saying[descriptor].hear()
+        for descriptor in pipes.keys() & set(readable):
+            pipes[descriptor].read_start()
 
     def _pass_on_hangups(self) -> None:
         if self._hangups_passed_on == self._signals.hangups:
@@ -264,7 +264,7 @@ class Supervisor:
             worker.send(signal.SIGHUP)
 
     def _reaped(self) -> list[tuple[Worker, str]]:
-        """The workers that ended since the last call, each with how."""
+        """The workers that ended since the last call, each with the manner of its end."""
         reaped = [(worker, manner) for worker in self._workers if (manner := worker.reap()) is not None]
         for worker, _ in reaped:
             self._viewer_count.clear(worker.number)
@@ -273,14 +273,14 @@ class Supervisor:
     # -- the fork --------------------------------------------------------------------------------------------------
 
     def _start(self, worker: Worker) -> bool:
-        """False where the system does not allow another process at present, which is told."""
+        """False, with a line in the log, where the system cannot make another process."""
         supervisor_pid = os.getpid()
-        # A signal between the fork and the worker's own handlers would ring the supervisor's bell and be lost.
+        # A signal between the fork and the worker's own handlers would wake the supervisor's socket and be lost.
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         try:
-            says = worker.fork()
-            if says is not None:
-                self._become(worker, says, supervisor_pid)
+            start_pipe = worker.fork()
+            if start_pipe is not None:
+                self._become(worker, start_pipe, supervisor_pid)
         except OSError as error:
             logger.error("worker %d cannot be started: %s", worker.number, error.strerror)
             return False
@@ -288,43 +288,45 @@ class Supervisor:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         return True
 
-    def _become(self, worker: Worker, says: int, supervisor_pid: int) -> NoReturn:
-        """The rest of the new process's life."""
+    def _become(self, worker: Worker, start_pipe: int, supervisor_pid: int) -> NoReturn:
+        """The new process, until its end."""
         status = 1
         try:
             _die_with(supervisor_pid)
-            self._forget_the_supervisor()
+            self._leave_supervisor()
             self._viewer_count.own = worker.number
-            self._work(worker.number, lambda: _say(says, READY))
+            self._work(worker.number, lambda: _report(start_pipe, READY))
             status = 0
         except CannotStart as error:
-            _say(says, str(error).encode())
+            _report(start_pipe, str(error).encode())
         except Exception:
             logger.exception("worker %d failed", worker.number)
         finally:
-            os._exit(status)  # whatever else happens: two supervisors would be one too many
+            os._exit(status)  # always: there must never be two supervisors
 
-    def _forget_the_supervisor(self) -> None:
-        """What only the supervisor has: its bell, its ears, and its way to take signals."""
+    def _leave_supervisor(self) -> None:
+        """Close the supervisor's sockets and pipes, and undo its signal handlers."""
         self._signals.leave()
         # Ctrl-C in a terminal reaches the workers too, but it is the supervisor that stops them.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         for other in self._workers:
-            other.hang_up()
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {*SIGNALS} - {signal.SIGHUP})  # which its work takes when it can
+            other.close_pipe()
+        signal.pthread_sigmask(
+            signal.SIG_UNBLOCK, {*SIGNALS} - {signal.SIGHUP}
+        )  # its work unblocks that when it can handle it
 
 
 def _die_with(supervisor_pid: int) -> None:
-    """SIGKILL from the kernel when the supervisor is gone, so that the port is free at once for the next one."""
+    """Have the kernel send SIGKILL when the supervisor is gone: the port is then free for the next one."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != supervisor_pid:  # it went before the request was made
+    if os.getppid() != supervisor_pid:  # it ended before the request was made
         os._exit(1)
 
 
-def _say(descriptor: int, line: bytes) -> None:
-    os.write(descriptor, line[:SAYING_BYTES])
+def _report(descriptor: int, line: bytes) -> None:
+    os.write(descriptor, line[:START_MESSAGE_BYTES])
 
 
-def _rings_the_bell(_number: int, _frame: FrameType | None) -> None:
+def _ignore(_number: int, _frame: FrameType | None) -> None:
     """Python writes the number to the wake-up descriptor before it calls this."""

@@ -1,7 +1,7 @@
-"""How many viewers each worker has, in memory that all workers share, so that each can tell of all.
+"""How many viewers each worker has, in memory that all workers share.
 
-A worker writes its own two cells and nobody else's; the supervisor clears those of a worker that has ended. A cell is
-one aligned machine word, so a reader never sees half of a number, and no lock is needed.
+A worker writes its own two cells only; the supervisor clears those of a worker that has ended. A cell is one aligned
+machine word, so a reader never sees half of a number, and no lock is needed.
 """
 
 import mmap
@@ -12,7 +12,7 @@ from typing import Final
 REPORT_INTERVAL_S: Final = 0.25
 LIVE_LIMIT_S: Final = 2.0  # without a report for this long, a worker hangs: its event loop would have run eight times
 CELL_BYTES: Final = 8
-CELLS: Final = 2  # a worker's viewers, and the time of its last report, ms; 0 for a worker that is not there
+CELLS: Final = 2  # the viewers, and the time of the last report in ms; 0 for a worker that does not run
 
 
 class ViewerCount:
@@ -35,22 +35,22 @@ class ViewerCount:
         self._cells = memoryview(mmap.mmap(-1, configured * CELLS * CELL_BYTES)).cast("Q")
 
     def report(self, viewers: int) -> None:
-        """Say for the own worker that it works, and how many viewers it has."""
+        """Report that the own worker works, and its number of viewers."""
         self._cells[CELLS * self.own - 2] = viewers
         self._cells[CELLS * self.own - 1] = self._now_ms()
 
     def count(self, viewers: int) -> None:
-        """Say how many viewers the own worker has, without waiting for the next report."""
+        """Update the number of viewers of the own worker, between two reports."""
         self._cells[CELLS * self.own - 2] = viewers
 
     def clear(self, worker: int) -> None:
-        """Forget a worker that has ended, and its viewers with it."""
+        """Remove a worker that has ended, and its viewers."""
         self._cells[CELLS * worker - 1] = 0
         self._cells[CELLS * worker - 2] = 0
 
     @property
     def viewers(self) -> int:
-        """Those of all workers; of the others as they last reported."""
+        """The viewers of all workers; of the others as they last reported."""
         return sum(self._cells[0::CELLS])
 
     @property

@@ -1,9 +1,9 @@
-"""What a worker asks the others, so that whichever of them a request reaches can answer for all.
+"""Questions between workers, so that the worker that a request reaches can answer for all of them.
 
-Each worker has a mailbox: a pair of sockets without a name, which all processes inherit. So there is no file and no
-port, and nobody else on the machine can write to it. A question is one datagram that brings a socket for the answer. A
-mailbox outlives its worker: the next worker of that number goes on with it, and with the questions in it, whose askers
-have given up by then.
+Each worker has a mailbox: an unnamed socket pair, which all processes inherit. So there is no file and no port, and no
+other process on the machine can write to it. A question is one datagram that carries a socket for the answer. A mailbox
+outlives its worker: the next worker of that number goes on with it, and with old questions in it, whose senders have
+given up by then.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Final
 
 QUESTION: Final = b"?"
-ANSWER_LIMIT_S: Final = 1.0  # a worker that needs longer hangs
+ANSWER_TIMEOUT_S: Final = 1.0  # a worker that needs longer hangs
 READ_BYTES: Final = 1 << 16
 
 
@@ -27,11 +27,11 @@ class WorkerMessages:
     def __init__(self, configured: int = 1) -> None:
         """
         Args:
-            configured: how many workers there are; with one, nobody is asked.
+            configured: how many workers there are; with one, there is nothing to ask.
         """
         self.own = 1
-        # By number: where the others put questions, and where the worker takes them out. The kernel bounds how many
-        # wait (net.unix.max_dgram_qlen); beyond it, asking fails at once.
+        # By number: the end where others write questions, and the end where the worker reads them. The kernel bounds
+        # how many wait (net.unix.max_dgram_qlen); beyond that, asking fails at once.
         self._mailboxes = {
             number: socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
             for number in range(1, configured + 1)
@@ -54,13 +54,13 @@ class WorkerMessages:
             asyncio.get_running_loop().remove_reader(inside.fileno())
 
     def close(self) -> None:
-        """When no worker is left, or in one that asks and answers no more."""
+        """When no worker is left, or in a worker that no longer asks or answers."""
         for ends in self._mailboxes.values():
             for end in ends:
                 end.close()
 
     async def ask(self) -> dict[int, bytes]:
-        """What the other workers answer, by their number; who does not within `ANSWER_LIMIT_S` is not in it."""
+        """The answers of the other workers, by number; without those that take longer than `ANSWER_TIMEOUT_S`."""
         others = [number for number in self._mailboxes if number != self.own]
         answers = await asyncio.gather(*(_ask(self._mailboxes[number][0]) for number in others))
         return {number: answer for number, answer in zip(others, answers, strict=True) if answer}
@@ -71,10 +71,10 @@ async def _ask(slot: socket.socket) -> bytes:
     ours, theirs = socket.socketpair()
     with ours:
         ours.setblocking(False)
-        with theirs, contextlib.suppress(OSError):  # full: nobody has taken anything out for long
+        with theirs, contextlib.suppress(OSError):  # full: the worker has not read for long
             socket.send_fds(slot, [QUESTION], [theirs.fileno()])
         try:
-            async with asyncio.timeout(ANSWER_LIMIT_S):
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
                 return await _read_all(ours)
         except (OSError, TimeoutError):
             return b""
@@ -89,9 +89,9 @@ async def _read_all(source: socket.socket) -> bytes:
 
 
 def _answer(inside: socket.socket, answer: Callable[[], bytes]) -> None:
-    """Take one question out and answer it at once: an answer is far smaller than what the kernel takes of it."""
+    """Read one question and answer it at once: the kernel buffers far more than an answer."""
     _, descriptors, _, _ = socket.recv_fds(inside, len(QUESTION), 1)
     for descriptor in descriptors:
-        with socket.socket(fileno=descriptor) as asker, contextlib.suppress(OSError):  # the asker is gone
+        with socket.socket(fileno=descriptor) as asker, contextlib.suppress(OSError):  # the other worker is gone
             asker.setblocking(False)
             asker.send(answer())

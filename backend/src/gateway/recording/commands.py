@@ -1,4 +1,4 @@
-"""The commands `record` and `replay`: their arguments, signals, exit status, and what they say on stderr."""
+"""The commands `record` and `replay`: arguments, signals, exit status, and lines on stderr."""
 
 import argparse
 import asyncio
@@ -194,7 +194,7 @@ def _give_up(text: str, status: int) -> int:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
+    """Reports an error in one line."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}\n")

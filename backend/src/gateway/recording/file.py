@@ -75,7 +75,7 @@ class Writer:
         self._is_flushed = False
 
     def flush(self) -> None:
-        """Make what was added safe from anything but a broken disk.
+        """Write all added messages to disk.
 
         Raises:
             RecordingError: the disk takes no more.

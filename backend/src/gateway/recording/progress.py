@@ -1,4 +1,4 @@
-"""One line that tells how far it is: redrawn in a terminal, now and then a new one in a file or a pipe."""
+"""A line of progress: redrawn in a terminal, written from time to time to a file or a pipe."""
 
 import asyncio
 import logging

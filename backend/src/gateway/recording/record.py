@@ -1,4 +1,4 @@
-"""Write what is published on the bus to a file, every message, until somebody says stop."""
+"""Writes every message of the bus to a file, until it is stopped."""
 
 import asyncio
 import contextlib
@@ -147,10 +147,10 @@ class Recording:
 
 
 def next_of(tracks: Sequence[Track], now_s: float, *, last: bool = False) -> Track | None:
-    """Whose message is the next in the file: the oldest, unless somebody may still bring an older one.
+    """The source of the next message in the file: the oldest, unless another source may still have an older one.
 
     Args:
-        last: nobody brings anything any more.
+        last: no source delivers more messages.
     """
     heads = [(head[1].stored_us, number) for number, track in enumerate(tracks) if (head := track.head()) is not None]
     if not heads:

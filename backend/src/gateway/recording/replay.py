@@ -31,7 +31,7 @@ class Span:
 
 
 class Schedule:
-    """When what is due. Counted from one moment, so that it does not drift.
+    """The time at which each message is due, counted from one moment, so that it does not drift.
 
     Args:
         speed: recorded seconds a second; `inf` for no waiting at all.
@@ -80,7 +80,7 @@ class InOrder:
             await self._settle_oldest()
 
     async def close(self) -> None:
-        """Give up what is under way."""
+        """Cancel the publication under way."""
         while self._under_way:
             await end(self._under_way.popleft()[1])
 
@@ -162,7 +162,7 @@ class Replay:
                 if position_s < self._span.begin_s:
                     before_span[entry.subject] = entry
                     continue
-                while before_span:  # what was known at that moment
+                while before_span:  # the state at that moment
                     await self._publish(self._span.begin_s, before_span.pop(next(iter(before_span))))
                 await self._publish(position_s, entry)
 

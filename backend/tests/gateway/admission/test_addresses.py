@@ -38,7 +38,7 @@ def test_the_nearest_stranger_is_the_client(peer: str, forwarded: list[str], add
     assert client_address(peer, forwarded, PROXIES) == address
 
 
-def test_nobody_is_believed_where_no_proxy_is_trusted() -> None:
+def test_no_header_is_believed_where_no_proxy_is_trusted() -> None:
     assert client_address("10.0.0.1", ["198.51.100.1"], []) == "10.0.0.1"
 
 

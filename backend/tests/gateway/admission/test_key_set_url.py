@@ -49,7 +49,7 @@ async def test_open_returns_with_the_keys(keys: KeySetUrl) -> None:
     assert (kids(keys), keys.trouble) == ({"one"}, None)
 
 
-async def test_who_asks_is_called_after_the_next_fetch(keys: KeySetUrl, issuer: Issuer) -> None:
+async def test_a_request_is_called_back_after_the_next_fetch(keys: KeySetUrl, issuer: Issuer) -> None:
     await keys.open()
     before = keys.candidates("ES256", "one")
     issuer.body = TWO
@@ -58,7 +58,7 @@ async def test_who_asks_is_called_after_the_next_fetch(keys: KeySetUrl, issuer: 
     assert [key.withdrawn for key in before] == [True]
 
 
-async def test_who_asks_during_a_fetch_means_the_next_one(keys: KeySetUrl, issuer: Issuer) -> None:
+async def test_a_request_during_a_fetch_waits_for_the_next_one(keys: KeySetUrl, issuer: Issuer) -> None:
     await keys.open()
     issuer.may_answer.clear()
     called = []
@@ -70,7 +70,7 @@ async def test_who_asks_during_a_fetch_means_the_next_one(keys: KeySetUrl, issue
     assert issuer.asked == 3
 
 
-async def test_many_who_ask_cost_one_fetch(keys: KeySetUrl, issuer: Issuer) -> None:
+async def test_many_requests_cost_one_fetch(keys: KeySetUrl, issuer: Issuer) -> None:
     await keys.open()
     called: list[int] = []
     for number in range(key_set_url.MAX_WAITING):
@@ -129,13 +129,13 @@ async def test_an_answer_that_does_not_come_is_given_up(issuer: Issuer, monkeypa
         await fetched(issuer.url)
 
 
-async def test_nobody_there_is_told_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_address_without_a_server_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     with pytest.raises(FetchFailed, match="refused"):
         await fetched("http://127.0.0.1:1/")
 
 
-async def test_after_the_end_nobody_may_ask_and_closing_again_is_nothing(keys: KeySetUrl) -> None:
+async def test_after_the_close_no_request_is_taken_and_closing_again_does_nothing(keys: KeySetUrl) -> None:
     await keys.open()
     await keys.close()
     await keys.close()

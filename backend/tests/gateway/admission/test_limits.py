@@ -5,7 +5,7 @@ from src.gateway.processes.viewer_count import ViewerCount
 from src.gateway.refusals import FULL, TOO_MANY_OF_ADDRESS
 
 
-def test_a_full_house_refuses_until_somebody_leaves() -> None:
+def test_a_full_gateway_refuses_until_a_viewer_leaves() -> None:
     limits = ViewerLimits(max_viewers=2, max_of_address=0, viewer_count=ViewerCount())
     counted = limits.acquire("a")
     assert isinstance(counted, str)
@@ -39,7 +39,7 @@ def test_an_address_may_have_so_many_and_a_subscriber_of_ipv6_is_one() -> None:
     assert isinstance(limits.acquire("2001:db8::3"), str)
 
 
-def test_nothing_is_kept_of_who_has_left() -> None:
+def test_nothing_is_kept_of_a_viewer_that_left() -> None:
     limits = ViewerLimits(max_viewers=0, max_of_address=5, viewer_count=ViewerCount())
     places = [limits.acquire(f"10.0.{number // 250}.{number % 250}") for number in range(1000)]
     for counted in places:

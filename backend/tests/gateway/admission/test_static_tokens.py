@@ -68,7 +68,7 @@ def test_rereading_withdraws_what_is_gone_and_leaves_the_rest(path: Path) -> Non
     assert isinstance(tokens.grant(THIRD, 0.0), Grant)
 
 
-def test_a_token_that_comes_back_revives_nobody(path: Path) -> None:
+def test_a_token_that_comes_back_revives_no_grant(path: Path) -> None:
     tokens = StaticTokens(str(path))
     before = tokens.grant(FIRST, 0.0)
     for text in (SECOND, FIRST):

@@ -129,7 +129,7 @@ async def test_however_often_newer_frames_come_every_peer_has_its_turn() -> None
     assert {len(peer.frames) for peer in peers} == {2}
 
 
-async def test_who_joins_during_a_round_is_sent_its_frame_once() -> None:
+async def test_a_peer_that_joins_during_a_round_is_sent_its_frame_once() -> None:
     hub = Hub()
     peers_of(hub, 2 * SLICE_PEERS)
     hub.publish(b"1")
@@ -139,7 +139,7 @@ async def test_who_joins_during_a_round_is_sent_its_frame_once() -> None:
     assert late.frames == [b"1"]
 
 
-async def test_who_is_blocked_before_its_turn_learns_that_it_missed_the_frame() -> None:
+async def test_a_peer_blocked_before_its_turn_learns_that_it_missed_the_frame() -> None:
     hub = Hub()
     peers = peers_of(hub, 2 * SLICE_PEERS)
     for number in (b"1", b"2"):
@@ -153,7 +153,7 @@ async def test_who_is_blocked_before_its_turn_learns_that_it_missed_the_frame() 
     assert peers[-1].frames == [b"1"]
 
 
-async def test_who_leaves_before_its_turn_is_sent_nothing_more() -> None:
+async def test_a_peer_that_leaves_before_its_turn_is_sent_nothing_more() -> None:
     hub = Hub()
     peers = peers_of(hub, 2 * SLICE_PEERS)
     hub.publish(b"1")
@@ -200,7 +200,7 @@ async def test_what_a_socket_does_not_take_is_handed_to_its_peer() -> None:
     assert peer.rests == [b"56"]
 
 
-async def test_a_socket_that_fails_harms_nobody() -> None:
+async def test_a_socket_that_fails_harms_no_other() -> None:
     hub = Hub()
 
     class Broken(RememberingPeer):
@@ -216,7 +216,7 @@ async def test_a_socket_that_fails_harms_nobody() -> None:
     assert peers[1].rests == [b"1"], "its transport finds out what is wrong"
 
 
-async def test_a_peer_that_leaves_during_the_fan_out_harms_nobody() -> None:
+async def test_a_peer_that_leaves_during_the_fan_out_harms_no_other() -> None:
     hub = Hub()
 
     class Quitter(RememberingPeer):
@@ -234,7 +234,7 @@ async def test_a_peer_that_leaves_during_the_fan_out_harms_nobody() -> None:
     assert len(hub.peers) == 2
 
 
-async def test_closing_says_goodbye_to_those_here_and_those_who_still_come() -> None:
+async def test_closing_closes_the_peers_that_are_here_and_those_that_still_join() -> None:
     hub = Hub()
     hub.open()
     hub.join(here := RememberingPeer(hub))
@@ -244,7 +244,7 @@ async def test_closing_says_goodbye_to_those_here_and_those_who_still_come() -> 
     assert not hub.peers
 
 
-async def test_who_has_not_had_its_goodbye_yet_is_sent_what_is_published() -> None:
+async def test_a_peer_that_is_not_closed_yet_is_sent_what_is_published() -> None:
     hub = Hub()
 
     class Telling(RememberingPeer):
@@ -268,7 +268,7 @@ async def test_draining_takes_no_longer_than_its_peers_are_worth() -> None:
     assert hub.is_closing
 
 
-async def test_who_does_not_leave_is_cut_off_so_that_nobody_waits_again() -> None:
+async def test_a_peer_that_does_not_leave_is_aborted_and_waited_for_once() -> None:
     hub = Hub()
 
     class Stubborn(RememberingPeer):

@@ -125,7 +125,7 @@ async def test_frames_reach_a_standard_client_in_order(serve: Serve, compression
         ("x-webkit-deflate-frame", None, PLAIN),
     ],
 )
-async def test_deflate_is_negotiated_and_the_shared_frame_sent_to_who_can_take_it(
+async def test_deflate_is_negotiated_and_the_shared_frame_sent_where_it_can_be_inflated(
     serve: Serve, offer: str, answer: str | None, first_byte: bytes
 ) -> None:
     served = await serve()
@@ -218,7 +218,7 @@ async def test_a_viewer_has_its_rate_in_each_second_whatever_it_sends(serve: Ser
         await (await viewer.ping())
         await viewer.send("the fifth")
         await until(lambda: served.hub.closed, "too many")
-        served.pass_time(2.0)  # what it says after a flood is not read, its goodbye neither
+        served.pass_time(2.0)  # what it says after a flood is not read, nor is its close frame
         assert await closed_with(viewer) == (1008, TOO_MANY_MESSAGES.reason)
     assert served.hub.closed == {1008: 1}
 
@@ -234,7 +234,7 @@ async def test_a_viewer_that_leaves_is_forgotten(serve: Serve) -> None:
         await until(lambda: not served.hub.peers, "cut off")
 
 
-async def test_the_goodbye_has_its_code_and_reason(serve: Serve) -> None:
+async def test_the_close_frame_has_its_code_and_reason(serve: Serve) -> None:
     served = await serve()
     async with connect(served.url) as viewer:
         await until(lambda: served.hub.peers, "joined")
@@ -301,7 +301,7 @@ async def test_a_viewer_that_takes_nothing_is_closed_as_stalled(serve: Serve) ->
     served.pass_time(2.0)
     assert served.hub.closed == {STALLED.code: 1}
     served.pass_time(2.0)
-    await until(lambda: not served.hub.peers, "cut off, since it does not answer the goodbye either")
+    await until(lambda: not served.hub.peers, "cut off, since it does not answer the close frame either")
     deaf.close()
 
 
@@ -351,7 +351,7 @@ async def test_a_viewer_that_left_is_gone_from_memory_without_the_collector(
     await until(lambda: protocol() is None, "the end of what it left in memory")
 
 
-# -- the door ----------------------------------------------------------------------------------------------------------
+# -- admission ---------------------------------------------------------------------------------------------------------
 
 
 class Unsure(AdmissionControl):

@@ -61,7 +61,7 @@ def test_the_files_in_the_repository_are_what_the_code_says() -> None:
     assert drifted() == [], "run `make contract`"
 
 
-def test_a_file_that_drifts_is_named_and_written_anew(tmp_path: Path) -> None:
+def test_a_file_that_is_out_of_date_is_named_and_written_again(tmp_path: Path) -> None:
     assert drifted(tmp_path) == list(DESCRIPTIONS), "all are missing"
     write(tmp_path)
     assert drifted(tmp_path) == []
@@ -165,7 +165,7 @@ def test_a_field_keeps_unit_and_range_in_typescript(shape: Any, field: Field) ->
     assert read == {key: list(value) if key == "known" else value for key, value in rest.items() if key != "words"}
 
 
-def test_every_goodbye_is_told() -> None:
+def test_every_close_code_is_described() -> None:
     told = {
         int(code): (close_code["reason"], close_code["reconnect"])
         for code, close_code in asyncapi()["channels"]["stream"]["x-close-codes"].items()

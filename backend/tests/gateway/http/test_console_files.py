@@ -50,7 +50,7 @@ def test_a_browser_that_has_the_file_gets_304(files: ConsoleFiles) -> None:
     assert answer(files.page, if_none_match='"another"').status_code == 200
 
 
-def test_a_file_is_packed_for_who_can_unpack_it(files: ConsoleFiles) -> None:
+def test_a_file_is_compressed_where_the_browser_accepts_gzip(files: ConsoleFiles) -> None:
     packed = answer(files.assets["index-ab12.js"], accept_encoding="gzip, br")
     plain = answer(files.assets["index-ab12.js"])
     assert packed.headers["content-encoding"] == "gzip"

@@ -107,7 +107,7 @@ async def answer(reader: asyncio.StreamReader) -> bytes:
 # -- what has to arrive in time ----------------------------------------------------------------------------------------
 
 
-async def test_who_says_nothing_is_dropped(served: Served) -> None:
+async def test_a_silent_client_is_dropped(served: Served) -> None:
     async with connected(served) as (reader, _):
         served.pass_time(9.9)
         assert not served.refused
@@ -116,7 +116,7 @@ async def test_who_says_nothing_is_dropped(served: Served) -> None:
     assert served.refused == {"silent": 1}
 
 
-async def test_who_sends_a_byte_at_a_time_is_answered_with_408(served: Served) -> None:
+async def test_a_client_that_sends_a_byte_at_a_time_is_answered_with_408(served: Served) -> None:
     async with connected(served) as (reader, writer):
         (connection,) = served.state.connections
         assert isinstance(connection, HttpConnection)
@@ -130,7 +130,7 @@ async def test_who_sends_a_byte_at_a_time_is_answered_with_408(served: Served) -
     assert served.refused == {"too_slow": 1}
 
 
-async def test_who_sends_line_ends_alone_is_dropped_too(served: Served) -> None:
+async def test_a_client_that_sends_line_ends_alone_is_dropped_too(served: Served) -> None:
     async with connected(served, END) as (_, writer):
         for _ in range(9):
             writer.write(END)
@@ -169,7 +169,7 @@ async def test_a_slow_second_request_is_as_slow_as_a_first(served: Served) -> No
     assert served.refused == {"too_slow": 1}
 
 
-async def test_nobody_is_dropped_while_the_gateway_itself_is_slow(served: Served) -> None:
+async def test_no_client_is_dropped_while_the_gateway_itself_is_slow(served: Served) -> None:
     served.may_answer.clear()
     async with connected(served, GET + END) as (reader, _):
         await until(lambda: served.asked, "the request has arrived")
@@ -180,7 +180,7 @@ async def test_nobody_is_dropped_while_the_gateway_itself_is_slow(served: Served
     assert not served.refused
 
 
-async def test_a_viewer_is_out_of_the_anteroom(served: Served) -> None:
+async def test_a_viewer_has_no_handshake_timeout(served: Served) -> None:
     async with connected(served, UPGRADE) as (reader, _):
         assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
         served.pass_time(1000.0)
@@ -201,7 +201,7 @@ async def reading_little(served: Served, request: bytes, buffer_bytes: int = 409
 
 
 @pytest.mark.parametrize("requests", [1, 5])
-async def test_who_takes_nothing_of_its_answer_is_dropped(served: Served, requests: int) -> None:
+async def test_a_client_that_reads_nothing_of_its_response_is_dropped(served: Served, requests: int) -> None:
     served.body = bytes(LARGE)
     with await reading_little(served, requests * (GET + END)):
         (connection,) = served.state.connections
@@ -212,7 +212,7 @@ async def test_who_takes_nothing_of_its_answer_is_dropped(served: Served, reques
     assert served.refused == {"untaken": 1}
 
 
-async def test_who_takes_its_answer_slowly_gets_all_of_it(served: Served) -> None:
+async def test_a_client_that_reads_its_response_slowly_gets_all_of_it(served: Served) -> None:
     served.body = bytes(LARGE)
     loop = asyncio.get_running_loop()
     with await reading_little(served, GET + END, buffer_bytes=1 << 17) as little:
@@ -267,7 +267,7 @@ async def test_what_is_too_much_is_refused_and_nothing_else(served: Served, name
             assert served.refused.total() == 1
 
 
-async def test_who_goes_on_sending_can_still_read_why_it_is_refused_and_is_then_cut_off(served: Served) -> None:
+async def test_a_client_that_goes_on_sending_can_read_its_refusal_and_is_then_aborted(served: Served) -> None:
     async with connected(served, GET + b"Content-Length: 100000000\r\n\r\n") as (reader, writer):
         for _ in range(100):
             writer.write(bytes(100_000))

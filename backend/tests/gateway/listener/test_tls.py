@@ -186,7 +186,7 @@ async def test_rubbish_is_cut_off_and_counted(served: Served, rubbish: bytes) ->
     assert served.refused == {"bad_tls": 1}
 
 
-async def test_who_does_not_finish_the_handshake_is_dropped(served: Served, authority: Authority) -> None:
+async def test_a_client_that_does_not_finish_the_handshake_is_dropped(served: Served, authority: Authority) -> None:
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     hello = trusting(authority).wrap_bio(incoming, outgoing, server_hostname="127.0.0.1")
     with contextlib.suppress(ssl.SSLWantReadError):
@@ -206,7 +206,7 @@ async def test_who_does_not_finish_the_handshake_is_dropped(served: Served, auth
     other.close()
 
 
-async def test_the_end_of_a_viewer_is_the_end_with_and_without_its_goodbye(
+async def test_the_end_of_a_viewer_is_the_end_with_and_without_a_close_frame(
     served: Served, authority: Authority
 ) -> None:
     for how in ("close_notify", "cut"):

@@ -27,7 +27,7 @@ def counted(viewer_count: ViewerCount) -> tuple[int, int]:
     return viewer_count.viewers, viewer_count.live
 
 
-def test_nobody_has_reported_at_first(viewer_count: ViewerCount) -> None:
+def test_no_worker_has_reported_at_first(viewer_count: ViewerCount) -> None:
     assert counted(viewer_count) == (0, 0)
     assert viewer_count.configured == 3
 

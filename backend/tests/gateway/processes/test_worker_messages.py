@@ -51,7 +51,7 @@ async def test_a_long_answer_arrives_whole(shared: WorkerMessages) -> None:
     answering.stop_listening()
 
 
-async def test_who_does_not_answer_in_time_is_left_out_however_often(
+async def test_a_worker_that_does_not_answer_in_time_is_left_out_each_time(
     shared: WorkerMessages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "ANSWER_LIMIT_S", 0.05)
@@ -67,7 +67,7 @@ async def test_who_does_not_answer_in_time_is_left_out_however_often(
     returned.stop_listening()
 
 
-async def test_a_single_worker_asks_nobody() -> None:
+async def test_a_single_worker_asks_no_other() -> None:
     alone = WorkerMessages()
     alone.listen(saying(b""))
     assert await alone.ask() == {}

@@ -39,12 +39,12 @@ class Said(NamedTuple):
     Attributes:
         statuses: of the HTTP answers.
         opcodes: of the frames after them.
-        goodbye: the body of the close frame.
+        close_body: the body of the close frame.
     """
 
     statuses: list[int]
     opcodes: list[int]
-    goodbye: bytes | None
+    close_body: bytes | None
 
 
 class Stage:
@@ -184,9 +184,9 @@ def _length(head: bytes) -> int:
 def _frames_in(wire: bytes) -> tuple[list[int], bytes | None]:
     """As a server has to send them: not masked, whole, nothing behind the close frame; RSV1 where it is compressed."""
     opcodes: list[int] = []
-    goodbye = None
+    close_body = None
     while wire:
-        assert goodbye is None, "nothing follows a close frame"
+        assert close_body is None, "nothing follows a close frame"
         opcode, length = wire[0] & 0x0F, wire[1]
         assert wire[0] in (0x81, 0xC1, 0x88, 0x89, 0x8A), wire[:20]
         assert length < 126, "everything that is said here is short"
@@ -194,5 +194,5 @@ def _frames_in(wire: bytes) -> tuple[list[int], bytes | None]:
         assert len(body) == length, "a whole frame"
         opcodes.append(opcode)
         if opcode == 0x8:
-            goodbye = body
-    return opcodes, goodbye
+            close_body = body
+    return opcodes, close_body
