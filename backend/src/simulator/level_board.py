@@ -108,7 +108,7 @@ class LevelBoard:
     def message(self) -> list[dict[str, Any]]:
         """The `levels` list of one `levels.signals` message, nearest first."""
         chain_prices = self._chain_prices()
-        return [self._admission(watched, chain_prices) for watched in self.watched.values()]
+        return [self._entry(watched, chain_prices) for watched in self.watched.values()]
 
     def _seen(self, level: Level) -> WatchedLevel:
         """The watched level of that id at its new price; else what is known of that price; else a fresh one."""
@@ -193,7 +193,7 @@ class LevelBoard:
             "hvl": self._chain.high_volume_price(),
         }
 
-    def _admission(self, watched: WatchedLevel, chain_prices: dict[str, float | None]) -> dict[str, Any]:
+    def _entry(self, watched: WatchedLevel, chain_prices: dict[str, float | None]) -> dict[str, Any]:
         level, toward = watched.level, watched.toward
         approached = self._path.approach_points * toward
         confluence = rules.confluence(level, self._candidates, (self._path.spot - self._path.sma) * toward)

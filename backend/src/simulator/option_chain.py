@@ -128,7 +128,7 @@ class OptionChain:
 
     def message(self) -> dict[str, Any]:
         """The body of one `market.flow` message."""
-        return {contract.ticker: self._admission(contract) for contract in self.contracts}
+        return {contract.ticker: self._entry(contract) for contract in self.contracts}
 
     def _listed(self, expiration: date, kind: Literal["C", "P"], strike: float, spot: float) -> Contract:
         """A contract as the night left it: round strikes out of the money hold most open interest."""
@@ -162,7 +162,7 @@ class OptionChain:
             by_strike[contract.strike] = by_strike.get(contract.strike, 0.0) + held * POINT_VALUE
         return by_strike
 
-    def _admission(self, contract: Contract) -> dict[str, Any]:
+    def _entry(self, contract: Contract) -> dict[str, Any]:
         return {
             "cumulative_volume": contract.volume,
             "cumulative_premium": contract.premium,

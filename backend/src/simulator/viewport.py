@@ -76,7 +76,7 @@ class Viewport:
         """The section, or None while the model does not answer or has nothing to compare with (before the open)."""
         if not self._answering or self.path.second < OPEN_S:
             return None
-        entries = [self._admission(self.board.watched[name], target) for name, target in self._targets.items()]
+        entries = [self._entry(self.board.watched[name], target) for name, target in self._targets.items()]
         entries.sort(key=lambda entry: (-float(entry["utility_score"]), str(entry["level_id"])))
         return {"ts": ts_ms, "targets": entries}
 
@@ -95,7 +95,7 @@ class Viewport:
             context=_context(neighbors),
         )
 
-    def _admission(self, watched: WatchedLevel, target: Target) -> dict[str, Any]:
+    def _entry(self, watched: WatchedLevel, target: Target) -> dict[str, Any]:
         level = watched.level
         leaning = 0.7 * self._leaning.at(level.price, self.path.second)
         p_tradeable = _logistic(0.8 * self._tradeable.at(level.price, self.path.second))

@@ -69,7 +69,7 @@ async def make_broadcaster() -> AsyncIterator[MakeBroadcaster]:
 
     def make(**settings: Any) -> SocketBroadcaster:
         bus: Any = FakeBus()
-        made.append(SocketBroadcaster(bus, settings=Settings(**settings), now_ms=lambda: NOW_MS))
+        made.append(SocketBroadcaster(bus, settings=Settings().model_copy(update=settings), now_ms=lambda: NOW_MS))
         return made[-1]
 
     yield make
