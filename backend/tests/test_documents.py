@@ -34,7 +34,7 @@ ILLUSTRATIONS = {  # pieces of wire format or configuration, without a program
     ("backend/src/gateway/INTERFACES.md", "json"),
     ("backend/src/gateway/INTERFACES.md", "yaml"),
 }
-COMMANDS = ("make", "npm install", "pip install", "docker compose", "echo", "cd backend && uv run")
+COMMANDS = ("make", "npm install", "pip install", "backend/.venv/bin/python", "docker compose", "echo")
 
 
 def test_the_readme_is_short() -> None:

@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import os
+import signal
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
 
@@ -59,3 +61,17 @@ async def unless(event: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None
     finally:
         await end(waiting)
         await end(task)
+
+
+def stop_event() -> asyncio.Event:
+    """Set by SIGTERM or SIGINT; a second one ends the process at once."""
+    stop = asyncio.Event()
+
+    def on_signal() -> None:
+        if stop.is_set():
+            os._exit(1)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, on_signal)
+    return stop

@@ -26,6 +26,7 @@ import uvloop
 from src.common import logs
 from src.common.access import AccessError
 from src.common.bus import BusError
+from src.common.tasks import stop_event
 from src.gateway import serving
 from src.gateway.admission.admission_control import AdmissionControl
 from src.gateway.delivery.stream_peer import STREAM_PATH
@@ -102,27 +103,13 @@ def _warn(settings: Settings, listener: socket.socket, file_descriptors: int) ->
 
 
 async def _run_alone(parts: Parts, listener: socket.socket) -> int:
-    stop = _stop_event()
+    stop = stop_event()
     _print(*_banner(parts.settings))
     try:
         await serving.run(parts, listener, stop, lambda: _print(SUBSCRIBED))
     except (BusError, OSError) as error:
         return _give_up(error, 1)
     return 0
-
-
-def _stop_event() -> asyncio.Event:
-    """Set by SIGTERM or SIGINT; a second one ends the process at once."""
-    stop = asyncio.Event()
-
-    def on_signal() -> None:
-        if stop.is_set():
-            os._exit(1)
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, on_signal)
-    return stop
 
 
 # -- several workers ---------------------------------------------------------------------------------------------------

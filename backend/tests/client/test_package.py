@@ -85,6 +85,16 @@ async def test_the_printed_viewer_runs_as_installed(
         await process.communicate()
 
 
+def test_the_printed_viewer_also_runs_with_what_make_installed(gateway: GatewayProcess, tmp_path: Path) -> None:
+    (tmp_path / "viewer.py").write_text(printed(1, gateway).replace('!= "connecting"', '== "connecting"'))
+    environment = {**CLEAN, "PYTHONPATH": str(PACKAGE / "src")}
+    command = [sys.executable, "viewer.py"]
+    said = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=INSTALL_LIMIT_S
+    )
+    assert (said.returncode, said.stdout) == (0, "connecting None\n")
+
+
 async def test_the_printed_viewer_with_a_token_runs_as_installed(
     python: Path, gateway: GatewayProcess, nats_server: NatsServer, tmp_path: Path
 ) -> None:

@@ -7,7 +7,6 @@ import logging
 import math
 import os
 import re
-import signal
 import sys
 import time
 from collections.abc import Coroutine, Iterator, Sequence
@@ -17,7 +16,7 @@ from typing import Any, Final, NoReturn
 from src.common import logs
 from src.common.access import AccessError
 from src.common.bus import BusError, NATSBus
-from src.common.tasks import end, unless
+from src.common.tasks import end, stop_event, unless
 from src.gateway.recording.file import Reader, RecordingError, Writer
 from src.gateway.recording.progress import Progress
 from src.gateway.recording.record import Recording
@@ -55,7 +54,7 @@ async def record(given: argparse.Namespace, settings: Settings) -> int:
         BusError: the bus cannot be read.
         RecordingError: the file cannot be written.
     """
-    stop, bus = _stop_event(), _bus(given, settings)
+    stop, bus = stop_event(), _bus(given, settings)
     try:
         if await unless(stop, _connected(bus)) is None:
             return 0
@@ -86,7 +85,7 @@ async def replay(given: argparse.Namespace, settings: Settings) -> int:
         BusError: the bus does not take it.
         RecordingError: the file is no recording, or nothing of it was to be replayed.
     """
-    stop, bus = _stop_event(), _bus(given, settings)
+    stop, bus = stop_event(), _bus(given, settings)
     reader = Reader(given.file)
     replaying = Replay(bus, reader, given.speed, Span(given.begin, given.end), retimed=given.retime)
     progress = Progress(replaying.progress, shown=not given.quiet)
@@ -172,20 +171,6 @@ def _bus(given: argparse.Namespace, settings: Settings) -> NATSBus:
         connect_timeout_s=settings.connect_timeout_s,
         access=nats_access(settings),
     )
-
-
-def _stop_event() -> asyncio.Event:
-    """Set by SIGTERM or SIGINT; a second one ends the process at once."""
-    stop = asyncio.Event()
-
-    def on_signal() -> None:
-        if stop.is_set():
-            os._exit(1)
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, on_signal)
-    return stop
 
 
 def _give_up(text: str, status: int) -> int:
