@@ -18,7 +18,7 @@ import { Tape } from "./page/tape.ts";
 import { Theme } from "./page/theme.ts";
 
 const STREAM = "/ws/stream";
-const STALE_AFTER_MS = 2_500; // Core publishes several times a second: nobody waits for three to be told
+const STALE_AFTER_MS = 2_500; // Core publishes several times a second, so this is shown before three seconds have passed
 const TICK_MS = 250; // the clock and the ages, also while nothing arrives
 const SPOKEN: Readonly<Record<State, string>> = {
   connecting: "Connecting to the gateway",
@@ -49,7 +49,7 @@ let stream: Stream | undefined;
 let refused = false;
 let seen: Map<string, LevelSignal> | undefined;
 
-// -- what comes in -----------------------------------------------------------------------------------------------------
+// -- input ------------------------------------------------------------------------------------------------------------
 
 function listen(): void {
   stream?.close();
@@ -65,7 +65,7 @@ function listen(): void {
   opened.on("disconnect", () => void askForToken(opened));
 }
 
-/** A browser is not told why a WebSocket was refused: an HTTP route is asked instead. */
+/** A browser does not learn why a WebSocket was refused: an HTTP route says it. */
 async function askForToken(of: Stream): Promise<void> {
   if (!(await probe.isRefused(tokenDialog.token)) || of !== stream || refused) return;
   refused = true;

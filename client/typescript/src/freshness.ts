@@ -1,6 +1,6 @@
-/** How old what is shown is, beside how often it usually comes. All rules; the time is an argument, in ms. */
+/** How old a section is, compared with its usual pace. Rules only; the time is an argument, in ms. */
 
-/** `late`: due for well over the usual gap. `stale`: nobody should trade on it. */
+/** `late`: overdue by well over the usual gap. `stale`: too old to trade on. */
 export type Age = "live" | "late" | "stale";
 
 /** One section's age. */

@@ -115,7 +115,7 @@ export class Stream {
   #invalidFrames = 0;
 
   #payload: Payload | undefined;
-  #told: Payload = {};
+  #delivered: Payload = {};
   #scheduled = false;
   #levels: Cadence = new Cadence();
   #flow: Cadence = new Cadence();
@@ -135,7 +135,7 @@ export class Stream {
     void this.#connect();
   }
 
-  /** A program without a WebSocket gets no exception, because a page may be rendered by it; but it is told. */
+  /** Warn instead of throwing: the program may be a server that renders a page. */
   #explainMissing(): void {
     const explanation = "no WebSocket here: pass one as options.WebSocket, that of the package `ws` for example";
     this.#lastDisconnect = { code: 1006, reason: "", explanation, reconnect: false };
@@ -279,8 +279,8 @@ export class Stream {
 
   #deliver(): void {
     this.#checkAge();
-    const { levels, flow, viewport } = this.#told;
-    const payload = (this.#told = this.#payload ?? {});
+    const { levels, flow, viewport } = this.#delivered;
+    const payload = (this.#delivered = this.#payload ?? {});
     if (payload.levels && payload.levels !== levels) this.#tell("levels", payload.levels);
     if (payload.flow && payload.flow !== flow) this.#tell("flow", payload.flow);
     if (payload.viewport !== viewport) this.#tell("viewport", payload.viewport);

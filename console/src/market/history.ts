@@ -9,7 +9,7 @@ const SAME_CLOCK_S = 5; // Core's ts may repeat and step back a little; more tha
 export class SpotHistory {
   points: Point[] = [];
 
-  /** Note a spot; says what of the chart is to be drawn anew. */
+  /** Record a spot; returns the part of the chart that has to be drawn again. */
   add(tsMs: number, spot: number): Change {
     const time = Math.floor(tsMs / 1000);
     const last = this.points.at(-1);

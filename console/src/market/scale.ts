@@ -42,7 +42,7 @@ export function nearEnough(used: number, chosen: number): boolean {
  * The middle of each row: as near to its price as a distance of `pitch` between neighbours allows.
  *
  * @param wanted the y of each price, rising
- * @param from, to what is further out than these is stacked there, in order, instead of far away
+ * @param from, to levels further out are stacked at these ends, in order
  */
 export function spread(wanted: readonly number[], pitch: number, from: number, to: number): number[] {
   const inside = wanted.filter((y) => y >= from && y <= to);

@@ -105,7 +105,7 @@ export class SpotChart {
     this.drawLevels();
   }
 
-  /** The colours anew, after a change of theme. */
+  /** Apply the colours after a change of theme. */
   restyle(): void {
     const grid = { color: colour("grid") };
     this.chart.applyOptions({

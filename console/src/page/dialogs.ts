@@ -20,7 +20,7 @@ const MEANINGS: readonly (readonly [string, string])[] = [
   ["Sim · n", "similarity of the nearest neighbours, and how many there were"],
   ["Round trip", "from this page to the gateway and back, over HTTP"],
   ["Since Core", "arrival here less Core's time stamp, with any difference of the clocks in it; – where they disagree"],
-  ["LATE, STALE", "data is due for longer than it usually takes; for so long that nobody should trade on it"],
+  ["LATE, STALE", "data is overdue; overdue for so long that it is too old to trade on"],
 ];
 
 export class Help {

@@ -42,7 +42,7 @@ export class Ladder {
   private axis: Axis | undefined;
   private spot: number | undefined;
   private height = 0;
-  private scrollTop = 0; // as last told: to ask the element would lay the page out in the middle of an update
+  private scrollTop = 0; // as last reported: reading it from the element would force a layout in the middle of an update
   private form: Form | undefined;
   private centreY = MIDDLE;
   private handsOffUntilMs = 0;
@@ -53,7 +53,7 @@ export class Ladder {
    * @param element a listbox
    * @param onActive the level under the cursor, whenever that is another
    * @param onOpen a level was asked for
-   * @param onAway whether the view is away from spot because somebody scrolled
+   * @param onAway whether the user has scrolled the view away from spot
    */
   constructor(
     private readonly element: HTMLElement,

@@ -1,4 +1,4 @@
-/** Whether what is seen may be believed: always in sight, and impossible to overlook when it may not. */
+/** Whether to believe the page: always visible, and impossible to overlook when the data is old. */
 
 import type { Freshness, State } from "../feed.ts";
 import { inHours, newYork } from "../market/clock.ts";
@@ -52,7 +52,7 @@ export class Status {
   }
 }
 
-/** What the state means for who looks at the page, and what is known of the cause. */
+/** The state in words for the reader of the page, with the cause where it is known. */
 function reasonOf(state: State, { levels, flow }: Freshness, { trouble }: Health, refused: boolean): string {
   const old = levels ?? flow;
   const seen = old === undefined ? "Nothing has arrived yet." : `What you see is ${age(old.ageMs)} old.`;

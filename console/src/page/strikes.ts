@@ -22,7 +22,7 @@ export class Strikes {
   private spot: number | undefined;
   private handsOffUntilMs = 0;
   private height = 0;
-  private scrollTop = 0; // as last told: to ask the element would lay the page out in the middle of an update
+  private scrollTop = 0; // as last reported: reading it from the element would force a layout in the middle of an update
 
   constructor(
     private readonly element: HTMLElement,

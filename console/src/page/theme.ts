@@ -1,4 +1,4 @@
-/** Dark or light: what the system prefers, until somebody chooses. */
+/** The dark or light theme: that of the system until the user chooses one. */
 
 const STORED = "spymaster.theme";
 const LIGHT = matchMedia("(prefers-color-scheme: light)");

@@ -112,7 +112,7 @@ class Stream:
         """The next news; may be cancelled.
 
         Raises:
-            StopAsyncIteration: the stream is closed, and that has been told.
+            StopAsyncIteration: the stream is closed, and a `closed` state has been returned.
         """
         while True:
             state = self.state()

@@ -1,4 +1,4 @@
-"""Every task has an owner, who ends it."""
+"""Every task has an owner, which ends it."""
 
 import asyncio
 from typing import Any
