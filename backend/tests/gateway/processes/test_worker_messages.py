@@ -54,7 +54,7 @@ async def test_a_long_answer_arrives_whole(shared: WorkerMessages) -> None:
 async def test_a_worker_that_does_not_answer_in_time_is_left_out_each_time(
     shared: WorkerMessages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "ANSWER_LIMIT_S", 0.05)
+    monkeypatch.setattr(module, "ANSWER_TIMEOUT_S", 0.05)
     answering = worker(shared, 2)
     answering.listen(saying(b"here"))
     for _ in range(15):  # more than the kernel lets wait for the third
