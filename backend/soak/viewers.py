@@ -39,6 +39,7 @@ MOST_EVENTS: Final = 1024
 TALLY_EVERY_S: Final = 1.0
 CONNECT_LIMIT_S: Final = 10.0
 LONGEST_PAUSE_S: Final = 3.0
+WINDOW_BYTES: Final = 1 << zlib.MAX_WBITS
 REMEMBERED: Final = 64  # decoded frames
 DEFLATING: Final = 0.95  # share of viewers that ask for permessage-deflate, as all browsers do
 SMALL_BUFFER_BYTES: Final = 4096
@@ -137,20 +138,32 @@ class Shown(NamedTuple):
     flow: int
 
 
+class Decoded(NamedTuple):
+    """A frame, inflated, and the numbers in it."""
+
+    text: bytes
+    shown: Shown
+
+
 class Frames:
-    """Decodes each frame once, however many viewers get it: whole, as strict JSON."""
+    """Decodes each frame once, however many viewers with the same window get it: whole, as strict JSON."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[bytes, Shown] = OrderedDict()
+        self._known: OrderedDict[tuple[bytes, bytes], Decoded] = OrderedDict()
 
-    def shown(self, message: bytes, *, deflated: bool) -> Shown:
+    def decoded(self, message: bytes, *, deflated: bool, window: bytes = b"") -> Decoded:
         """
+        Args:
+            message: as it arrived.
+            deflated: whether it is compressed.
+            window: what the viewer's inflater holds: the frame before, where the server takes its context over.
+
         Raises:
             ValueError: it is no strict JSON object of the payload's form.
         """
-        known = self._known.get(message)
+        known = self._known.get((message, window))
         if known is None:
-            known = self._known[message] = _numbers(message, deflated=deflated)
+            known = self._known[message, window] = _decoded(inflated(message, window) if deflated else message)
             if len(self._known) > REMEMBERED:
                 self._known.popitem(last=False)
         return known
@@ -169,16 +182,19 @@ class _Payload(msgspec.Struct):
     flow: _Flow | None = None
 
 
-def _numbers(message: bytes, *, deflated: bool) -> Shown:
-    text = inflated(message) if deflated else message
+def _decoded(text: bytes) -> Decoded:
     text.decode()  # a decoder does not check for UTF-8 what it skips
     payload = msgspec.json.decode(text, type=_Payload)
-    return Shown(payload.levels.ts if payload.levels else 0, payload.flow.n if payload.flow else 0)
+    return Decoded(text, Shown(payload.levels.ts if payload.levels else 0, payload.flow.n if payload.flow else 0))
 
 
-def inflated(message: bytes) -> bytes:
-    """A message of permessage-deflate without context takeover (RFC 7692 §7.2.2)."""
-    return zlib.decompressobj(-zlib.MAX_WBITS).decompress(message + b"\x00\x00\xff\xff")
+def inflated(message: bytes, window: bytes = b"") -> bytes:
+    """A message of permessage-deflate (RFC 7692 §7.2.2).
+
+    The window is the frame before, alone: the gateway's frames refer to nothing older.
+    """
+    inflate = zlib.decompressobj(-zlib.MAX_WBITS, zdict=window[-WINDOW_BYTES:])
+    return inflate.decompress(message + b"\x00\x00\xff\xff")
 
 
 class Viewer:
@@ -196,6 +212,8 @@ class Viewer:
         self.mischief = ""
         self.unsent = b""
         self.deflating = False
+        self.takes_over = False
+        self.window = b""
         self._answer = b""
         self._frames = FrameReader(sys.maxsize)
         self.socket = socket.socket()
@@ -241,6 +259,7 @@ class Viewer:
             if not ended or not head.startswith(b"HTTP/1.1 101"):
                 return []
             self.open, self.deflating = True, b"permessage-deflate" in head
+            self.takes_over = self.deflating and b"server_no_context_takeover" not in head
             piece = rest
         messages = self._frames.ended_in(piece)
         for body in self._frames.pings:
@@ -419,7 +438,8 @@ class Viewers:
     def _look_at(self, viewer: Viewer, message: bytes) -> None:
         self._tally.frames += 1
         try:
-            shown = self._frames.shown(message, deflated=viewer.deflating)
+            decoded = self._frames.decoded(message, deflated=viewer.deflating, window=viewer.window)
+            shown, viewer.window = decoded.shown, decoded.text if viewer.takes_over else b""
         except (ValueError, zlib.error) as error:
             self._broken(f"{_clock()} a frame of {len(message)} bytes is none: {error}")
             return

@@ -11,7 +11,7 @@ import pytest
 from soak.hostile_viewers import deflated_zeros
 from soak.samples import Ending, Rest, Sample, memory_windows, verdicts
 from soak.viewers import Frames, Shown, Tally, inflated
-from src.gateway.delivery.frame import Frame
+from src.gateway.delivery.frame import Frame, Last
 
 BACKEND = Path(__file__).parents[1]
 RUN_LIMIT_S = 55
@@ -70,18 +70,26 @@ def test_growth_is_that_of_the_last_sixth_over_the_first(growth: int, holds: boo
 def test_the_numbers_of_a_frame_are_read(deflated: bool) -> None:
     frame = Frame(b'{"levels":{"ts":7,"levels":[]},"flow":{"n":8,"x":[1]}}')
     message = frame.deflated[2:] if deflated else frame.payload
-    assert Frames().shown(message, deflated=deflated) == Shown(levels=7, flow=8)
+    assert Frames().decoded(message, deflated=deflated).shown == Shown(levels=7, flow=8)
+
+
+def test_a_frame_after_another_is_read_with_the_window_of_its_viewer() -> None:
+    first, second = (Frame(b'{"levels":{"ts":%d},"pad":"%s"}' % (ts, b"abc" * 99), ts) for ts in (1, 2))
+    message = second.deflated_after(Last(1, first.payload))[2:]
+    assert Frames().decoded(message, deflated=True, window=first.payload).shown == Shown(levels=2, flow=0)
+    with pytest.raises(zlib.error):
+        Frames().decoded(message, deflated=True)
 
 
 @pytest.mark.parametrize("message", [b"", b"[]", b'{"flow":{"n":8}', b'{"flow":{}}', b'{"flow":{"n":1},"x":"\xff"}'])
 def test_a_frame_that_is_none_is_seen(message: bytes) -> None:
     with pytest.raises((msgspec.DecodeError, UnicodeDecodeError)):
-        Frames().shown(message, deflated=False)
+        Frames().decoded(message, deflated=False)
 
 
 def test_a_frame_that_cannot_be_inflated_is_seen() -> None:
     with pytest.raises(zlib.error):
-        Frames().shown(b"\xff\xff", deflated=True)
+        Frames().decoded(b"\xff\xff", deflated=True)
 
 
 def test_bombs_are_bombs() -> None:

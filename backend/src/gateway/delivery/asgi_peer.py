@@ -72,10 +72,10 @@ class AsgiPeer:
         try:
             async with asyncio.timeout(self._stall_limit_s):
                 await self.websocket.send_text(wire)
-            missed, skipped = self._outbox.resume(self._hub.newest)
-            self._hub.skipped += skipped
+            missed = self._outbox.resume(self._hub.newest)
+            self._hub.skipped += missed.skipped
             if self in self._hub.peers:
-                self._hub.ready(self, missed)
+                self._hub.ready(self, missed.frame, missed.last)
         except TimeoutError:
             self.close(STALLED)
         except Exception:  # noqa: BLE001 - each server raises an exception of its own for a lost viewer

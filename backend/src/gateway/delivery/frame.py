@@ -1,19 +1,37 @@
 """A payload as frames: framed once and compressed once, for any number of peers.
 
-A server does not mask its frames (RFC 6455 §5.1), so their bytes are the same for every peer. The compressed frame
-uses no context of the frame before (`server_no_context_takeover`, RFC 7692 §7.1.1.1), so it is the same for every peer
-that negotiated the full window.
+A server does not mask its frames (RFC 6455 §5.1), so their bytes are the same for every peer. Compression keeps them
+so, in two forms. `deflated` uses no context of the frame before (`server_no_context_takeover`, RFC 7692 §7.1.1.1).
+`deflated_after` uses the payload of one earlier frame as dictionary: with context takeover a receiver's window is the
+last 32 KB that it inflated, and that is equal for all peers that were sent the same compressed frame last.
 """
 
 import zlib
+from collections.abc import Callable
 from functools import cached_property
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 TEXT: Final = 0x81  # FIN and opcode 1, RFC 6455 §5.2
 TEXT_DEFLATED: Final = 0xC1  # the same with RSV1, RFC 7692 §6
 PING: Final = b"\x89\x00"  # an empty ping
 FLUSH_TAIL: Final = b"\x00\x00\xff\xff"  # RFC 7692 §7.2.1 takes it off the end
 COMPRESSION_LEVEL: Final = 1
+# Measured on a recorded session of 18.6 KB a frame, mean bytes and time: level 1 744 and 51 µs, level 3 472 and 78 µs,
+# level 6 353 and 108 µs; without a dictionary, at level 1, 4,463 and 123 µs.
+DICTIONARY_LEVEL: Final = 3
+WINDOW_BYTES: Final = 1 << zlib.MAX_WBITS
+
+
+class Last(NamedTuple):
+    """The frame that a peer was sent last.
+
+    Attributes:
+        number: 0 where it was sent none.
+        payload: None where it was sent none, or where the payload is no longer kept.
+    """
+
+    number: int
+    payload: bytes | None
 
 
 class Frame:
@@ -27,6 +45,7 @@ class Frame:
         """
         self.payload = payload
         self.number = number
+        self._after: dict[int, bytes] = {}
 
     @cached_property
     def plain(self) -> bytes:
@@ -36,16 +55,25 @@ class Frame:
     @cached_property
     def deflated(self) -> bytes:
         """The same under permessage-deflate without context takeover."""
-        deflate = zlib.compressobj(COMPRESSION_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
-        body = deflate.compress(self.payload) + deflate.flush(zlib.Z_SYNC_FLUSH)
-        body = body.removesuffix(FLUSH_TAIL)
-        return _header(TEXT_DEFLATED, len(body)) + body
+        return _deflated(self.payload, zlib.compressobj(COMPRESSION_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS))
+
+    def deflated_after(self, last: Last) -> bytes:
+        """The same for peers whose last compressed frame was `last`; without a dictionary where there is none."""
+        if last.payload is None:
+            return self.deflated
+        wire = self._after.get(last.number)
+        if wire is None:
+            deflate = zlib.compressobj(
+                DICTIONARY_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS, zdict=last.payload[-WINDOW_BYTES:]
+            )
+            wire = self._after[last.number] = _deflated(self.payload, deflate)
+        return wire
 
     @property
     def compression_ratio(self) -> float | None:
-        """Compressed size by plain size; None while no peer has needed the compressed form."""
-        made: bytes | None = self.__dict__.get("deflated")
-        return None if made is None else len(made) / len(self.plain)
+        """Smallest compressed size by plain size; None while no peer has needed a compressed form."""
+        made = [*self._after.values(), *filter(None, [self.__dict__.get("deflated")])]
+        return min(map(len, made)) / len(self.plain) if made else None
 
     @cached_property
     def text(self) -> str:
@@ -53,16 +81,40 @@ class Frame:
         return self.payload.decode()
 
 
-def plain(frame: Frame) -> bytes:
+Form = Callable[[Frame, Last], Any]
+"""The bytes or text of a frame, for peers that were sent `Last`."""
+
+
+def plain(frame: Frame, _last: Last) -> bytes:
     return frame.plain
 
 
-def deflated(frame: Frame) -> bytes:
+def deflated(frame: Frame, _last: Last) -> bytes:
     return frame.deflated
 
 
-def text(frame: Frame) -> str:
+def deflated_after_last(frame: Frame, last: Last) -> bytes:
+    return frame.deflated_after(last)
+
+
+def text(frame: Frame, _last: Last) -> str:
     return frame.text
+
+
+FORM_NAMES: Final[dict[Form, str]] = {plain: "plain", deflated: "deflate", text: "text"}
+
+
+def form_name(form: Form, last: Last) -> str:
+    """The form as metrics name it; one with a dictionary differs from one without."""
+    if form is deflated_after_last:
+        return "deflate" if last.payload is None else "deflate_dictionary"
+    return FORM_NAMES.get(form, form.__name__)
+
+
+def _deflated(payload: bytes, deflate: "zlib._Compress") -> bytes:
+    body = deflate.compress(payload) + deflate.flush(zlib.Z_SYNC_FLUSH)
+    body = body.removesuffix(FLUSH_TAIL)
+    return _header(TEXT_DEFLATED, len(body)) + body
 
 
 def _header(first_byte: int, length: int) -> bytes:

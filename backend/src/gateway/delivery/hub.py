@@ -4,8 +4,11 @@
 event loop reads its sockets. A newer frame takes over at the next slice: peers that the round had not reached get only
 the newer frame, and get it first; the other peers follow. So the newest frame never waits for an older one to reach
 everybody, and no peer is sent an older frame after a newer. The `send` functions of ready peers are in one table for
-each form of the frame, and the loop touches nothing of a peer but its socket. A peer that is behind is not in a table:
+each group of peers, and the loop touches nothing of a peer but its socket. A peer that is behind is not in a table:
 it costs nothing until it is ready again, and is then sent the newest frame, as is a peer that joins.
+
+**A group is the peers that take one form and were sent the same frame last**, so all of them get the same bytes, also
+where the form is compressed with that frame as dictionary. A peer changes its group before its send.
 """
 
 import asyncio
@@ -19,17 +22,21 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from src.common.tasks import end, guarded
 from src.gateway.close_codes import CloseCode
-from src.gateway.delivery.frame import Frame
+from src.gateway.delivery.frame import Form, Frame, Last, form_name
 from src.gateway.metrics import FAN_OUT_BOUNDS_S, LATENCY_BOUNDS_S, Histogram
 
 WATCH_INTERVAL_S: Final = 1.0
 DRAIN_PER_S: Final = 100  # other gateways can accept this many at any time
 DRAIN_STEP_S: Final = 0.01
 
+# Payloads of earlier frames, as dictionaries for peers that missed the frames since: one second at Core's pace. A peer
+# that is further behind gets a frame without a dictionary.
+KEPT_PAYLOADS: Final = 8
 SLICE_PEERS: Final = 32  # half a millisecond of sends; measured: 16 cost more CPU a frame and gained nothing
 
-Form = Callable[[Frame], Any]
 Send = Callable[[Any], int]
+Group = tuple[Form, int]
+"""A form, and the number of the frame that its peers were sent last; 0 for none."""
 
 
 class Peer(Protocol):
@@ -74,8 +81,8 @@ class Hub:
         newest: the frame that a joining peer is sent first; None before the first publish.
         peers: all that joined and have not left.
         joined: how many ever joined.
-        sent: frames sent, at least in part, each counted for each peer.
-        sent_bytes: bytes of those frames, each counted whole.
+        sent: frames sent, at least in part, each counted for each peer, by the name of their form.
+        sent_bytes: bytes of those frames, each counted whole, likewise.
         skipped: frames never sent, each counted for each peer, when that peer is ready again.
         closed: peers that the gateway closed, by close code.
         left: peers that left by themselves, by close code, one of `LEFT_CODES`.
@@ -88,8 +95,8 @@ class Hub:
         self.newest: Frame | None = None
         self.peers: set[Peer] = set()
         self.joined = 0
-        self.sent = 0
-        self.sent_bytes = 0
+        self.sent: Counter[str] = Counter()
+        self.sent_bytes: Counter[str] = Counter()
         self.skipped = 0
         self.closed: Counter[int] = Counter()
         self.left: Counter[str] = Counter()
@@ -97,10 +104,12 @@ class Hub:
         self.latency = Histogram(LATENCY_BOUNDS_S)
         self.idle = asyncio.Event()
         self.idle.set()
-        self._ready: dict[Form, dict[Send, Peer]] = {}
-        self._due: dict[Form, dict[Send, Peer]] = {}  # of those, the peers that have not been sent the newest frame yet
+        self._ready: dict[Group, dict[Send, Peer]] = {}
+        self._due: dict[
+            Group, dict[Send, Peer]
+        ] = {}  # of those, the peers that have not been sent the newest frame yet
+        self._payloads: dict[int, bytes] = {}  # by number, of the newest frames
         self._next: Frame | None = None
-        self._before: Frame | None = None
         self._has_turn = False
         self._published_s: list[float] = []  # of the messages in the next round
         self._rounds: deque[Round] = deque()  # under way, oldest first
@@ -144,17 +153,29 @@ class Hub:
         if not self.peers:
             self._empty.set()
 
-    def ready(self, peer: Peer, missed: Frame | None = None) -> None:
-        """The peer takes frames from now on; the one that it `missed` is sent first."""
-        self._ready.setdefault(peer.form, {})[peer.send] = peer
-        if missed is not None:
-            self._send_all({peer.send: peer}, peer.form(missed))
+    def ready(self, peer: Peer, missed: Frame | None = None, last: int = 0) -> None:
+        """The peer takes frames from now on; the one that it `missed` is sent first.
 
-    def blocked(self, peer: Peer) -> Frame | None:
-        """The peer takes no frame for now; idempotent. Returns the newest frame that it has been sent."""
-        self._ready.get(peer.form, {}).pop(peer.send, None)
-        due = self._due.get(peer.form, {}).pop(peer.send, None)
-        return self.newest if due is None else self._before
+        Args:
+            peer: not ready before.
+            missed: None where it was sent the newest one.
+            last: the number of the frame that it was sent last; 0 for none.
+        """
+        number = last if missed is None else missed.number
+        self._ready.setdefault((peer.form, number), {})[peer.send] = peer
+        if missed is not None:
+            self._send_all({peer.send: peer}, missed, peer.form, self._last(last))
+
+    def blocked(self, peer: Peer) -> int:
+        """The peer takes no frame for now; idempotent. Returns the number of the frame that it was sent last, or 0."""
+        for group in [group for group in self._ready if group[0] == peer.form]:
+            if self._ready[group].pop(peer.send, None) is not None:
+                self._due.get(group, {}).pop(peer.send, None)
+                return group[1]
+        return 0
+
+    def _last(self, number: int) -> Last:
+        return Last(number, self._payloads.get(number))
 
     # -- fan-out ---------------------------------------------------------------------------------------------------
 
@@ -170,10 +191,8 @@ class Hub:
         self._has_turn = False
         if self._next is not None:
             self._begin_round(self._next)
-        for form, due in self._due.items():
-            if due:
-                self._send_slice(form, due)
-                break
+        if waiting := [group for group, due in self._due.items() if due]:
+            self._send_slice(min(waiting, key=_last_number))  # peers that the last round did not reach come first
         if any(self._due.values()):
             self._end_rounds(self._served)
             self._take_turn()
@@ -182,20 +201,25 @@ class Hub:
             self.idle.set()
 
     def _begin_round(self, frame: Frame) -> None:
-        self._before, self.newest, self._next = self.newest, frame, None
-        for form, ready in self._ready.items():
-            self._due[form] = self._due.get(form, {}) | ready  # peers that the last round did not reach come first
+        self.newest, self._next = frame, None
+        self._payloads[frame.number] = frame.payload
+        self._payloads.pop(frame.number - KEPT_PAYLOADS, None)
+        self._ready = {group: ready for group, ready in self._ready.items() if ready}
+        self._due = {group: ready.copy() for group, ready in self._ready.items()}
         due = sum(map(len, self._due.values()))
         self._rounds.append(Round(time.monotonic(), self._served + due, tuple(self._published_s)))
         self._published_s.clear()
 
-    def _send_slice(self, form: Form, due: dict[Send, Peer]) -> None:
+    def _send_slice(self, group: Group) -> None:
         assert self.newest is not None, "a round has begun"
+        form, last = group
+        due, ready = self._due[group], self._ready[group]
         peers = dict(islice(due.items(), SLICE_PEERS))
         for send in peers:
-            del due[send]
+            del due[send], ready[send]
+        self._ready.setdefault((form, self.newest.number), {}).update(peers)
         self._served += len(peers)
-        self._send_all(peers, form(self.newest))
+        self._send_all(peers, self.newest, form, self._last(last))
 
     def _end_rounds(self, served: int | None) -> None:
         """End the rounds whose goal is reached; all of them where no peer is due, as peers may leave before it."""
@@ -205,7 +229,8 @@ class Hub:
             for published_s in ended.published_s:
                 self.latency.observe(time.time() - published_s)
 
-    def _send_all(self, peers: dict[Send, Peer], wire: Any) -> None:
+    def _send_all(self, peers: dict[Send, Peer], frame: Frame, form: Form, last: Last) -> None:
+        wire = form(frame, last)
         whole = len(wire)
         for send in peers:
             try:
@@ -214,8 +239,9 @@ class Hub:
                 taken = 0
             if taken != whole:
                 peers[send].send_rest(wire, taken)
-        self.sent += len(peers)
-        self.sent_bytes += whole * len(peers)
+        name = form_name(form, last)
+        self.sent[name] += len(peers)
+        self.sent_bytes[name] += whole * len(peers)
 
     # -- lifecycle --------------------------------------------------------------------------------------------------
 
@@ -267,3 +293,7 @@ class Hub:
             now_s = time.monotonic()
             for peer in tuple(self.peers):
                 guarded(peer.check, now_s)
+
+
+def _last_number(group: Group) -> int:
+    return group[1]

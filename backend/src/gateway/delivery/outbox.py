@@ -5,7 +5,23 @@ hub's newest. What remains per peer is whether it is ready, which frame it was s
 left. This module decides in values: time is an argument, and the caller sends.
 """
 
+from typing import NamedTuple
+
 from src.gateway.delivery.frame import Frame
+
+
+class Missed(NamedTuple):
+    """What a peer missed while it was blocked.
+
+    Attributes:
+        frame: the newest frame; None where the peer was sent that.
+        last: the number of the frame that it was sent last; 0 for none.
+        skipped: how many frames in between it skips.
+    """
+
+    frame: Frame | None
+    last: int
+    skipped: int
 
 
 class Outbox:
@@ -14,34 +30,30 @@ class Outbox:
     __slots__ = ("_blocked_since_s", "_sent")
 
     def __init__(self) -> None:
-        self._sent: Frame | None = None
+        self._sent = 0
         self._blocked_since_s: float | None = None
 
     @property
     def ready(self) -> bool:
         return self._blocked_since_s is None
 
-    def pause(self, sent: Frame | None, now_s: float) -> None:
+    def pause(self, sent: int, now_s: float) -> None:
         """The peer is blocked.
 
         Args:
-            sent: the newest frame that the peer has been sent.
+            sent: the number of the frame that the peer was sent last; 0 for none.
             now_s: monotonic seconds.
         """
         if self._blocked_since_s is None:
             self._sent = sent
             self._blocked_since_s = now_s
 
-    def resume(self, newest: Frame | None) -> tuple[Frame | None, int]:
-        """The peer is ready again.
-
-        Returns:
-            The newest frame, or None where the peer has been sent that; and how many frames in between it skips.
-        """
-        sent, self._sent, self._blocked_since_s = self._sent, None, None
-        if newest is None or newest is sent:
-            return None, 0
-        return newest, newest.number - (sent.number if sent else 0) - 1
+    def resume(self, newest: Frame | None) -> "Missed":
+        """The peer is ready again."""
+        sent, self._sent, self._blocked_since_s = self._sent, 0, None
+        if newest is None or newest.number == sent:
+            return Missed(None, sent, 0)
+        return Missed(newest, sent, newest.number - sent - 1)
 
     def progressed(self, now_s: float) -> None:
         """Some bytes have left, though the peer is not ready."""

@@ -35,10 +35,10 @@ from src.gateway.close_codes import (
     CloseCode,
     left_code,
 )
-from src.gateway.delivery.frame import PING, deflated, plain
-from src.gateway.delivery.hub import Form, Hub
+from src.gateway.delivery.frame import PING, Form, deflated, deflated_after_last, plain
+from src.gateway.delivery.hub import Hub
 from src.gateway.delivery.outbox import Outbox
-from src.gateway.delivery.viewer_protocol import ViewerProtocol
+from src.gateway.delivery.viewer_protocol import FULL_WINDOW, SharedWindow, ViewerProtocol
 from src.gateway.refusals import NO_STREAM, Refusal
 
 STREAM_PATH: Final = "/ws/stream"
@@ -47,7 +47,6 @@ TCP_NOTSENT_LOWAT: Final = 25  # linux/tcp.h; Python 3.11 has no name for it
 # How much the kernel may hold unsent. Its default is megabytes, which is seconds of old frames. Measured with viewers
 # that read 20 KB/s: without this frames are 10 s old on arrival; with it 0.3 s older than their own transfer time.
 UNSENT_BYTES: Final = 1024
-FULL_WINDOW: Final = 15  # bits; the viewer needs this window for the shared frame, RFC 7692 §7.1.2.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,10 +209,10 @@ class StreamPeer(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._transport.resume_reading()
         self._heard_s = self._clock()
-        missed, skipped = self._outbox.resume(self._hub.newest)
-        self._hub.skipped += skipped
+        missed = self._outbox.resume(self._hub.newest)
+        self._hub.skipped += missed.skipped
         if self._abort_at_s is None and self in self._hub.peers:
-            self._hub.ready(self, missed)
+            self._hub.ready(self, missed.frame, missed.last)
 
     def receive(self, frame: IncomingFrame) -> None:
         """A frame of the viewer: checked, and dropped, because the stream has one direction."""
@@ -277,7 +276,7 @@ def _form_for(extensions: Sequence[Extension]) -> Form:
     """The shared compressed frame where the viewer can inflate it; plain frames for a smaller window."""
     for extension in extensions:
         if isinstance(extension, PerMessageDeflate) and extension.local_max_window_bits == FULL_WINDOW:
-            return deflated
+            return deflated_after_last if isinstance(extension, SharedWindow) else deflated
     return plain
 
 

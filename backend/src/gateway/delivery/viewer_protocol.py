@@ -10,21 +10,54 @@ CPU.
 """
 
 import codecs
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from typing import Final
 
 from websockets.datastructures import Headers
-from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
+from websockets.extensions import Extension
+from websockets.extensions.permessage_deflate import PerMessageDeflate, ServerPerMessageDeflateFactory
 from websockets.frames import CTRL_OPCODES, CloseCode, Frame, Opcode
 from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 from websockets.streams import StreamReader
-from websockets.typing import Subprotocol
+from websockets.typing import ExtensionParameter, Subprotocol
 from websockets.utils import apply_mask
 
-# Negotiated as RFC 7692 demands, without context takeover in both directions: the shared frame has no context, and
-# viewers send so little that an inflate window for each would cost more memory than the rest of a viewer.
-DEFLATE: Final = (ServerPerMessageDeflateFactory(server_no_context_takeover=True, client_no_context_takeover=True),)
+FULL_WINDOW: Final = 15  # bits; a viewer needs this window for the shared frames, RFC 7692 §7.1.2.1
+NO_TAKEOVER: Final = ("server_no_context_takeover", None)
+
+
+class SharedWindow(PerMessageDeflate):
+    """Of a viewer that keeps the window of the gateway's frames; the hub compresses them for all viewers."""
+
+
+class SharedWindowFactory(ServerPerMessageDeflateFactory):
+    """Negotiates context takeover for the gateway's frames, unless the viewer declines it, and none for the viewer's.
+
+    The library makes a compressor (92 KB) for each viewer with takeover; the gateway needs none, so the library is told
+    that there is no takeover. Viewers send so little that an inflate window for each would cost more memory than the
+    rest of a viewer.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(server_no_context_takeover=True, client_no_context_takeover=True)
+
+    def process_request_params(
+        self, params: Sequence[ExtensionParameter], accepted_extensions: Sequence[Extension]
+    ) -> tuple[list[ExtensionParameter], PerMessageDeflate]:
+        response, extension = super().process_request_params(params, accepted_extensions)
+        if NO_TAKEOVER in params or extension.local_max_window_bits != FULL_WINDOW:
+            return response, extension
+        shared = SharedWindow(
+            extension.remote_no_context_takeover,
+            True,
+            extension.remote_max_window_bits,
+            extension.local_max_window_bits,
+        )
+        return [param for param in response if param != NO_TAKEOVER], shared
+
+
+DEFLATE: Final = (SharedWindowFactory(),)
 Utf8: Final = codecs.getincrementaldecoder("utf-8")
 
 LENGTH_FOLLOWS: Final = (126, 127)  # where the 7 bits of length say this, more bytes have it, RFC 6455 §5.2

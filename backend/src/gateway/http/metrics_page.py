@@ -27,6 +27,7 @@ from src.gateway.socket_broadcaster import SocketBroadcaster
 
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 CLOSE_CODES: Final = (*PROTOCOL_ERROR_CODES, *(close_code.code for close_code in OWN_CLOSE_CODES))
+FORMS: Final = ("plain", "deflate", "deflate_dictionary", "text")
 OUTCOMES: Final = ("relayed", "repeated", *REASONS, "callback_failed")
 
 Kind = Literal["counter", "gauge", "histogram"]
@@ -275,14 +276,28 @@ FAMILIES: Final = (
         "counter",
         (),
         "Frames sent, each counted for each viewer.",
-        lambda gateway: gateway.hub.sent,
+        lambda gateway: gateway.hub.sent.total(),
     ),
     Family(
         "gateway_sent_bytes_total",
         "counter",
         (),
         "Bytes of the frames sent, as they go to the socket.",
-        lambda gateway: gateway.hub.sent_bytes,
+        lambda gateway: gateway.hub.sent_bytes.total(),
+    ),
+    Family(
+        "gateway_frames_sent_by_form_total",
+        "counter",
+        ("form",),
+        "Frames sent, by form: plain, deflate, deflate_dictionary (after the viewer's last frame), text.",
+        lambda gateway: {**dict.fromkeys(FORMS, 0), **gateway.hub.sent},
+    ),
+    Family(
+        "gateway_sent_bytes_by_form_total",
+        "counter",
+        ("form",),
+        "Bytes of the frames sent, by form.",
+        lambda gateway: {**dict.fromkeys(FORMS, 0), **gateway.hub.sent_bytes},
     ),
     Family(
         "gateway_frames_skipped_total",

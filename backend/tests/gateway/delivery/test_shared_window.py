@@ -1,0 +1,180 @@
+"""One compression window for all peers: each inflates every frame exactly, in whatever order things happen."""
+
+import asyncio
+import random
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from websockets.extensions.permessage_deflate import PerMessageDeflate
+from websockets.frames import Frame as ReadFrame
+from websockets.streams import StreamReader
+
+from src.gateway.close_codes import CloseCode
+from src.gateway.delivery.frame import WINDOW_BYTES, Form, Frame, Last, deflated, deflated_after_last, plain
+from src.gateway.delivery.hub import KEPT_PAYLOADS, Hub
+from src.gateway.delivery.outbox import Outbox
+
+PEERS = 5
+FORMS: list[Form] = [deflated_after_last, deflated_after_last, deflated_after_last, deflated, plain]
+
+
+class Viewer:
+    """A peer with the inflater of its viewer, which fails at a frame that refers to another window than its own."""
+
+    def __init__(self, hub: Hub, form: Form) -> None:
+        self.hub = hub
+        self.form = form
+        self.room: int | None = None  # None takes all
+        self.got: list[bytes] = []
+        self._outbox = Outbox()
+        takes_over = form is deflated_after_last
+        self._extensions = [] if form is plain else [PerMessageDeflate(not takes_over, True, 15, 15)]
+
+    def send(self, wire: bytes) -> int:
+        self._receive(wire)
+        if self.room is None:
+            return len(wire)
+        return min(self.room, len(wire) - 1)  # the transport gets the rest, and the frame arrives whole all the same
+
+    def send_rest(self, wire: bytes, taken: int) -> None:
+        self._outbox.pause(self.hub.blocked(self), 0.0)
+
+    def resume(self) -> None:
+        if not self._outbox.ready:
+            self.room = None
+            missed = self._outbox.resume(self.hub.newest)
+            self.hub.ready(self, missed.frame, missed.last)
+
+    def close(self, close_code: CloseCode) -> None:
+        self.hub.leave(self)
+
+    def check(self, now_s: float) -> None:
+        return
+
+    def _receive(self, wire: bytes) -> None:
+        reader = StreamReader()
+        reader.feed_data(wire)
+        parser = ReadFrame.parse(reader.read_exact, mask=False, extensions=self._extensions)
+        with pytest.raises(StopIteration) as parsed:
+            next(parser)
+        self.got.append(bytes(parsed.value.value.data))
+
+
+NOISE = random.Random(7).randbytes(20_000).hex().encode()
+
+
+def payload(number: int, size: int) -> bytes:
+    """The same text each time, behind a number that changes: compressed alone it stays long."""
+    return b'{"n":%d,"text":"%s"}' % (number, NOISE[:size])
+
+
+peers = st.integers(0, PEERS - 1)
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("publish"), st.sampled_from([1, 50, 400, 3000, 40_000])),
+        st.tuples(st.just("turn"), st.just(0)),
+        st.tuples(st.just("block"), peers),
+        st.tuples(st.just("resume"), peers),
+        st.tuples(st.just("leave"), peers),
+        st.tuples(st.just("join"), peers),
+    ),
+    max_size=60,
+)
+
+
+@settings(deadline=None, max_examples=200)
+@given(steps)
+def test_every_peer_inflates_every_frame_whatever_happens_between(script: list[tuple[str, int]]) -> None:
+    asyncio.run(play(script))
+
+
+async def play(script: list[tuple[str, int]]) -> None:
+    hub = Hub()
+    viewers = [Viewer(hub, form) for form in FORMS]
+    all_viewers = list(viewers)
+    published: list[bytes] = []
+
+    def publish(size: int) -> None:
+        published.append(payload(len(published), size))
+        hub.publish(published[-1])
+
+    def block(n: int) -> None:
+        viewers[n].room = 1
+
+    def join(n: int) -> None:
+        if viewers[n] not in hub.peers:
+            viewers[n] = Viewer(hub, FORMS[n])
+            all_viewers.append(viewers[n])
+            hub.join(viewers[n])
+
+    actions: dict[str, Callable[[int], Any]] = {
+        "publish": publish,
+        "block": block,
+        "resume": lambda n: viewers[n].resume() if viewers[n] in hub.peers else None,
+        "leave": lambda n: hub.leave(viewers[n]),
+        "join": join,
+    }
+    for action, argument in script:
+        if action == "turn":
+            await asyncio.sleep(0)
+        else:
+            actions[action](argument)
+    for viewer in list(hub.peers):
+        viewer.resume()  # type: ignore[attr-defined]
+    await hub.idle.wait()
+    order = {body: number for number, body in enumerate(published)}
+    for viewer in all_viewers:
+        numbers = [order[body] for body in viewer.got]  # a frame that was not published would be no key
+        assert numbers == sorted(set(numbers)), "none twice, none older"
+        if viewer in hub.peers and published:
+            assert viewer.got[-1] == published[-1], "the newest in the end"
+
+
+# -- the bytes ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_frame_after_another_is_a_tenth_of_one_without_a_dictionary() -> None:
+    first, second = Frame(payload(1, 3000), 1), Frame(payload(2, 3000), 2)
+    assert len(second.deflated_after(Last(1, first.payload))) < len(second.deflated) / 10
+
+
+def test_it_is_made_once_for_all_peers_with_the_same_last_frame() -> None:
+    frame, last = Frame(payload(2, 400), 2), Last(1, payload(1, 400))
+    assert frame.deflated_after(last) is frame.deflated_after(Last(1, payload(1, 400)))
+
+
+def test_a_peer_without_a_frame_or_too_far_behind_gets_one_without_a_dictionary() -> None:
+    frame = Frame(payload(2, 400), 2)
+    assert frame.deflated_after(Last(0, None)) is frame.deflated
+    assert frame.deflated_after(Last(1, None)) is frame.deflated
+
+
+def test_a_dictionary_is_what_the_window_of_a_viewer_holds() -> None:
+    """zlib takes the end of a longer dictionary too; here the receiver's window is checked against it."""
+    long = payload(1, 40_000)
+    assert len(long) > WINDOW_BYTES
+    inflate = zlib.decompressobj(-zlib.MAX_WBITS)
+    for frame, last in ((Frame(long, 1), Last(0, None)), (Frame(payload(2, 40_000), 2), Last(1, long))):
+        body = frame.deflated_after(last)[4:]  # header and a length of 16 bits
+        assert inflate.decompress(body + b"\x00\x00\xff\xff") == frame.payload
+
+
+async def test_payloads_of_a_bounded_number_of_frames_are_kept() -> None:
+    hub = Hub()
+    for number in range(3 * KEPT_PAYLOADS):
+        hub.publish(b"%d" % number)
+        await asyncio.sleep(0)
+    assert len(hub._payloads) == KEPT_PAYLOADS
+
+
+async def test_groups_without_peers_are_not_kept() -> None:
+    hub = Hub()
+    hub.join(Viewer(hub, deflated_after_last))
+    for number in range(20):
+        hub.publish(b"%d" % number)
+        await asyncio.sleep(0)
+    assert len(hub._ready) <= 2
