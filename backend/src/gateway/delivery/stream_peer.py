@@ -19,7 +19,6 @@ from typing import Any, Final, cast
 import msgspec
 from websockets.datastructures import Headers
 from websockets.extensions import Extension
-from websockets.extensions.permessage_deflate import PerMessageDeflate
 from websockets.frames import Frame as IncomingFrame
 from websockets.http11 import Request, Response
 from websockets.protocol import CLOSED, CLOSING
@@ -38,7 +37,7 @@ from src.gateway.close_codes import (
 from src.gateway.delivery.frame import PING, Form, deflated, deflated_after_last, plain
 from src.gateway.delivery.hub import Hub
 from src.gateway.delivery.outbox import Outbox
-from src.gateway.delivery.viewer_protocol import FULL_WINDOW, SharedWindow, ViewerProtocol
+from src.gateway.delivery.viewer_protocol import FULL_WINDOW, ViewerDeflate, ViewerProtocol
 from src.gateway.refusals import NO_STREAM, Refusal
 
 STREAM_PATH: Final = "/ws/stream"
@@ -275,8 +274,8 @@ class StreamPeer(asyncio.Protocol):
 def _form_for(extensions: Sequence[Extension]) -> Form:
     """The shared compressed frame where the viewer can inflate it; plain frames for a smaller window."""
     for extension in extensions:
-        if isinstance(extension, PerMessageDeflate) and extension.local_max_window_bits == FULL_WINDOW:
-            return deflated_after_last if isinstance(extension, SharedWindow) else deflated
+        if isinstance(extension, ViewerDeflate) and extension.local_max_window_bits == FULL_WINDOW:
+            return deflated_after_last if extension.takes_over else deflated
     return plain
 
 

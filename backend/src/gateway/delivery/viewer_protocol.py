@@ -10,8 +10,10 @@ CPU.
 """
 
 import codecs
+import zlib
 from collections.abc import Generator, Sequence
 from typing import Final
+from weakref import WeakSet
 
 from websockets.datastructures import Headers
 from websockets.extensions import Extension
@@ -27,17 +29,39 @@ FULL_WINDOW: Final = 15  # bits; a viewer needs this window for the shared frame
 NO_TAKEOVER: Final = ("server_no_context_takeover", None)
 
 
-class SharedWindow(PerMessageDeflate):
-    """Of a viewer that keeps the window of the gateway's frames; the hub compresses them for all viewers."""
+MAX_INFLATERS: Final = 1000  # 45 KB each
 
 
-class SharedWindowFactory(ServerPerMessageDeflateFactory):
-    """Negotiates context takeover for the gateway's frames, unless the viewer declines it, and none for the viewer's.
+class ViewerDeflate(PerMessageDeflate):
+    """permessage-deflate with one viewer.
 
-    The library makes a compressor (92 KB) for each viewer with takeover; the gateway needs none, so the library is told
-    that there is no takeover. Viewers send so little that an inflate window for each would cost more memory than the
-    rest of a viewer.
+    The library makes a compressor (92 KB) for each viewer with context takeover. The hub compresses for all viewers at
+    once, so the library is told that there is no takeover.
+
+    A viewer's messages need no context, as negotiated. But some clients keep theirs all the same, so the inflater of a
+    viewer's first compressed message is kept, for `MAX_INFLATERS` viewers at a time.
+
+    Attributes:
+        takes_over: whether the viewer keeps the window of the gateway's frames.
     """
+
+    def __init__(self, agreed: PerMessageDeflate, *, takes_over: bool) -> None:
+        super().__init__(True, True, agreed.remote_max_window_bits, agreed.local_max_window_bits)
+        self.takes_over = takes_over
+
+    def decode(self, frame: Frame, *, max_size: int | None = None) -> Frame:
+        if frame.rsv1 and self.remote_no_context_takeover and len(_INFLATING) < MAX_INFLATERS:
+            self.remote_no_context_takeover = False
+            self.decoder = zlib.decompressobj(-self.remote_max_window_bits)
+            _INFLATING.add(self)
+        return super().decode(frame, max_size=max_size)
+
+
+_INFLATING: Final[WeakSet[ViewerDeflate]] = WeakSet()
+
+
+class DeflateFactory(ServerPerMessageDeflateFactory):
+    """Negotiates context takeover for the gateway's frames, unless the viewer declines it; none for the viewer's."""
 
     def __init__(self) -> None:
         super().__init__(server_no_context_takeover=True, client_no_context_takeover=True)
@@ -45,19 +69,14 @@ class SharedWindowFactory(ServerPerMessageDeflateFactory):
     def process_request_params(
         self, params: Sequence[ExtensionParameter], accepted_extensions: Sequence[Extension]
     ) -> tuple[list[ExtensionParameter], PerMessageDeflate]:
-        response, extension = super().process_request_params(params, accepted_extensions)
-        if NO_TAKEOVER in params or extension.local_max_window_bits != FULL_WINDOW:
-            return response, extension
-        shared = SharedWindow(
-            extension.remote_no_context_takeover,
-            True,
-            extension.remote_max_window_bits,
-            extension.local_max_window_bits,
-        )
-        return [param for param in response if param != NO_TAKEOVER], shared
+        response, agreed = super().process_request_params(params, accepted_extensions)
+        takes_over = NO_TAKEOVER not in params and agreed.local_max_window_bits == FULL_WINDOW
+        if takes_over:
+            response.remove(NO_TAKEOVER)
+        return response, ViewerDeflate(agreed, takes_over=takes_over)
 
 
-DEFLATE: Final = (SharedWindowFactory(),)
+DEFLATE: Final = (DeflateFactory(),)
 Utf8: Final = codecs.getincrementaldecoder("utf-8")
 
 LENGTH_FOLLOWS: Final = (126, 127)  # where the 7 bits of length say this, more bytes have it, RFC 6455 §5.2

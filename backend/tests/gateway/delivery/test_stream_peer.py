@@ -6,6 +6,7 @@ import gc
 import re
 import socket
 import weakref
+import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
@@ -18,8 +19,10 @@ from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFact
 from src.gateway.admission.admission_control import AdmissionControl
 from src.gateway.admission.client_request import ClientRequest
 from src.gateway.close_codes import GOING_AWAY, NOT_RESPONDING, STALLED, TOO_MANY_MESSAGES
+from src.gateway.delivery import viewer_protocol
 from src.gateway.delivery.hub import Hub
 from src.gateway.delivery.stream_peer import PeerLimits, StreamPeer
+from tests.end_to_end.sockets import client_frame
 from tests.waiting import until
 
 HANDSHAKE = (
@@ -140,6 +143,32 @@ async def test_deflate_is_negotiated_and_the_shared_frame_sent_where_it_can_be_i
         answers = [line.partition(": ")[2] for line in response.split("\r\n") if line.startswith("Sec-WebSocket-Ext")]
         assert answers == ([answer] if answer else [])
         assert await reader.readexactly(1) == first_byte
+
+
+async def send_with_context(writer: asyncio.StreamWriter) -> None:
+    """Three compressed messages, of which the later ones refer to the first, as RFC 7692 forbids here."""
+    deflate = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    for _ in range(3):
+        body = deflate.compress(b'{"words":"the same words again"}') + deflate.flush(zlib.Z_SYNC_FLUSH)
+        writer.write(client_frame(0xC1, body[:-4]))
+    writer.write(client_frame(0x89, b"hi"))
+    await writer.drain()
+
+
+@pytest.mark.parametrize(("inflaters", "answer"), [(1, b"\x8a\x02hi"), (0, b"\x88\x16\x03\xea")])
+async def test_a_viewer_that_keeps_its_context_is_read_while_there_is_an_inflater_for_it(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, inflaters: int, answer: bytes
+) -> None:
+    gc.collect()  # viewers of earlier tests have theirs
+    monkeypatch.setattr(viewer_protocol, "MAX_INFLATERS", inflaters)
+    served = await serve()
+    async with raw_viewer(served.port, HANDSHAKE + b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n") as (
+        reader,
+        writer,
+    ):
+        await reader.readuntil(b"\r\n\r\n")
+        await send_with_context(writer)
+        assert await reader.readexactly(len(answer)) == answer
 
 
 async def test_a_small_window_offer_of_a_client_gets_plain_frames(serve: Serve) -> None:
