@@ -5,7 +5,7 @@
 VENV := backend/.venv
 READY := $(VENV)/.ready
 IN_BACKEND := cd backend &&
-CONSOLE := backend/src/gateway/http/console/index.html
+CONSOLE := backend/src/gateway/http/console/client.js
 PYTHON := .venv/bin/python
 
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
@@ -126,7 +126,7 @@ client/typescript/node_modules/.ready: client/typescript/package-lock.json | $(N
 	@cd client/typescript && npm ci --silent
 	@touch $@
 
-# The page that the gateway serves at /.
+# The page that the gateway serves at /, and then /client.js, which is therefore the target.
 console: $(CONSOLE)
 
 CONSOLE_SOURCES := $(shell find console client/typescript/src -type f -not -path '*/node_modules/*')

@@ -19,7 +19,7 @@ def built_package() -> Path:
     """Its folder; skips the test where there is no Node."""
     if shutil.which("node") is None:
         pytest.skip("node is not installed")
-    assert (CLIENT / "node_modules").exists(), "the packages of client/ are not installed: `make client`"
+    assert (CLIENT / "node_modules").exists(), "the packages of client/typescript/ are not installed: `make client`"
     run("npm", "run", "--silent", "build")
     return CLIENT
 

@@ -140,7 +140,7 @@ export class Stream {
     const explanation = "no WebSocket here: pass one as options.WebSocket, that of the package `ws` for example";
     this.#lastDisconnect = { code: 1006, reason: "", explanation, reconnect: false };
     console.warn(`@spymaster/client: ${explanation}`);
-    queueMicrotask(() => this.#tell("disconnect", this.#lastDisconnect!));
+    queueMicrotask(() => this.#emit("disconnect", this.#lastDisconnect!));
   }
 
   get state(): State {
@@ -220,7 +220,7 @@ export class Stream {
       this.#pause = setTimeout(() => void this.#connect(), pause);
       this.#enter("connecting");
     }
-    this.#tell("disconnect", this.#lastDisconnect);
+    this.#emit("disconnect", this.#lastDisconnect);
     if (!this.#lastDisconnect.reconnect) this.close();
   }
 
@@ -273,7 +273,7 @@ export class Stream {
         this.#levels.add(at, first, this.#skipped);
       if (payload.flow !== before.flow) this.#flow.add(at, first, this.#skipped);
     } catch (error) {
-      this.#tell("invalid", { error: error as Error, count: ++this.#invalidFrames });
+      this.#emit("invalid", { error: error as Error, count: ++this.#invalidFrames });
     }
   }
 
@@ -281,11 +281,11 @@ export class Stream {
     this.#checkAge();
     const { levels, flow, viewport } = this.#delivered;
     const payload = (this.#delivered = this.#payload ?? {});
-    if (payload.levels && payload.levels !== levels) this.#tell("levels", payload.levels);
-    if (payload.flow && payload.flow !== flow) this.#tell("flow", payload.flow);
-    if (payload.viewport !== viewport) this.#tell("viewport", payload.viewport);
+    if (payload.levels && payload.levels !== levels) this.#emit("levels", payload.levels);
+    if (payload.flow && payload.flow !== flow) this.#emit("flow", payload.flow);
+    if (payload.viewport !== viewport) this.#emit("viewport", payload.viewport);
     if (payload.levels !== levels || payload.flow !== flow || payload.viewport !== viewport)
-      this.#tell("payload", payload);
+      this.#emit("payload", payload);
   }
 
   // -- freshness --------------------------------------------------------------------------------------------------
@@ -296,19 +296,19 @@ export class Stream {
     if (this.#pause === undefined && this.#clock() - this.#heard > silenceLimitMs)
       return this.#end(1006, "silent for too long");
     const age = freshness.levels ?? freshness.flow;
-    if (!this.#frames || !this.#socket || !age || !this.#enter(age.state)) this.#tell("freshness", freshness);
+    if (!this.#frames || !this.#socket || !age || !this.#enter(age.state)) this.#emit("freshness", freshness);
   }
 
   /** Whether the state changed. */
   #enter(state: State): boolean {
     if (state === this.#state) return false;
     this.#state = state;
-    this.#tell("state", state);
-    this.#tell("freshness", this.freshness);
+    this.#emit("state", state);
+    this.#emit("freshness", this.freshness);
     return true;
   }
 
-  #tell<E extends keyof StreamEvents>(event: E, news: StreamEvents[E]): void {
+  #emit<E extends keyof StreamEvents>(event: E, news: StreamEvents[E]): void {
     for (const listener of this.#listeners.get(event) ?? []) {
       try {
         (listener as (news: StreamEvents[E]) => void)(news);

@@ -49,7 +49,7 @@ test("the first frame is the last known state, and only the next one is live", a
   assert.deepEqual(recorder.states, ["late", "live"]);
 });
 
-test("levels, flow and viewport are told of when they are new, and only then", async () => {
+test("listeners get levels, flow and viewport when they are new, and only then", async () => {
   await gateway.flow(7);
   const recorder = await live();
   const { levels, flow } = recorder.stream.payload!;
@@ -66,7 +66,7 @@ test("levels, flow and viewport are told of when they are new, and only then", a
   assert.deepEqual([recorder.flows, recorder.viewports], [[7, 8], [{ targets: [], n: 9 }, undefined]]);
 });
 
-test("whoever has had enough is not told any more", async () => {
+test("a listener that was removed gets no more events", async () => {
   const recorder = await live();
   const told: number[] = [];
   const stop = recorder.stream.on("levels", (levels) => told.push(levels.ts));
@@ -104,7 +104,7 @@ test("a NATS outage makes it stale without a new connection, and it recovers by 
   assert.deepEqual(recorder.disconnects, []);
 });
 
-test("a restart of the gateway is told with its close code, and followed by a new connection", async () => {
+test("a restart of the gateway is a disconnect with its close code, and then a new connection", async () => {
   const recorder = await live();
   await gateway.do("stop the gateway");
   await recorder.passes("live", "connecting");

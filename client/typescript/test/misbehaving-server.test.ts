@@ -63,7 +63,7 @@ const INVALID_FRAMES = {
 };
 
 for (const [name, invalid] of Object.entries(INVALID_FRAMES))
-  test(`a frame that is ${name} is counted, told and skipped`, async () => {
+  test(`a frame that is ${name} is counted, reported and skipped`, async () => {
     const server = await serve((peer) => peer.send(frame(1)));
     const recorder = open(server);
     await recorder.newest(1);
@@ -86,7 +86,7 @@ test("the same again is no news, and does not make it live", async () => {
   assert.deepEqual([recorder.levels, recorder.states], [[1], ["late"]]);
 });
 
-test("a listener that fails keeps nobody from the news", async () => {
+test("a listener that fails does not stop the others", async () => {
   const server = await serve((peer) => peer.send(frame(1)));
   const thrown: unknown[] = [];
   const { queueMicrotask } = globalThis;

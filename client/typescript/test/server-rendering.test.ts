@@ -20,7 +20,7 @@ test("a relative URL without a page opens nothing and stays connecting", () => {
   assert.equal(stream.state, "closed");
 });
 
-test("a URL that is wrong is told at once", () => {
+test("a wrong URL throws at once", () => {
   assert.throws(() => connect("ws://", { WebSocket: NOTHING }), TypeError);
 });
 

@@ -89,10 +89,10 @@ class ConsoleFiles:
         }
 
 
-def console_router() -> APIRouter:
+def console_router(folder: Path = BUILT) -> APIRouter:
     """The page at `/`, the assets that it loads, and `/client.js`."""
     router = APIRouter(include_in_schema=False)
-    console = ConsoleFiles()
+    console = ConsoleFiles(folder)
 
     @router.head("/")
     @router.get("/")

@@ -396,7 +396,7 @@ class Unsure(AdmissionControl):
         self.waiting.append(again)
 
 
-async def test_a_viewer_waits_for_the_doors_answer_and_is_not_read_meanwhile(serve: Serve) -> None:
+async def test_a_viewer_waits_for_admission_and_is_not_read_meanwhile(serve: Serve) -> None:
     admission_control = Unsure()
     served = await serve(admission_control=admission_control)
     served.hub.publish(b"{}")
@@ -410,7 +410,7 @@ async def test_a_viewer_waits_for_the_doors_answer_and_is_not_read_meanwhile(ser
         assert await reader.readexactly(2) == b"\x8a\x00", "the ping that came early"
 
 
-async def test_a_viewer_that_is_gone_when_the_door_answers_keeps_no_place(serve: Serve) -> None:
+async def test_a_viewer_that_is_gone_when_it_is_admitted_is_not_counted(serve: Serve) -> None:
     admission_control = Unsure()
     served = await serve(admission_control=admission_control)
     async with raw_viewer(served.port) as (_, writer):

@@ -200,7 +200,7 @@ def tokens(tmp_path: Path) -> Path:
         ({"subprotocols": ["bearer", TOKEN], "origin": "https://evil.example.com"}, 403),
     ],
 )
-async def test_the_door_is_asked_on_another_server_too(tokens: Path, asking: dict[str, Any], status: int) -> None:
+async def test_admission_is_decided_on_another_server_too(tokens: Path, asking: dict[str, Any], status: int) -> None:
     async with serving(Settings(auth="token", tokens_file=str(tokens))) as api:
         await api.broadcaster.start()
         with pytest.raises(InvalidStatus) as refused:

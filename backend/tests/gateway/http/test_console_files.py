@@ -2,12 +2,14 @@
 
 import gzip
 from pathlib import Path
+from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
-from src.gateway.http.console_files import ConsoleFile, ConsoleFiles
+from src.gateway.http.console_files import ConsoleFile, ConsoleFiles, console_router
 
 SCRIPT = b"const answer = 42;\n" * 100
 
@@ -39,6 +41,35 @@ def test_the_client_is_a_script_that_is_asked_for_again(files: ConsoleFiles) -> 
     script = answer(files.client, accept_encoding="gzip")
     assert script.headers["content-type"].startswith("text/javascript")
     assert (script.headers["cache-control"], script.headers["content-encoding"]) == ("no-cache", "gzip")
+
+
+async def answer_of_app(folder: Path, method: str, path: str) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers and body of the application's response."""
+    app, messages = FastAPI(), []
+    app.include_router(console_router(folder))
+    scope = {"type": "http", "method": method, "path": path, "headers": [], "query_string": b""}
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b""}
+
+    async def send(message: Any) -> None:
+        messages.append(message)
+
+    await app(scope, receive, send)
+    headers = {name.decode(): value.decode() for name, value in messages[0]["headers"]}
+    return messages[0]["status"], headers, messages[1]["body"]
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_the_client_is_served_where_it_is_built(files: ConsoleFiles, tmp_path: Path, method: str) -> None:
+    status, headers, _ = await answer_of_app(tmp_path, method, "/client.js")
+    assert (status, headers["cache-control"]) == (200, "no-cache")
+    assert headers["content-length"] == str(len(SCRIPT))
+
+
+async def test_without_a_build_the_client_is_404_and_says_how_to_make_one(tmp_path: Path) -> None:
+    status, _, body = await answer_of_app(tmp_path / "nothing", "GET", "/client.js")
+    assert (status, b"make console" in body) == (404, True)
 
 
 def test_a_browser_that_has_the_file_gets_304(files: ConsoleFiles) -> None:
