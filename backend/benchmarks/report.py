@@ -37,7 +37,7 @@ the same messages from JetStream and makes the same payload with the same functi
 - **this gateway** is the product as it is started in production: `python -m src.gateway.main`.
 - **websockets broadcast** is that library's server with its `broadcast`, on uvloop.
 - **FastAPI, send_text loop** is `for websocket in connections: await websocket.send_text(text)` on uvicorn and uvloop.
-- **floor** is no server: a Python loop that sends one prebuilt frame to each socket, plain or compressed alone.
+- **floor** is no server: a Python loop that sends one prebuilt buffer of the same size to each socket.
 
 *CPU a frame* is the server's, user and kernel, over exactly the window, for each frame that a viewer received whole; it
 includes what happens once a message, so it falls with the number of viewers. *Delivered* counts viewers that read; what
