@@ -17,10 +17,13 @@ BASE_PYTHON := $(shell for python in $(PYTHONS); do \
 OWN_UV := $(shell uv --version >/dev/null 2>&1 || echo .tools/uv/bin/uv)
 UV := $(if $(OWN_UV),$(CURDIR)/$(OWN_UV),uv)
 
-# Node 20.19 or later of 20, or 22.12 or later, as Vite wants it; with npm. A recipe that needs it has $(NODE) as an order-only prerequisite and calls node and npm.
+# Node 20.19 or later of 20, or 22.12 or later, as Vite wants it; with npm. A recipe that needs it has $(NODE) as an
+# order-only prerequisite and calls node and npm.
 OWN_NODE := .tools/node/bin
-NODE := $(shell node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(+!(a > 22 || (a === 22 && b >= 12) || (a === 20 && b >= 19)))' >/dev/null 2>&1 && command -v npm >/dev/null \
-	|| echo $(OWN_NODE)/npm)
+NODE_VERSION := const [major, minor] = process.versions.node.split(".").map(Number);
+NODE_ACCEPTED := major > 22 || (major === 22 && minor >= 12) || (major === 20 && minor >= 19)
+NODE := $(shell node -e '$(NODE_VERSION) process.exit(+!($(NODE_ACCEPTED)))' >/dev/null 2>&1 \
+	&& command -v npm >/dev/null || echo $(OWN_NODE)/npm)
 $(if $(NODE),$(shell '$(OWN_NODE)/node' --version >/dev/null 2>&1 || rm -rf '$(OWN_NODE)'))
 export PATH := $(if $(NODE),$(CURDIR)/$(OWN_NODE):)$(PATH)
 
