@@ -24,9 +24,10 @@ The viewers took {frames:,} frames; {opened:,} connections became a stream.
 Core stored {stored:,} messages, and could not store {lost:,} while NATS was away. The gateway took
 {share:.0%} of a core."""
 VIEWERS: Final = """\
-60 % of the viewers stay and 18 % come and go: the healthy ones, which the gateway has no reason to let go. The others
-stop reading for a while, read 20 KB/s, never read, break the protocol in every way of `soak/mischief.py`, or never get
-as far as a WebSocket. Every frame that a viewer reads has to be strict JSON, and its numbers not below those before."""
+60 % of the viewers stay and 18 % connect and leave: these are the healthy ones, and the gateway has no reason to close
+them. The others stop reading for a while, read 20 KB/s, never read, break the protocol in every way of
+`soak/hostile_viewers.py`, or never become a viewer. Every frame that a viewer reads has to be strict JSON, with numbers
+that do not go back."""
 
 ACCENT: Final = chart.COLORS[GATEWAY]
 LEFT: Final = re.compile(r"left by \w+")
@@ -83,10 +84,10 @@ def summary(results: Results) -> str:
 
 def _details(results: Results) -> Iterator[str]:
     yield f"## The viewers\n\n{VIEWERS}"
-    for manner, endings in results.tally.endings.items():
+    for behaviour, endings in results.tally.endings.items():
         rows = [[cause, f"{count:,}"] for cause, count in sorted(_in_short(endings).items())]
         if rows:
-            yield f"### {manner}\n\n{table(('how connections ended', 'times'), rows)}"
+            yield f"### {behaviour}\n\n{table(('how connections ended', 'times'), rows)}"
     rejected = {
         f"{subject}: {reason}": count
         for subject, one in results.health["subscriptions"].items()

@@ -61,7 +61,7 @@ HALF: Final = {
     "a message never ended": client_frame(0x01, b"begun"),
     "the end of its half": b"",  # and the write side is shut
 }
-MISCHIEF: Final = {
+ATTACKS: Final = {
     **{name: wire for name, (wire, _) in PROTOCOL_ERROR_CODES.items()},
     **BOMBS,
     **FLOODS,
@@ -69,7 +69,7 @@ MISCHIEF: Final = {
 }
 
 
-class Manner(NamedTuple):
+class Behaviour(NamedTuple):
     """How a viewer behaves.
 
     Attributes:
@@ -86,13 +86,13 @@ class Manner(NamedTuple):
     healthy: bool = False
 
 
-STEADY: Final = Manner("steady", 0.60, FOR_EVER, healthy=True)
-VISITING: Final = Manner("visiting", 0.18, (2.0, 90.0), healthy=True)
-PAUSING: Final = Manner("pausing", 0.06, (60.0, 300.0), reads="at times")
-SIPPING: Final = Manner("sipping", 0.03, (60.0, 300.0), reads="in sips")
-DEAF: Final = Manner("deaf", 0.03, (5.0, 120.0), reads="nothing")
-HOSTILE: Final = Manner("hostile", 0.06, (1.0, 20.0))
-UNFINISHED_ONES: Final = Manner("unfinished", 0.04, (0.5, 20.0))
+STEADY: Final = Behaviour("steady", 0.60, FOR_EVER, healthy=True)
+VISITING: Final = Behaviour("visiting", 0.18, (2.0, 90.0), healthy=True)
+PAUSING: Final = Behaviour("pausing", 0.06, (60.0, 300.0), reads="at times")
+SIPPING: Final = Behaviour("sipping", 0.03, (60.0, 300.0), reads="in sips")
+DEAF: Final = Behaviour("deaf", 0.03, (5.0, 120.0), reads="nothing")
+HOSTILE: Final = Behaviour("hostile", 0.06, (1.0, 20.0))
+UNFINISHED_ONES: Final = Behaviour("unfinished", 0.04, (0.5, 20.0))
 MANNERS: Final = (STEADY, VISITING, PAUSING, SIPPING, DEAF, HOSTILE, UNFINISHED_ONES)
 
 
@@ -109,12 +109,12 @@ class Tally(msgspec.Struct):
     """What the viewers have seen since its start, or sees now.
 
     Attributes:
-        connected: viewers by manner, now.
+        connected: viewers by behaviour, now.
         healthy_behind: healthy viewers connected now whose newest frame is not the newest that any viewer has.
         opened: connections that became a stream.
         frames: received whole.
         newest: the number of the newest flow message that any viewer has.
-        endings: of connections, by manner and cause.
+        endings: of connections, by behaviour and cause.
         refusals: by HTTP status.
         out_of_order: sentences about frames that were older than the one before.
         broken: sentences about healthy viewers that the gateway let go, and frames that are none.
@@ -200,16 +200,16 @@ def inflated(message: bytes, window: bytes = b"") -> bytes:
 class Viewer:
     """One connection, from its first byte to its end."""
 
-    def __init__(self, manner: Manner, plan: Plan, chance: random.Random, *, number: int) -> None:
+    def __init__(self, behaviour: Behaviour, plan: Plan, chance: random.Random, *, number: int) -> None:
         """
         Raises:
             OSError: there is no connection.
         """
-        self.manner = manner
+        self.behaviour = behaviour
         self.number = number
         self.open = False
         self.shown = Shown(0, 0)
-        self.mischief = ""
+        self.attack = ""
         self.unsent = b""
         self.deflating = False
         self.takes_over = False
@@ -218,7 +218,7 @@ class Viewer:
         self._frames = FrameReader(sys.maxsize)
         self.socket = socket.socket()
         self.socket.settimeout(CONNECT_LIMIT_S)
-        if manner.reads != "all":
+        if behaviour.reads != "all":
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER_BYTES)
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, SMALL_SEGMENT_BYTES)
         try:
@@ -230,12 +230,12 @@ class Viewer:
         self.socket.setblocking(False)
 
     def _first_bytes(self, plan: Plan, chance: random.Random) -> bytes:
-        if self.manner is UNFINISHED_ONES:
-            self.mischief = chance.choice(tuple(UNFINISHED))
-            return UNFINISHED[self.mischief]
-        if self.manner is HOSTILE:
-            self.mischief = chance.choice(tuple(MISCHIEF))
-        deflate = self.mischief in BOMBS or chance.random() < DEFLATING
+        if self.behaviour is UNFINISHED_ONES:
+            self.attack = chance.choice(tuple(UNFINISHED))
+            return UNFINISHED[self.attack]
+        if self.behaviour is HOSTILE:
+            self.attack = chance.choice(tuple(ATTACKS))
+        deflate = self.attack in BOMBS or chance.random() < DEFLATING
         return upgrade_request(plan.port, deflate=deflate)
 
     @property
@@ -301,14 +301,14 @@ class Viewers:
         self._ticket = itertools.count()
         self._leaving = False
         self._tally = Tally({}, 0, 0, 0, 0, {}, {}, [], [])
-        self._endings: dict[str, Counter[str]] = {manner.name: Counter() for manner in MANNERS}
+        self._endings: dict[str, Counter[str]] = {behaviour.name: Counter() for behaviour in MANNERS}
         self._refusals: Counter[int] = Counter()
 
     def run(self) -> None:
         """Until "leave"."""
         self._epoll.register(sys.stdin, select.EPOLLIN)
-        for index, manner in enumerate(_manners(self._plan.viewers, self._chance)):
-            self._after(index / self._plan.arrivals_hz, lambda manner=manner: self._arrive(manner))  # type: ignore[misc]
+        for index, behaviour in enumerate(_behaviours(self._plan.viewers, self._chance)):
+            self._after(index / self._plan.arrivals_hz, lambda behaviour=behaviour: self._arrive(behaviour))  # type: ignore[misc]
         self._report()
         while not (self._leaving and not self._viewers and not self._silent):
             self._pump(self._until_next_timer())
@@ -316,23 +316,23 @@ class Viewers:
 
     # -- coming and going ------------------------------------------------------------------------------------------
 
-    def _arrive(self, manner: Manner) -> None:
+    def _arrive(self, behaviour: Behaviour) -> None:
         if self._leaving:
             return
         number = next(self._ticket)
         try:
-            viewer = Viewer(manner, self._plan, self._chance, number=number)
+            viewer = Viewer(behaviour, self._plan, self._chance, number=number)
         except OSError as error:
-            self._endings[manner.name][f"no connection: {error.strerror or error}"] += 1
-            self._come_back(manner)
+            self._endings[behaviour.name][f"no connection: {error.strerror or error}"] += 1
+            self._come_back(behaviour)
             return
         self._viewers[viewer.socket.fileno()] = viewer
         self._epoll.register(viewer.socket, select.EPOLLIN)
-        self._after(self._chance.uniform(*manner.stays_s), lambda: self._go(viewer, self._chance.choice(GOING)))
+        self._after(self._chance.uniform(*behaviour.stays_s), lambda: self._go(viewer, self._chance.choice(GOING)))
 
     def _opened(self, viewer: Viewer) -> None:
         self._tally.opened += 1
-        match viewer.manner.reads:
+        match viewer.behaviour.reads:
             case "nothing":
                 self._epoll.unregister(viewer.socket)
             case "in sips":
@@ -340,7 +340,7 @@ class Viewers:
                 self._after(SIP_EVERY_S, lambda: self._sip(viewer))
             case "at times":
                 self._after(self._chance.uniform(1, 20), lambda: self._pause(viewer))
-        if viewer.mischief:
+        if viewer.attack:
             self._after(self._chance.uniform(0, 2), lambda: self._misbehave(viewer))
 
     def _go(self, viewer: Viewer, how: str) -> None:
@@ -350,23 +350,23 @@ class Viewers:
 
     def _ended(self, viewer: Viewer, cause: str) -> None:
         """The gateway, or the line, ended it."""
-        if viewer.refusal is not None and viewer.manner is not UNFINISHED_ONES:
+        if viewer.refusal is not None and viewer.behaviour is not UNFINISHED_ONES:
             self._refusals[viewer.refusal] += 1
         elif viewer.close_code is not None:
             cause = str(viewer.close_code)
-        if viewer.manner.healthy and not self._leaving:
-            self._broken(f"{_clock()} a {viewer.manner.name} viewer was let go: {viewer.refusal or cause}")
+        if viewer.behaviour.healthy and not self._leaving:
+            self._broken(f"{_clock()} a {viewer.behaviour.name} viewer was let go: {viewer.refusal or cause}")
         self._forget(viewer, cause)
         viewer.socket.close()
 
     def _forget(self, viewer: Viewer, cause: str) -> None:
-        named = f"{viewer.mischief}: {cause}" if viewer.mischief else cause
-        self._endings[viewer.manner.name][named] += 1
+        named = f"{viewer.attack}: {cause}" if viewer.attack else cause
+        self._endings[viewer.behaviour.name][named] += 1
         del self._viewers[viewer.socket.fileno()]  # closing takes it out of epoll
-        self._come_back(viewer.manner)
+        self._come_back(viewer.behaviour)
 
-    def _come_back(self, manner: Manner) -> None:
-        self._after(self._chance.uniform(0, LONGEST_PAUSE_S), lambda: self._arrive(manner))
+    def _come_back(self, behaviour: Behaviour) -> None:
+        self._after(self._chance.uniform(0, LONGEST_PAUSE_S), lambda: self._arrive(behaviour))
 
     def _is_here(self, viewer: Viewer) -> bool:
         return self._viewers.get(viewer.socket.fileno()) is viewer
@@ -390,8 +390,8 @@ class Viewers:
 
     def _misbehave(self, viewer: Viewer) -> None:
         if self._is_here(viewer):
-            viewer.send(MISCHIEF[viewer.mischief])
-            if viewer.mischief == "the end of its half":
+            viewer.send(ATTACKS[viewer.attack])
+            if viewer.attack == "the end of its half":
                 viewer.socket.shutdown(socket.SHUT_WR)
             self._go_on_sending(viewer)
 
@@ -493,20 +493,20 @@ class Viewers:
     def _now(self) -> Tally:
         here = [viewer for viewer in self._viewers.values() if viewer.open]
         tally = self._tally
-        tally.connected = dict(Counter(viewer.manner.name for viewer in here))
-        tally.healthy_behind = sum(one.manner.healthy and one.shown.flow < tally.newest for one in here)
+        tally.connected = dict(Counter(viewer.behaviour.name for viewer in here))
+        tally.healthy_behind = sum(one.behaviour.healthy and one.shown.flow < tally.newest for one in here)
         tally.endings = {name: dict(causes) for name, causes in self._endings.items()}
         tally.refusals = {str(status): count for status, count in self._refusals.items()}
         return tally
 
 
-def _manners(viewers: int, chance: random.Random) -> Iterator[Manner]:
+def _behaviours(viewers: int, chance: random.Random) -> Iterator[Behaviour]:
     """One for each viewer, in their shares and in an order of chance."""
-    counts = {manner: max(1, round(manner.share * viewers)) for manner in MANNERS if manner is not STEADY}
+    counts = {behaviour: max(1, round(behaviour.share * viewers)) for behaviour in MANNERS if behaviour is not STEADY}
     counts[STEADY] = viewers - sum(counts.values())
-    manners = [manner for manner, count in counts.items() for _ in range(count)]
-    chance.shuffle(manners)
-    yield from manners
+    behaviours = [behaviour for behaviour, count in counts.items() for _ in range(count)]
+    chance.shuffle(behaviours)
+    yield from behaviours
 
 
 MOST_SENTENCES: Final = 20

@@ -13,12 +13,12 @@ import pytest
 from nats.js.api import StorageType, StreamConfig
 
 from src.demo.nats_server import HOST, NatsServer
-from tests.end_to_end.audience import START_MS, Audience, Core
 from tests.end_to_end.black_hole import Line
 from tests.end_to_end.conftest import LaunchGateway
 from tests.end_to_end.gateway_process import GatewayProcess
 from tests.end_to_end.publisher import FLOW, LEVELS, Publisher
 from tests.end_to_end.viewer import Viewer
+from tests.end_to_end.viewers_through_faults import START_MS, Core, ViewersThroughFaults
 from tests.waiting import until
 
 STREAMS = {"LEVEL_SIGNALS": ["levels.*"], "MARKET_DATA": ["market.*", "market.*.*"]}
@@ -54,10 +54,10 @@ async def streams_made_anew(publisher: Publisher, storage: StorageType, max_msgs
 
 
 async def survives(stage: Stage, fault: Fault) -> None:
-    async with Audience(stage.gateway, stage.core) as audience:
+    async with ViewersThroughFaults(stage.gateway, stage.core) as viewers:
         await fault(stage)
-        await audience.until_live(fault.__name__)
-        await audience.require_newest_and_never_older()
+        await viewers.until_live(fault.__name__)
+        await viewers.require_newest_and_never_older()
     await until(lambda: stage.gateway.ready, "the gateway is ready again")
     assert "Traceback" not in stage.gateway.stderr
 
@@ -226,12 +226,12 @@ async def test_viewers_of_a_gateway_that_is_killed_under_load_come_back_to_the_n
     make_gateway: LaunchGateway, nats_server: NatsServer
 ) -> None:
     gateway = make_gateway().start()
-    async with Core(nats_server) as core, Audience(gateway, core) as audience:
+    async with Core(nats_server) as core, ViewersThroughFaults(gateway, core) as viewers:
         gateway.kill()
         gateway.launch()
         await until(lambda: "✅" in gateway.stdout, "the gateway has started again")
-        await audience.until_live("the gateway is killed")
-        await audience.require_newest_and_never_older(stayed=False)
+        await viewers.until_live("the gateway is killed")
+        await viewers.require_newest_and_never_older(stayed=False)
 
 
 async def test_without_free_file_descriptors_viewers_stay_and_later_ones_get_in(
@@ -240,7 +240,7 @@ async def test_without_free_file_descriptors_viewers_stay_and_later_ones_get_in(
     gateway = make_gateway().start()
     assert gateway.process is not None
     pid = gateway.process.pid
-    async with Core(nats_server) as core, Audience(gateway, core) as audience:
+    async with Core(nats_server) as core, ViewersThroughFaults(gateway, core) as viewers:
         used = len(list(Path(f"/proc/{pid}/fd").iterdir()))
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (used + 10, used + 10))
         with contextlib.ExitStack() as flood:
@@ -249,14 +249,14 @@ async def test_without_free_file_descriptors_viewers_stay_and_later_ones_get_in(
             await until(lambda: "file descriptors are in use" in gateway.stderr, "the gateway tells")
             assert is_hung_up_on(flood.enter_context(socket.create_connection((HOST, gateway.port))))
             before_s, looks = cpu_s(pid), core.next_number
-            await audience.until_live("no file descriptor is left")
+            await viewers.until_live("no file descriptor is left")
             while core.next_number < looks + 20:  # a second of Core's
                 await asyncio.sleep(0.01)
             assert cpu_s(pid) - before_s < 0.9, "nothing spins"
         await until(lambda: "free file descriptors again" in gateway.stderr, "the gateway tells")
         async with Viewer(gateway) as late:
             await late.until_first()
-        await audience.require_newest_and_never_older()
+        await viewers.require_newest_and_never_older()
     assert gateway.stderr.count("file descriptors are in use") == 1
     assert "Traceback" not in gateway.stderr
 

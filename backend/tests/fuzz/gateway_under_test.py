@@ -47,7 +47,7 @@ class Said(NamedTuple):
     close_body: bytes | None
 
 
-class Stage:
+class GatewayUnderTest:
     """A loop, a port of the gateway's and a healthy viewer; for many inputs, one after the other."""
 
     def __init__(self) -> None:

@@ -19,7 +19,7 @@ from src.gateway.signals.contract import LevelsPayload
 from src.gateway.signals.intake import read_flow, read_levels
 from src.gateway.signals.latest_state import LatestState
 from src.gateway.signals.normalize import normalize_levels
-from tests.fuzz.gateway_under_test import DEFLATE, MAY_BE_SAID, UPGRADE, Said, Stage
+from tests.fuzz.gateway_under_test import DEFLATE, MAY_BE_SAID, UPGRADE, GatewayUnderTest, Said
 
 Target = Callable[[bytes], None]
 
@@ -34,8 +34,8 @@ ODD: Final[tuple[Any, ...]] = (
 
 
 @functools.cache
-def stage() -> Stage:
-    return Stage()
+def gateway_under_test() -> GatewayUnderTest:
+    return GatewayUnderTest()
 
 
 def frames(fuzz: bytes) -> None:
@@ -45,7 +45,7 @@ def frames(fuzz: bytes) -> None:
         wire = _masked_frames(wire)
     upgrade = UPGRADE + (DEFLATE if flags & 2 else b"") + b"\r\n"
     pieces = [upgrade, *_cut(wire, step)] if flags & 4 else _cut(upgrade + wire, step)
-    said = stage().play(pieces)
+    said = gateway_under_test().play(pieces)
     assert said.statuses == [101], said
     _assert_close_is_allowed(said, wire)
 
@@ -59,7 +59,7 @@ def requests(fuzz: bytes) -> None:
         wire = b"GET /" + wire + b" HTTP/1.1\r\nHost: x\r\n\r\n"
     elif flags & 4:
         wire = b"GET /health HTTP/1.1\r\nHost: " + wire + b"\r\n\r\n"
-    said = stage().play(_cut(wire, step))
+    said = gateway_under_test().play(_cut(wire, step))
     assert all(status < 500 for status in said.statuses), said
 
 

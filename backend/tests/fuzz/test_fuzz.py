@@ -27,11 +27,11 @@ wires = st.builds(
 
 
 @pytest.fixture(scope="module", autouse=True)
-def one_stage() -> Iterator[None]:
+def one_gateway() -> Iterator[None]:
     """For all inputs; what is left of it in the end would be a warning."""
     yield
-    targets.stage().close()
-    targets.stage.cache_clear()
+    targets.gateway_under_test().close()
+    targets.gateway_under_test.cache_clear()
 
 
 @pytest.mark.parametrize("name", targets.TARGETS)

@@ -68,8 +68,8 @@ def key_file(tmp_path: Path) -> Path:
     return path
 
 
-def by_secret(path: Path, audience: str = "", issuer: str = "") -> Jwts:
-    return Jwts(SecretFile(str(path)), audience, issuer)
+def by_secret(path: Path, viewers: str = "", issuer: str = "") -> Jwts:
+    return Jwts(SecretFile(str(path)), viewers, issuer)
 
 
 def by_keys(path: Path) -> Jwts:

@@ -158,7 +158,7 @@ class Watcher:
             self.shown[FLOW].append(payload["flow"]["n"])
 
 
-class Audience:
+class ViewersThroughFaults:
     """Fast and slow viewers, with and without compression, for as long as the `async with` lasts."""
 
     def __init__(self, gateway: GatewayProcess, core: Core) -> None:
