@@ -30,8 +30,8 @@ class RecordingError(Exception):
     """The file cannot be written, or is no recording; the text says what to do."""
 
 
-class Entry(NamedTuple):
-    """One message of a recording."""
+class RecordedMessage(NamedTuple):
+    """One line of a recording; `t_ms`: when NATS stored it, ms UTC."""
 
     subject: str
     t_ms: int
@@ -64,14 +64,14 @@ class Writer:
         except OSError as error:
             raise RecordingError(f"cannot write {path}: {_words(error)}") from None
 
-    def add(self, entry: Entry) -> None:
+    def add(self, message: RecordedMessage) -> None:
         """Append a message; it is safe from the next `flush` on.
 
         Raises:
             RecordingError: the disk takes no more.
         """
-        self._write(self._gzip.compress(line_of(entry)))
-        self.written[entry.subject] += 1
+        self._write(self._gzip.compress(line_of(message)))
+        self.written[message.subject] += 1
         self._is_flushed = False
 
     def flush(self) -> None:
@@ -168,16 +168,16 @@ class Reader:
             return 1.0
         return min(self._file.tell() / self._size_bytes, 1.0)
 
-    def __iter__(self) -> Iterator[Entry]:
+    def __iter__(self) -> Iterator[RecordedMessage]:
         """One pass, inside `with`.
 
         Raises:
             RecordingError: the first line is none of a recording.
         """
         for number, line in enumerate(self._lines()):
-            entry = entry_of(line)
-            if entry is not None:
-                yield entry
+            message = message_of(line)
+            if message is not None:
+                yield message
             elif number == 0:
                 raise RecordingError(_no_recording(self.path))
             else:
@@ -192,7 +192,7 @@ class Reader:
         lines: Any = gzip.GzipFile(fileobj=self._file, mode="rb") if is_packed else self._file
         try:
             while line := lines.readline(LONGEST_LINE_BYTES):
-                if not line.endswith(b"\n") and entry_of(line) is None:
+                if not line.endswith(b"\n") and message_of(line) is None:
                     self.cut = "its last line is not whole"
                     return
                 yield line
@@ -202,13 +202,13 @@ class Reader:
             self.cut = f"it is damaged ({error})"
 
 
-def line_of(entry: Entry) -> bytes:
+def line_of(message: RecordedMessage) -> bytes:
     """A message as a line."""
-    name, value = _value_of(entry.body)
-    return b'{"subject":%b,"t_ms":%d,"%b":%b}\n' % (msgspec.json.encode(entry.subject), entry.t_ms, name, value)
+    name, value = _value_of(message.body)
+    return b'{"subject":%b,"t_ms":%d,"%b":%b}\n' % (msgspec.json.encode(message.subject), message.t_ms, name, value)
 
 
-def entry_of(line: bytes) -> Entry | None:
+def message_of(line: bytes) -> RecordedMessage | None:
     """The message of a line, or None when it holds none."""
     try:
         read = _LINES.decode(line)
@@ -221,7 +221,7 @@ def entry_of(line: bytes) -> Entry | None:
     except (msgspec.DecodeError, ValueError, RecursionError):
         return None
     has_body = bool(body) or read.text is not None or read.base64 is not None
-    return Entry(read.subject, int(read.t_ms), body) if has_body and read.subject else None
+    return RecordedMessage(read.subject, int(read.t_ms), body) if has_body and read.subject else None
 
 
 class _Line(msgspec.Struct):

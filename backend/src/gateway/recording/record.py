@@ -11,7 +11,7 @@ from src.common.bus import NATSBus
 from src.common.ordered_consumer import OrderedConsumer, StoredMessage
 from src.common.subjects import STREAMS
 from src.common.tasks import end, unless
-from src.gateway.recording.file import Entry, Writer
+from src.gateway.recording.file import RecordedMessage, Writer
 from src.gateway.recording.progress import duration, size
 
 FLUSH_S: Final = 1.0  # what a crash of this process can cost
@@ -105,7 +105,7 @@ class Recording:
         while (track := next_of(self._tracks, time.monotonic(), last=last)) is not None:
             message = track.take()
             t_ms = message.stored_us // 1000
-            self._writer.add(Entry(message.subject, t_ms, message.body))
+            self._writer.add(RecordedMessage(message.subject, t_ms, message.body))
             self._newest_ms = t_ms
             self._oldest_ms = t_ms if self._oldest_ms is None else self._oldest_ms
 

@@ -12,7 +12,7 @@ import msgspec
 from src.common.bus import BusError, NATSBus
 from src.common.subjects import LEVELS_SIGNALS
 from src.common.tasks import end
-from src.gateway.recording.file import Entry, Reader, RecordingError
+from src.gateway.recording.file import Reader, RecordedMessage, RecordingError
 from src.gateway.recording.progress import duration, new_york
 
 WINDOW: Final = 64  # messages under way at once: a distant server need not slow a fast replay down
@@ -58,18 +58,18 @@ class InOrder:
 
     def __init__(self, bus: NATSBus) -> None:
         self._bus = bus
-        self._under_way: deque[tuple[Entry, asyncio.Task[None]]] = deque()
+        self._under_way: deque[tuple[RecordedMessage, asyncio.Task[None]]] = deque()
         self._is_warm = False
 
-    async def publish(self, entry: Entry) -> None:
+    async def publish(self, message: RecordedMessage) -> None:
         """
         Raises:
             BusError: a server that is there does not take this message or one before it.
         """
         while len(self._under_way) >= WINDOW:
             await self._settle_oldest()
-        task = asyncio.create_task(self._bus.publish(entry.subject, entry.body), name="replay")
-        self._under_way.append((entry, task))
+        task = asyncio.create_task(self._bus.publish(message.subject, message.body), name="replay")
+        self._under_way.append((message, task))
         if not self._is_warm:  # the first request of a connection makes the inbox for its answers
             await self.settle()
             self._is_warm = True
@@ -95,17 +95,17 @@ class InOrder:
         """Something failed: publish what did not get through again, in order, before anything else."""
         await asyncio.wait([task for _, task in self._under_way])
         while self._under_way:
-            entry, task = self._under_way[0]
+            message, task = self._under_way[0]
             if task.exception() is not None:
-                await self._insist(entry)
+                await self._insist(message)
             self._under_way.popleft()
 
-    async def _insist(self, entry: Entry) -> None:
-        """For ever while there is no connection, which says so itself."""
+    async def _insist(self, message: RecordedMessage) -> None:
+        """Retry without end while there is no connection, and for up to `GIVE_UP_S` while there is one."""
         refused_since_s: float | None = None
         while True:
             try:
-                return await self._bus.publish(entry.subject, entry.body)
+                return await self._bus.publish(message.subject, message.body)
             except BusError:
                 now_s = time.monotonic()
                 refused_since_s = (refused_since_s or now_s) if self._bus.is_connected else None
@@ -152,25 +152,25 @@ class Replay:
         self._schedule.begin_again()
         first_ms: int | None = None
         position_s = 0.0
-        before_span: dict[str, Entry] = {}
+        before_span: dict[str, RecordedMessage] = {}
         with self._reader:
-            for entry in self._reader:
-                first_ms = entry.t_ms if first_ms is None else first_ms
-                position_s = max(position_s, (entry.t_ms - first_ms) / 1000)  # a clock that stepped back makes no gap
+            for message in self._reader:
+                first_ms = message.t_ms if first_ms is None else first_ms
+                position_s = max(position_s, (message.t_ms - first_ms) / 1000)  # a clock that stepped back makes no gap
                 if position_s >= self._span.end_s:
                     return
                 if position_s < self._span.begin_s:
-                    before_span[entry.subject] = entry
+                    before_span[message.subject] = message
                     continue
                 while before_span:  # the state at that moment
                     await self._publish(self._span.begin_s, before_span.pop(next(iter(before_span))))
-                await self._publish(position_s, entry)
+                await self._publish(position_s, message)
 
-    async def _publish(self, position_s: float, entry: Entry) -> None:
+    async def _publish(self, position_s: float, message: RecordedMessage) -> None:
         await self._wait_for(position_s)
-        ts_ms = time_of(entry)
+        ts_ms = time_of(message)
         self._position_s, self._clock_ms = position_s, self._clock_ms if ts_ms is None else ts_ms
-        await self._in_order.publish(retimed(entry, time.time_ns() // 1_000_000) if self._retimed else entry)
+        await self._in_order.publish(retimed(message, time.time_ns() // 1_000_000) if self._retimed else message)
         self.published += 1
 
     async def _wait_for(self, position_s: float) -> None:
@@ -202,25 +202,25 @@ _STAMPED: Final = msgspec.json.Decoder(_Stamped)
 _OBJECT: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-def time_of(entry: Entry) -> float | None:
+def time_of(message: RecordedMessage) -> float | None:
     """Core's time of a levels message, ms UTC, where it has one."""
-    if entry.subject != LEVELS_SIGNALS:
+    if message.subject != LEVELS_SIGNALS:
         return None
     try:
-        return _STAMPED.decode(entry.body).ts
+        return _STAMPED.decode(message.body).ts
     except (msgspec.DecodeError, RecursionError):
         return None
 
 
-def retimed(entry: Entry, now_ms: int) -> Entry:
+def retimed(message: RecordedMessage, now_ms: int) -> RecordedMessage:
     """A levels message with `now_ms` in place of its time and its viewport's; every other value stays as it is."""
-    if time_of(entry) is None:
-        return entry
+    if time_of(message) is None:
+        return message
     stamp = msgspec.Raw(b"%d" % now_ms)
-    fields: dict[str, Any] = _OBJECT.decode(entry.body) | {"ts": stamp}
+    fields: dict[str, Any] = _OBJECT.decode(message.body) | {"ts": stamp}
     try:
         viewport = _OBJECT.decode(fields["viewport"])
         fields["viewport"] = viewport | {"ts": stamp} if "ts" in viewport else viewport
     except (KeyError, msgspec.DecodeError):
         pass
-    return entry._replace(body=msgspec.json.encode(fields))
+    return message._replace(body=msgspec.json.encode(fields))

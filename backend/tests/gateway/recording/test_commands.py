@@ -16,9 +16,10 @@ import pytest
 from src.common.bus import NATSBus
 from src.demo.nats_server import NatsServer
 from src.gateway.recording.commands import read_arguments
-from src.gateway.recording.file import Entry, Reader, Writer
+from src.gateway.recording.file import RecordedMessage
 from tests.documents import BACKEND, ROOT
 from tests.end_to_end.publisher import Publisher
+from tests.gateway.recording.recordings import read, write
 from tests.waiting import LIMIT_S
 
 REAL = sorted((ROOT.parent / "shared" / "real").glob("*.jsonl.gz"))
@@ -121,32 +122,21 @@ def until_recorded(path: Path, count: int) -> None:
         time.sleep(0.05)
 
 
-def write(path: Path, entries: list[Entry]) -> Path:
-    writer = Writer(path, overwrite=False)
-    for entry in entries:
-        writer.add(entry)
-    writer.close()
-    return path
-
-
-def read(path: Path) -> list[Entry]:
-    with Reader(path) as reader:
-        return list(reader)
-
-
-def bodies(entries: list[Entry]) -> dict[str, list[bytes]]:
+def bodies(messages: list[RecordedMessage]) -> dict[str, list[bytes]]:
     """What was published on each subject, in order."""
-    return {name: [each.body for each in entries if each.subject == name] for name in ("levels.signals", "market.flow")}
+    return {
+        name: [each.body for each in messages if each.subject == name] for name in ("levels.signals", "market.flow")
+    }
 
 
-def session(count: int, gap_ms: int = 5) -> list[Entry]:
+def session(count: int, gap_ms: int = 5) -> list[RecordedMessage]:
     """A short day of numbered messages, with every odd body there is."""
-    entries = []
+    messages = []
     for number in range(count):
         levels = ODD_BODIES[number] if number < len(ODD_BODIES) else b'{"ts":%d}' % (1_765_896_227_005 + number)
-        entries.append(Entry("levels.signals", 1_000 + number * gap_ms, levels))
-        entries.append(Entry("market.flow", 1_001 + number * gap_ms, b'{"n":%d}' % number))
-    return entries
+        messages.append(RecordedMessage("levels.signals", 1_000 + number * gap_ms, levels))
+        messages.append(RecordedMessage("market.flow", 1_001 + number * gap_ms, b'{"n":%d}' % number))
+    return messages
 
 
 def test_what_is_recorded_replayed_and_recorded_again_is_the_same(
@@ -210,7 +200,7 @@ def test_a_recording_may_begin_in_the_past_and_end_by_itself(run: Run, nats_serv
     publish(nats_server, 1, 2, 3)
     recording = run("record", tmp_path / "a.gz", "--since", "1h", "--for", "2")
     assert recording.wait() == 0
-    assert [entry.subject for entry in read(tmp_path / "a.gz")] == ["levels.signals", "market.flow"] * 3
+    assert [message.subject for message in read(tmp_path / "a.gz")] == ["levels.signals", "market.flow"] * 3
 
 
 def test_nothing_published_leaves_no_file(record: Callable[..., Command], tmp_path: Path) -> None:
@@ -277,17 +267,21 @@ def test_the_gateways_login_is_used_and_a_missing_right_is_told(run: Run, tmp_pa
 
 def test_the_gaps_are_kept_and_the_speed_divides_them(run: Run, record: Callable[..., Command], tmp_path: Path) -> None:
     whole_s = 4.0
-    path = write(tmp_path / "a.gz", [entry for entry in session(41, gap_ms=100) if entry.subject == "market.flow"])
+    path = write(
+        tmp_path / "a.gz", [message for message in session(41, gap_ms=100) if message.subject == "market.flow"]
+    )
     recording = record(tmp_path / "b.gz")
     assert run("replay", path, "--speed", "4").wait() == 0
     until_recorded(tmp_path / "b.gz", 41)
     recording.stop()
-    entries = read(tmp_path / "b.gz")
-    assert (entries[-1].t_ms - entries[0].t_ms) / 1000 > 0.9 * whole_s / 4
+    messages = read(tmp_path / "b.gz")
+    assert (messages[-1].t_ms - messages[0].t_ms) / 1000 > 0.9 * whole_s / 4
 
 
 def test_a_part_begins_with_what_was_known_by_then(run: Run, record: Callable[..., Command], tmp_path: Path) -> None:
-    path = write(tmp_path / "a.gz", [Entry("market.flow", 1_000 * number, b'{"n":%d}' % number) for number in range(9)])
+    path = write(
+        tmp_path / "a.gz", [RecordedMessage("market.flow", 1_000 * number, b'{"n":%d}' % number) for number in range(9)]
+    )
     recording = record(tmp_path / "b.gz")
     assert run("replay", path, "--from", "2.5s", "--to", "0:05", "--speed", "max").wait() == 0
     until_recorded(tmp_path / "b.gz", 3)
@@ -307,15 +301,15 @@ def test_a_replay_may_begin_again_and_again(run: Run, tmp_path: Path) -> None:
 
 
 def test_a_replay_may_take_place_now(run: Run, record: Callable[..., Command], tmp_path: Path) -> None:
-    path = write(tmp_path / "a.gz", [Entry("levels.signals", 1, b'{"ts":1,"viewport":{"ts":1,"n":1.50}}')])
+    path = write(tmp_path / "a.gz", [RecordedMessage("levels.signals", 1, b'{"ts":1,"viewport":{"ts":1,"n":1.50}}')])
     recording = record(tmp_path / "b.gz")
     assert run("replay", path, "--retime").wait() == 0
     until_recorded(tmp_path / "b.gz", 1)
     recording.stop()
-    (entry,) = read(tmp_path / "b.gz")
-    (ts,) = set(re.findall(rb'"ts":(\d+)', entry.body))
-    assert abs(int(ts) - entry.t_ms) < 60_000
-    assert b'"n":1.50' in entry.body
+    (message,) = read(tmp_path / "b.gz")
+    (ts,) = set(re.findall(rb'"ts":(\d+)', message.body))
+    assert abs(int(ts) - message.t_ms) < 60_000
+    assert b'"n":1.50' in message.body
 
 
 def test_an_outage_holds_a_replay_up_and_does_not_end_it(run: Run, nats_server: NatsServer, tmp_path: Path) -> None:

@@ -3,34 +3,21 @@
 import gzip
 import json
 import zlib
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from src.gateway.recording.file import Entry, Reader, RecordingError, Writer, entry_of, line_of
+from src.gateway.recording.file import Reader, RecordedMessage, RecordingError, Writer, line_of, message_of
 from tests.documents import ROOT
+from tests.gateway.recording.recordings import read, write
 
 REAL = sorted((ROOT.parent / "shared" / "real").glob("*.jsonl.gz"))
-ENTRIES = [
-    Entry("levels.signals" if number % 2 else "market.flow", 1_000 + number, b'{"n":%d}' % number)
+MESSAGES = [
+    RecordedMessage("levels.signals" if number % 2 else "market.flow", 1_000 + number, b'{"n":%d}' % number)
     for number in range(500)
 ]
-
-
-def write(path: Path, entries: Sequence[Entry]) -> Path:
-    writer = Writer(path, overwrite=True)
-    for entry in entries:
-        writer.add(entry)
-    writer.close()
-    return path
-
-
-def read(path: Path) -> list[Entry]:
-    with Reader(path) as reader:
-        return list(reader)
 
 
 @pytest.mark.parametrize(
@@ -56,17 +43,17 @@ def read(path: Path) -> list[Entry]:
     ],
 )
 def test_a_body_comes_back_as_it_was(body: bytes, field: str) -> None:
-    line = line_of(Entry("levels.signals", 17, body))
+    line = line_of(RecordedMessage("levels.signals", 17, body))
     assert line.count(b"\n") == 1
     assert list(json.loads(line, parse_constant=pytest.fail)) == ["subject", "t_ms", field]
-    assert entry_of(line) == Entry("levels.signals", 17, body)
+    assert message_of(line) == RecordedMessage("levels.signals", 17, body)
 
 
 @given(some.one_of(some.binary(), some.text().map(str.encode), some.text().map(lambda text: json.dumps(text).encode())))
 def test_any_body_comes_back_as_it_was(body: bytes) -> None:
-    line = line_of(Entry("market.flow", 17, body))
+    line = line_of(RecordedMessage("market.flow", 17, body))
     assert line.index(b"\n") == len(line) - 1
-    assert entry_of(line) == Entry("market.flow", 17, body)
+    assert message_of(line) == RecordedMessage("market.flow", 17, body)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +74,7 @@ def test_any_body_comes_back_as_it_was(body: bytes) -> None:
     ],
 )
 def test_a_line_without_a_message_is_known(line: bytes) -> None:
-    assert entry_of(line) is None
+    assert message_of(line) is None
 
 
 @pytest.mark.parametrize("path", REAL, ids=lambda path: path.name)
@@ -97,21 +84,21 @@ def test_sessions_of_a_running_core_are_read_and_written_as_they_are(path: Path,
 
 
 def test_the_file_is_gzip_with_a_message_a_line(tmp_path: Path) -> None:
-    lines = gzip.decompress(write(tmp_path / "a.gz", ENTRIES).read_bytes()).splitlines()
+    lines = gzip.decompress(write(tmp_path / "a.gz", MESSAGES).read_bytes()).splitlines()
     assert json.loads(lines[1]) == {"subject": "levels.signals", "t_ms": 1001, "data": {"n": 1}}
-    assert len(lines) == len(ENTRIES)
+    assert len(lines) == len(MESSAGES)
 
 
 def test_a_file_without_gzip_is_read_too(tmp_path: Path) -> None:
-    (tmp_path / "plain").write_bytes(b"".join(map(line_of, ENTRIES)).removesuffix(b"\n"))
-    assert read(tmp_path / "plain") == ENTRIES
+    (tmp_path / "plain").write_bytes(b"".join(map(line_of, MESSAGES)).removesuffix(b"\n"))
+    assert read(tmp_path / "plain") == MESSAGES
 
 
 def test_a_file_may_be_read_more_than_once(tmp_path: Path) -> None:
-    reader = Reader(write(tmp_path / "a.gz", ENTRIES))
+    reader = Reader(write(tmp_path / "a.gz", MESSAGES))
     for _ in range(2):
         with reader:
-            assert list(reader) == ENTRIES
+            assert list(reader) == MESSAGES
     assert reader.share == 1.0
 
 
@@ -120,20 +107,21 @@ def test_a_file_may_be_read_more_than_once(tmp_path: Path) -> None:
 
 def test_what_was_flushed_survives_whoever_wrote_it(tmp_path: Path) -> None:
     writer = Writer(tmp_path / "a.gz", overwrite=False)
-    for entry in ENTRIES:
-        writer.add(entry)
+    for message in MESSAGES:
+        writer.add(message)
     writer.flush()
     with Reader(tmp_path / "a.gz") as reader:
-        assert list(reader) == ENTRIES
+        assert list(reader) == MESSAGES
         assert reader.cut == "it was cut off"
     writer.close()
-    assert read(tmp_path / "a.gz") == ENTRIES
+    assert read(tmp_path / "a.gz") == MESSAGES
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.999])
 def test_a_file_that_was_cut_off_is_read_up_to_the_cut(share: float, tmp_path: Path) -> None:
     whole = write(
-        tmp_path / "a.gz", [entry._replace(body=bytes([number % 251, 255])) for number, entry in enumerate(ENTRIES)]
+        tmp_path / "a.gz",
+        [message._replace(body=bytes([number % 251, 255])) for number, message in enumerate(MESSAGES)],
     )
     packed = whole.read_bytes()
     left = packed[: int(len(packed) * share)]
@@ -146,26 +134,26 @@ def test_a_file_that_was_cut_off_is_read_up_to_the_cut(share: float, tmp_path: P
 
 
 def test_a_file_without_gzip_that_was_cut_off_is_read_up_to_the_last_whole_line(tmp_path: Path) -> None:
-    (tmp_path / "cut").write_bytes(b"".join(map(line_of, ENTRIES))[:-5])
+    (tmp_path / "cut").write_bytes(b"".join(map(line_of, MESSAGES))[:-5])
     with Reader(tmp_path / "cut") as reader:
-        assert list(reader) == ENTRIES[:-1]
+        assert list(reader) == MESSAGES[:-1]
     assert reader.cut == "its last line is not whole"
 
 
 def test_damage_ends_the_reading_and_is_told(tmp_path: Path) -> None:
-    packed = bytearray(write(tmp_path / "a.gz", ENTRIES).read_bytes())
+    packed = bytearray(write(tmp_path / "a.gz", MESSAGES).read_bytes())
     packed[-8] ^= 255  # the checksum
     (tmp_path / "a.gz").write_bytes(packed)
     with Reader(tmp_path / "a.gz") as reader:
-        assert list(reader) == ENTRIES
+        assert list(reader) == MESSAGES
     assert reader.cut is not None
     assert "damaged" in reader.cut
 
 
 def test_lines_that_hold_no_message_are_left_out_and_counted(tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes(line_of(ENTRIES[0]) + b"nonsense\n{}\n" + line_of(ENTRIES[1]))
+    (tmp_path / "a").write_bytes(line_of(MESSAGES[0]) + b"nonsense\n{}\n" + line_of(MESSAGES[1]))
     with Reader(tmp_path / "a") as reader:
-        assert list(reader) == ENTRIES[:2]
+        assert list(reader) == MESSAGES[:2]
     assert reader.unreadable == 2
 
 
@@ -174,7 +162,7 @@ def test_lines_that_hold_no_message_are_left_out_and_counted(tmp_path: Path) -> 
     [
         (b"", "holds no message: it is empty"),
         (gzip.compress(b"", mtime=0), "holds no message: it is empty"),
-        (gzip.compress(line_of(ENTRIES[0]), mtime=0)[:12], "holds no message: it was cut off"),
+        (gzip.compress(line_of(MESSAGES[0]), mtime=0)[:12], "holds no message: it was cut off"),
         (b"\x1f\x8bnonsense", "holds no message: it is damaged"),
         (b"some text\n", "is not a recording"),
         (b"\x00\x01\x02", "holds no message: its last line is not whole"),
@@ -198,10 +186,10 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_there_is_not_touched(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.gz", ENTRIES)
+    path = write(tmp_path / "a.gz", MESSAGES)
     with pytest.raises(RecordingError, match="is there already: take another name, or --force"):
         Writer(path, overwrite=False)
-    assert read(path) == ENTRIES
+    assert read(path) == MESSAGES
 
 
 def test_nothing_recorded_leaves_no_file(tmp_path: Path) -> None:
@@ -219,7 +207,7 @@ def test_a_full_disk_is_told_and_ends_the_writing() -> None:
     writer = Writer(Path("/dev/full"), overwrite=True)
     with pytest.raises(RecordingError, match="any further: no space left on device"):
         while True:
-            writer.add(ENTRIES[0])
+            writer.add(MESSAGES[0])
             writer.flush()
     writer.close()
     assert Path("/dev/full").exists()

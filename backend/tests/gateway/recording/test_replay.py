@@ -11,7 +11,7 @@ import pytest
 from src.common.bus import BusError, NATSBus
 from src.demo.nats_server import NatsServer
 from src.gateway.recording import replay
-from src.gateway.recording.file import Entry
+from src.gateway.recording.file import RecordedMessage
 from src.gateway.recording.progress import duration, new_york, size
 from src.gateway.recording.replay import WINDOW, InOrder, Schedule, retimed, time_of
 from tests.end_to_end.publisher import Publisher
@@ -53,10 +53,10 @@ def test_after_a_stop_the_gaps_count_from_there() -> None:
     ],
 )
 def test_the_time_of_levels_is_found_where_there_is_one(subject: str, body: bytes, ts_ms: float | None) -> None:
-    entry = Entry(subject, 1, body)
-    assert time_of(entry) == ts_ms
+    message = RecordedMessage(subject, 1, body)
+    assert time_of(message) == ts_ms
     if ts_ms is None:
-        assert retimed(entry, 5) is entry
+        assert retimed(message, 5) is message
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_the_time_of_levels_is_found_where_there_is_one(subject: str, body: byte
     ],
 )
 def test_another_time_changes_no_other_value(body: bytes, expected: bytes) -> None:
-    assert retimed(Entry("levels.signals", 1, body), 5).body == expected
+    assert retimed(RecordedMessage("levels.signals", 1, body), 5).body == expected
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(0, "0:00"), (67.9, "1:07"), (3599, "59:59"), (3723, "1:02:03")])
@@ -102,8 +102,8 @@ async def bus(nats_server: NatsServer) -> AsyncIterator[NATSBus]:
     await bus.close()
 
 
-def entry(number: int) -> Entry:
-    return Entry("levels.signals", number, b'{"n":%d}' % number)
+def message(number: int) -> RecordedMessage:
+    return RecordedMessage("levels.signals", number, b'{"n":%d}' % number)
 
 
 async def stored(server: NatsServer) -> list[int]:
@@ -116,7 +116,7 @@ async def stored(server: NatsServer) -> list[int]:
 async def test_messages_under_way_together_arrive_in_order(bus: NATSBus, nats_server: NatsServer) -> None:
     in_order = InOrder(bus)
     for number in range(5 * WINDOW):
-        await in_order.publish(entry(number))
+        await in_order.publish(message(number))
     await in_order.settle()
     assert await stored(nats_server) == list(range(5 * WINDOW))
 
@@ -124,14 +124,14 @@ async def test_messages_under_way_together_arrive_in_order(bus: NATSBus, nats_se
 async def test_an_outage_is_waited_for_and_loses_nothing(bus: NATSBus, nats_server: NatsServer) -> None:
     in_order = InOrder(bus)
     for number in range(10):
-        await in_order.publish(entry(number))
+        await in_order.publish(message(number))
     await in_order.settle()
     await asyncio.to_thread(nats_server.stop)
     await until(lambda: not bus.is_connected, "the loss")
 
     async def go_on() -> None:
         for number in range(10, 10 + 2 * WINDOW):
-            await in_order.publish(entry(number))
+            await in_order.publish(message(number))
         await in_order.settle()
 
     going_on = asyncio.create_task(go_on())
@@ -144,14 +144,14 @@ async def test_a_message_that_no_stream_takes_ends_it(bus: NATSBus, monkeypatch:
     monkeypatch.setattr(replay, "GIVE_UP_S", 0.1)
     in_order = InOrder(bus)
     with pytest.raises(BusError, match="no stream covers other"):
-        await in_order.publish(Entry("other", 1, b"{}"))
+        await in_order.publish(RecordedMessage("other", 1, b"{}"))
     await in_order.close()
 
 
 async def test_what_is_under_way_can_be_given_up(nats_server: NatsServer) -> None:
     bus: Any = Silent()
     in_order = InOrder(bus)
-    publishing = asyncio.create_task(in_order.publish(entry(1)))
+    publishing = asyncio.create_task(in_order.publish(message(1)))
     await bus.asked.wait()
     publishing.cancel()
     await asyncio.wait({publishing})
