@@ -27,7 +27,7 @@ class AccessError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """At most one of `user`, `token_file`, `nkey_file` and `creds_file`; none where the URL says it all.
+    """At most one of `user`, `token_file`, `nkey_file` and `creds_file`; none where the URL has the login.
 
     Attributes:
         user: the name that goes with `password_file`.
@@ -38,7 +38,7 @@ class Access:
         ca_file: PEM; the authorities that may sign the server's certificate, instead of the system's.
         cert_file: PEM; our certificate with what leads to its authority.
         key_file: PEM, not encrypted; its key, where that is not in `cert_file`.
-        tls_first: whether the server awaits the TLS handshake before it says a word.
+        tls_first: whether the server awaits the TLS handshake before it sends INFO.
     """
 
     user: str = ""

@@ -38,8 +38,8 @@ class NATSBus:
         name: how the connection shows in the server's own monitoring.
         connect_timeout_s: how long `connect` and each `subscribe` may take.
         max_message_bytes: a larger message is rejected unread.
-        access: how the servers let us in, where the URL does not say it all.
-        decoders: how to read the messages of a subject; a strict JSON object to a dict where nothing is said.
+        access: how the servers let us in, beyond what the URL has.
+        decoders: how to read the messages of a subject; by default a strict JSON object becomes a dict.
     """
 
     def __init__(

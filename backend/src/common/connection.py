@@ -37,7 +37,7 @@ LONGEST_PAUSE_S: Final = 1.0
 
 DENIAL: Final = re.compile(r"permissions violation for (publish|subscription) to \"([^\"]+)\"", re.IGNORECASE)
 ASK_FOR_LOGIN: Final = "is the login right, in NATS_URL or the GATEWAY_NATS_… settings?"
-REFUSALS: Final = {  # what a server says, or TLS, when it does not want us as we are: what to do
+REFUSALS: Final = {  # text in the error of the server or of TLS: what to do
     "authorization violation": ASK_FOR_LOGIN,
     "authentication expired": "give it credentials that are still valid",
     "authentication revoked": "give it credentials that are still valid",
@@ -336,7 +336,7 @@ class Connection:
     async def _attempts(self) -> AsyncIterator[Exception]:
         """Dial until it works, yielding the error of each attempt that did not.
 
-        Whatever the library makes of what a server says passes: giving up would be for good.
+        No error of the library ends the attempts: nothing would start them again.
         """
         pause_s = FIRST_PAUSE_S
         while True:
@@ -376,18 +376,18 @@ class Connection:
 
 
 def _is_refusal(error: Exception | None) -> bool:
-    """The server, or TLS, says no to us as we are."""
+    """The server or TLS refuses this client as it is configured."""
     return _remedy(error) is not None
 
 
 def _needs_somebody(error: Exception | None) -> bool:
-    """It hardly passes by itself."""
+    """Somebody has to correct a login, a certificate or a file."""
     return _is_refusal(error) or isinstance(error, AccessError)
 
 
 def _remedy(error: BaseException | None) -> str | None:
-    said = str(error).lower()
-    return next((remedy for refusal, remedy in REFUSALS.items() if refusal in said), None)
+    text = str(error).lower()
+    return next((remedy for refusal, remedy in REFUSALS.items() if refusal in text), None)
 
 
 async def _boxed(work: Coroutine[Any, Any, T]) -> tuple[T]:

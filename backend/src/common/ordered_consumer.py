@@ -161,10 +161,10 @@ class OrderedConsumer:
             message = await (self._arrived.get() if self._due else self._ask(link))
         if message.reply:  # a message of the stream; a status of the server has no reply subject
             return self._stored(message)
-        said = message.headers or {}
+        headers = message.headers or {}
         self._due = 0
-        if said.get("Status") not in NOTHING_YET:
-            raise BusError(said.get("Description") or f"status {said.get('Status')}")
+        if headers.get("Status") not in NOTHING_YET:
+            raise BusError(headers.get("Description") or f"status {headers.get('Status')}")
         self._has_more = False
         return None
 

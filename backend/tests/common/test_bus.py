@@ -464,7 +464,7 @@ async def test_no_server_is_said_with_the_address_and_without_the_password(make_
     assert "secret" not in str(said.value)
 
 
-async def test_a_server_without_jetstream_is_said(make_bus: MakeBus, nats_server: NatsServer) -> None:
+async def test_a_server_without_jetstream_is_reported(make_bus: MakeBus, nats_server: NatsServer) -> None:
     nats_server.stop()
     plain = NatsServer(config="jetstream: disabled")
     with plain:
@@ -474,14 +474,14 @@ async def test_a_server_without_jetstream_is_said(make_bus: MakeBus, nats_server
         await bus.close()
 
 
-async def test_a_subject_that_no_stream_covers_is_said(make_bus: MakeBus) -> None:
+async def test_a_subject_that_no_stream_covers_is_reported(make_bus: MakeBus) -> None:
     bus = make_bus(connect_timeout_s=1)
     await bus.connect()
     with pytest.raises(BusError, match=r"no stream covers orders.new; make one"):
         await bus.subscribe("orders.new", Inbox())
 
 
-async def test_a_stream_of_our_name_that_does_not_cover_the_subject_is_said(
+async def test_a_stream_of_our_name_that_does_not_cover_the_subject_is_reported(
     make_bus: MakeBus, jetstream: JetStreamContext
 ) -> None:
     await jetstream.add_stream(StreamConfig(name="LEVEL_SIGNALS", subjects=["elsewhere"]))

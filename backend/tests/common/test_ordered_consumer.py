@@ -24,7 +24,7 @@ class Reading:
 
     def __init__(self, consumer: OrderedConsumer) -> None:
         self.messages: list[StoredMessage] = []
-        self._follower = consumer
+        self._consumer = consumer
         self.task = asyncio.create_task(self._read())
 
     @property
@@ -36,7 +36,7 @@ class Reading:
 
     async def _read(self) -> None:
         while True:
-            if (message := await self._follower.next()) is not None:
+            if (message := await self._consumer.next()) is not None:
                 self.messages.append(message)
 
 
