@@ -29,7 +29,7 @@ WEIGHT = {
 
 # Points by which a level that is watched already beats one that is not, so that the list does not flicker.
 _KEEP_BONUS = 0.75
-# Kinds that lie everywhere count as this much further away, so that the rarer ones are not crowded out.
+# Kinds that lie everywhere count as this much further away, so that the rarer ones stay in the list.
 _COMMON = {"STRIKE": 1.8, "ROUND": 1.8}
 _HOTZONES = 4
 

@@ -1,7 +1,7 @@
 """`python -m src.simulator.main`: publish a simulated session on the bus until stopped.
 
 The cadence is kept by deadlines counted from the first snapshot, so it does not drift. A snapshot that cannot be
-published is dropped, never queued: the next one says everything that it said.
+published is dropped, never queued: the next one carries the whole state.
 """
 
 import argparse

@@ -16,7 +16,7 @@ def test_a_watched_level_beats_one_that_is_a_little_nearer() -> None:
     assert [level.id for level in nearest(levels, SPOT, 1, {"B"})] == ["B"]
 
 
-def test_strikes_do_not_crowd_out_the_rarer_levels() -> None:
+def test_the_rarer_levels_stay_in_the_list_beside_strikes() -> None:
     levels = [Level("STRIKE_6905", "STRIKE", 6905.0), Level("PM_LOW", "PM_LOW", 6893.0)]
     assert [level.id for level in nearest(levels, SPOT, 1, set())] == ["PM_LOW"]
 
