@@ -171,13 +171,13 @@ class HttpConnection(HttpToolsProtocol):
         """Send the refusal, and end; requests that wait get no response."""
         self._timeouts.refused[refusal.name] += 1
         self._refused = True
-        half_said = self._is_answering and self._answering.response_started
+        is_half_sent = self._is_answering and self._answering.response_started
         for cycle in [self._answering, *(waiting for waiting, _ in self.pipeline)]:
             if cycle is not None:
                 cycle.disconnected = True
                 cycle.message_event.set()
         self.pipeline.clear()
-        if half_said or self.transport.is_closing():
+        if is_half_sent or self.transport.is_closing():
             self.transport.abort()
             return
         self.transport.write(refused(refusal).serialize())

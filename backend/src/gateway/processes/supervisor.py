@@ -203,8 +203,8 @@ class Supervisor:
         """Returns None when all serve, or after a signal; else why one of them cannot."""
         while not self._signals.stops and not all(worker.serves for worker in self._workers):
             self._wait(None)
-            for worker, manner in self._reaped():
-                return worker.trouble or f"worker {worker.number} {manner} before all served"
+            for worker, ending in self._reaped():
+                return worker.trouble or f"worker {worker.number} {ending} before all served"
         return None
 
     def _replace_until_stopped(self) -> None:
@@ -215,8 +215,8 @@ class Supervisor:
             for worker in missing:
                 if not self._signals.stops and time.monotonic() >= worker.started_s + START_PAUSE_S:
                     self._start(worker)
-            for worker, manner in self._reaped():
-                logger.warning("worker %d %s; starting another", worker.number, worker.trouble or manner)
+            for worker, ending in self._reaped():
+                logger.warning("worker %d %s; starting another", worker.number, worker.trouble or ending)
 
     def _stop(self) -> int:
         """Send SIGTERM to all; kill those that take too long, and all at a second signal."""
@@ -264,8 +264,8 @@ class Supervisor:
             worker.send(signal.SIGHUP)
 
     def _reaped(self) -> list[tuple[Worker, str]]:
-        """The workers that ended since the last call, each with the manner of its end."""
-        reaped = [(worker, manner) for worker in self._workers if (manner := worker.reap()) is not None]
+        """The workers that ended since the last call, each with how it ended."""
+        reaped = [(worker, ending) for worker in self._workers if (ending := worker.reap()) is not None]
         for worker, _ in reaped:
             self._viewer_count.clear(worker.number)
         return reaped
