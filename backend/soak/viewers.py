@@ -93,7 +93,7 @@ SIPPING: Final = Behaviour("sipping", 0.03, (60.0, 300.0), reads="in sips")
 DEAF: Final = Behaviour("deaf", 0.03, (5.0, 120.0), reads="nothing")
 HOSTILE: Final = Behaviour("hostile", 0.06, (1.0, 20.0))
 UNFINISHED_ONES: Final = Behaviour("unfinished", 0.04, (0.5, 20.0))
-MANNERS: Final = (STEADY, VISITING, PAUSING, SIPPING, DEAF, HOSTILE, UNFINISHED_ONES)
+BEHAVIOURS: Final = (STEADY, VISITING, PAUSING, SIPPING, DEAF, HOSTILE, UNFINISHED_ONES)
 
 
 class Plan(msgspec.Struct):
@@ -301,7 +301,7 @@ class Viewers:
         self._ticket = itertools.count()
         self._leaving = False
         self._tally = Tally({}, 0, 0, 0, 0, {}, {}, [], [])
-        self._endings: dict[str, Counter[str]] = {behaviour.name: Counter() for behaviour in MANNERS}
+        self._endings: dict[str, Counter[str]] = {behaviour.name: Counter() for behaviour in BEHAVIOURS}
         self._refusals: Counter[int] = Counter()
 
     def run(self) -> None:
@@ -502,7 +502,9 @@ class Viewers:
 
 def _behaviours(viewers: int, chance: random.Random) -> Iterator[Behaviour]:
     """One for each viewer, in their shares and in an order of chance."""
-    counts = {behaviour: max(1, round(behaviour.share * viewers)) for behaviour in MANNERS if behaviour is not STEADY}
+    counts = {
+        behaviour: max(1, round(behaviour.share * viewers)) for behaviour in BEHAVIOURS if behaviour is not STEADY
+    }
     counts[STEADY] = viewers - sum(counts.values())
     behaviours = [behaviour for behaviour, count in counts.items() for _ in range(count)]
     chance.shuffle(behaviours)

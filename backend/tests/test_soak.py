@@ -22,7 +22,7 @@ FLAT = [Sample(at_s=n, resident_bytes=100, descriptors=9, tasks=9, viewers=9, cp
 
 @pytest.mark.skipif(sys.platform != "linux", reason="it reads /proc and uses epoll")
 @pytest.mark.timeout(RUN_LIMIT_S + 5)
-def test_a_short_run_meets_every_manner_and_finds_nothing(tmp_path: Path) -> None:
+def test_a_short_run_has_every_behaviour_and_finds_no_fault(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "soak", "--minutes", "0.25", "--viewers", "80", "--fault-every", "0.5"]
     run = subprocess.run([*command, "--output", str(tmp_path)], cwd=BACKEND, timeout=RUN_LIMIT_S, capture_output=True)
     assert run.returncode == 0, (run.stdout + run.stderr).decode()
