@@ -103,7 +103,7 @@ def test_rows_stand_at_their_prices_or_as_near_as_their_neighbours_let_them(rule
     assert asked == [rows for _, rows in SPREADS]
 
 
-def test_crowded_rows_keep_their_order_and_their_distance(rules: Path) -> None:
+def test_rows_close_together_keep_their_order_and_their_distance(rules: Path) -> None:
     wanted = [index * index % 37 + index * 3 for index in range(60)]
     rows = ask(rules, "scale.js", f"m.spread({sorted(wanted)}, 36, -1000, 1000)")
     gaps = {later - earlier for earlier, later in pairwise(rows)}

@@ -291,7 +291,7 @@ async def test_leaving_closes_the_connection_as_normal() -> None:
         assert await left == 1000
 
 
-async def test_an_unreadable_frame_leaves_the_last_market_and_is_said() -> None:
+async def test_an_unreadable_frame_leaves_the_last_market_and_is_reported() -> None:
     async def send_nonsense(socket: ServerConnection) -> None:
         await socket.send(json.dumps(payload()))
         await socket.send("nonsense")

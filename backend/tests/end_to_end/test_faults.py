@@ -25,23 +25,23 @@ STREAMS = {"LEVEL_SIGNALS": ["levels.*"], "MARKET_DATA": ["market.*", "market.*.
 DURABLES = {"LEVEL_SIGNALS": "gateway_levels", "MARKET_DATA": "gateway_flow"}
 
 
-class Stage(NamedTuple):
-    """What there is to break."""
+class System(NamedTuple):
+    """The parts that a fault breaks."""
 
     nats: NatsServer
     gateway: GatewayProcess
     core: Core
 
 
-Fault = Callable[[Stage], Awaitable[None]]
+Fault = Callable[[System], Awaitable[None]]
 """Returns when its cause has ended."""
 
 
 @pytest.fixture
-async def stage(shared_nats: NatsServer, shared_gateway: GatewayProcess) -> AsyncIterator[Stage]:
+async def system(shared_nats: NatsServer, shared_gateway: GatewayProcess) -> AsyncIterator[System]:
     async with Core(shared_nats) as core:
         await streams_made_anew(core.publisher, StorageType.FILE)
-        yield Stage(shared_nats, shared_gateway, core)
+        yield System(shared_nats, shared_gateway, core)
 
 
 async def streams_made_anew(publisher: Publisher, storage: StorageType, max_msgs: int | None = None) -> None:
@@ -53,63 +53,63 @@ async def streams_made_anew(publisher: Publisher, storage: StorageType, max_msgs
         )
 
 
-async def survives(stage: Stage, fault: Fault) -> None:
-    async with ViewersThroughFaults(stage.gateway, stage.core) as viewers:
-        await fault(stage)
+async def survives(system: System, fault: Fault) -> None:
+    async with ViewersThroughFaults(system.gateway, system.core) as viewers:
+        await fault(system)
         await viewers.until_live(fault.__name__)
         await viewers.require_newest_and_never_older()
-    await until(lambda: stage.gateway.ready, "the gateway is ready again")
-    assert "Traceback" not in stage.gateway.stderr
+    await until(lambda: system.gateway.ready, "the gateway is ready again")
+    assert "Traceback" not in system.gateway.stderr
 
 
 # -- the server --------------------------------------------------------------------------------------------------------
 
 
-async def nats_is_killed(stage: Stage) -> None:
-    stage.nats.kill()
-    await until(lambda: not stage.gateway.health()["nats_connected"], "the gateway notices")
-    stage.nats.start()
+async def nats_is_killed(system: System) -> None:
+    system.nats.kill()
+    await until(lambda: not system.gateway.health()["nats_connected"], "the gateway notices")
+    system.nats.start()
 
 
-async def nats_restarts_at_once(stage: Stage) -> None:
-    stage.nats.restart()
+async def nats_restarts_at_once(system: System) -> None:
+    system.nats.restart()
 
 
-async def nats_hangs_until_it_is_given_up(stage: Stage) -> None:
-    stage.nats.freeze()
-    await until(lambda: not stage.gateway.health()["nats_connected"], "the gateway notices")
-    stage.nats.thaw()
+async def nats_hangs_until_it_is_given_up(system: System) -> None:
+    system.nats.freeze()
+    await until(lambda: not system.gateway.health()["nats_connected"], "the gateway notices")
+    system.nats.thaw()
 
 
-async def nats_loses_its_store(stage: Stage) -> None:
-    stage.nats.lose_store()
-    stage.nats.start()
+async def nats_loses_its_store(system: System) -> None:
+    system.nats.lose_store()
+    system.nats.start()
 
 
 @pytest.mark.parametrize("storage", [StorageType.FILE, StorageType.MEMORY], ids=["file", "memory"])
 @pytest.mark.parametrize("fault", [nats_is_killed, nats_restarts_at_once], ids=lambda fault: fault.__name__)
-async def test_it_survives_a_restart_of(stage: Stage, fault: Fault, storage: StorageType) -> None:
-    await streams_made_anew(stage.core.publisher, storage)
-    await survives(stage, fault)
+async def test_it_survives_a_restart_of(system: System, fault: Fault, storage: StorageType) -> None:
+    await streams_made_anew(system.core.publisher, storage)
+    await survives(system, fault)
 
 
-async def test_it_survives_a_nats_that_hangs(stage: Stage) -> None:
-    await survives(stage, nats_hangs_until_it_is_given_up)
+async def test_it_survives_a_nats_that_hangs(system: System) -> None:
+    await survives(system, nats_hangs_until_it_is_given_up)
 
 
 @pytest.mark.skipif(not os.environ.get("LONG_FAULTS"), reason="`make faults` runs it")
 @pytest.mark.timeout(180)
-async def test_it_survives_a_nats_that_hangs_for_30_seconds(stage: Stage) -> None:
-    async def nats_hangs_for_30_seconds(stage: Stage) -> None:
-        stage.nats.freeze()
+async def test_it_survives_a_nats_that_hangs_for_30_seconds(system: System) -> None:
+    async def nats_hangs_for_30_seconds(system: System) -> None:
+        system.nats.freeze()
         await asyncio.sleep(30)
-        stage.nats.thaw()
+        system.nats.thaw()
 
-    await survives(stage, nats_hangs_for_30_seconds)
+    await survives(system, nats_hangs_for_30_seconds)
 
 
-async def test_it_survives_that_nats_loses_its_store(stage: Stage) -> None:
-    await survives(stage, nats_loses_its_store)
+async def test_it_survives_that_nats_loses_its_store(system: System) -> None:
+    await survives(system, nats_loses_its_store)
 
 
 async def test_it_survives_a_line_that_swallows_everything(
@@ -119,42 +119,42 @@ async def test_it_survives_a_line_that_swallows_everything(
         gateway = make_gateway(line.url).launch()
         await until(lambda: "✅" in gateway.stdout, "the gateway has started")
 
-        async def the_line_is_cut(_stage: Stage) -> None:
+        async def the_line_is_cut(_system: System) -> None:
             line.cut()
             await until(lambda: not gateway.health()["nats_connected"], "the gateway notices")
             line.mend()
 
-        await survives(Stage(nats_server, gateway, core), the_line_is_cut)
+        await survives(System(nats_server, gateway, core), the_line_is_cut)
 
 
 # -- streams and consumers ---------------------------------------------------------------------------------------------
 
 
-async def streams_are_deleted(stage: Stage) -> None:
+async def streams_are_deleted(system: System) -> None:
     for name in STREAMS:
-        await stage.core.publisher.jetstream.delete_stream(name)
+        await system.core.publisher.jetstream.delete_stream(name)
 
 
-async def streams_are_purged(stage: Stage) -> None:
+async def streams_are_purged(system: System) -> None:
     for name in STREAMS:
-        await stage.core.publisher.jetstream.purge_stream(name)
+        await system.core.publisher.jetstream.purge_stream(name)
 
 
-async def streams_are_remade_by_their_owner(stage: Stage) -> None:
-    await streams_made_anew(stage.core.publisher, StorageType.MEMORY, max_msgs=9)
+async def streams_are_remade_by_their_owner(system: System) -> None:
+    await streams_made_anew(system.core.publisher, StorageType.MEMORY, max_msgs=9)
 
 
-async def subjects_move_to_another_stream(stage: Stage) -> None:
-    jetstream = stage.core.publisher.jetstream
+async def subjects_move_to_another_stream(system: System) -> None:
+    jetstream = system.core.publisher.jetstream
     for name in STREAMS:
         config = (await jetstream.stream_info(name)).config
         await jetstream.update_stream(config.evolve(subjects=[f"old.{name}"]))
     await jetstream.add_stream(StreamConfig(name="MOVED", subjects=[LEVELS, FLOW]))
 
 
-async def consumers_are_deleted(stage: Stage) -> None:
+async def consumers_are_deleted(system: System) -> None:
     for stream, durable in DURABLES.items():
-        await stage.core.publisher.jetstream.delete_consumer(stream, durable)
+        await system.core.publisher.jetstream.delete_consumer(stream, durable)
 
 
 @pytest.mark.parametrize(
@@ -168,8 +168,8 @@ async def consumers_are_deleted(stage: Stage) -> None:
     ],
     ids=lambda fault: fault.__name__,
 )
-async def test_it_survives_that(stage: Stage, fault: Fault) -> None:
-    await survives(stage, fault)
+async def test_it_survives_that(system: System, fault: Fault) -> None:
+    await survives(system, fault)
 
 
 # -- Core --------------------------------------------------------------------------------------------------------------
@@ -177,16 +177,16 @@ async def test_it_survives_that(stage: Stage, fault: Fault) -> None:
 GARBAGE = (b"", b"hello", b"[1,2]", b'{"ts":1,"levels":[', b'{"a":' + b"[" * 5000, b'{"n":"\\ud83d"}')
 
 
-async def core_is_silent(stage: Stage) -> None:
+async def core_is_silent(system: System) -> None:
     """For longer than the gateway takes to doubt its subscriptions; who comes meanwhile is shown the last state."""
-    newest = await stage.core.fall_silent()
-    looks = stage.gateway.health()["subscriptions"][LEVELS]["rebinds"]
-    async with Viewer(stage.gateway) as late:
+    newest = await system.core.fall_silent()
+    looks = system.gateway.health()["subscriptions"][LEVELS]["rebinds"]
+    async with Viewer(system.gateway) as late:
         payload = await late.until_newest(flow=newest[FLOW])
         assert payload["levels"]["levels"][0]["id"] == str(newest[LEVELS])
-        await gateway_has_asked(stage.core.publisher, 8)
-    assert stage.gateway.health()["subscriptions"][LEVELS]["rebinds"] == looks
-    stage.core.speak()
+        await gateway_has_asked(system.core.publisher, 8)
+    assert system.gateway.health()["subscriptions"][LEVELS]["rebinds"] == looks
+    system.core.speak()
 
 
 async def gateway_has_asked(publisher: Publisher, times: int) -> None:
@@ -198,16 +198,16 @@ async def gateway_has_asked(publisher: Publisher, times: int) -> None:
         await asyncio.sleep(0.05)
 
 
-async def core_publishes_garbage_between_good_messages(stage: Stage) -> None:
+async def core_publishes_garbage_between_good_messages(system: System) -> None:
     for body in GARBAGE:
         for subject in (LEVELS, FLOW):
-            await stage.core.publisher.publish(subject, body)
+            await system.core.publisher.publish(subject, body)
 
 
-async def core_restarts_with_an_older_clock(stage: Stage) -> None:
-    await stage.core.fall_silent()
-    stage.core.clock_ms = START_MS - 86_400_000
-    stage.core.speak()
+async def core_restarts_with_an_older_clock(system: System) -> None:
+    await system.core.fall_silent()
+    system.core.clock_ms = START_MS - 86_400_000
+    system.core.speak()
 
 
 @pytest.mark.parametrize(
@@ -215,8 +215,8 @@ async def core_restarts_with_an_older_clock(stage: Stage) -> None:
     [core_is_silent, core_publishes_garbage_between_good_messages, core_restarts_with_an_older_clock],
     ids=lambda fault: fault.__name__,
 )
-async def test_it_survives_when(stage: Stage, fault: Fault) -> None:
-    await survives(stage, fault)
+async def test_it_survives_when(system: System, fault: Fault) -> None:
+    await survives(system, fault)
 
 
 # -- the gateway itself ------------------------------------------------------------------------------------------------

@@ -157,7 +157,7 @@ async def test_a_flood_delays_no_other_viewer_and_fills_nothing(
 
 
 async def test_a_half_open_viewer_is_let_go(shared_gateway: GatewayProcess, shared_publisher: Publisher) -> None:
-    """It says that it will say no more; a viewer that cannot answer a ping is none."""
+    """It ends its direction of TCP, so it cannot answer a ping."""
     async with somebody_healthy(shared_gateway, shared_publisher), hostile(shared_gateway) as (reader, writer):
         writer.write_eof()
         assert await close_code(reader) == 0

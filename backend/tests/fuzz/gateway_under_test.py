@@ -1,4 +1,4 @@
-"""Where viewers are fuzzed: the gateway's own parts on a real loop and real sockets, with somebody healthy beside them.
+"""Where viewers are fuzzed: the gateway's own parts on a real loop and real sockets, with a healthy viewer beside them.
 
 Every input gets a connection of its own. Nothing may reach the loop's exception handler, nothing may be logged, the
 gateway's side has to end when the viewer's does, and the healthy viewer has to get the frame of this very input.
@@ -30,10 +30,10 @@ UPGRADE: Final = (
     b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n"
 )
 DEFLATE: Final = b"Sec-WebSocket-Extensions: permessage-deflate\r\n"
-MAY_BE_SAID: Final = {1001, 1002, 1007, 1008, 1009}  # and what the viewer said first, echoed
+CLOSE_CODES: Final = {1001, 1002, 1007, 1008, 1009}  # or the body of the viewer's own close frame, echoed
 
 
-class Said(NamedTuple):
+class Received(NamedTuple):
     """What the gateway sent, taken apart.
 
     Attributes:
@@ -59,15 +59,15 @@ class GatewayUnderTest:
         self._published = 0
         self._loop.run_until_complete(self._open())
 
-    def play(self, pieces: list[bytes]) -> Said:
+    def play(self, pieces: list[bytes]) -> Received:
         """Send `pieces` on a new connection and return what came back, once the gateway has ended its side.
 
         Raises:
-            AssertionError: somebody noticed.
+            AssertionError: something was logged, a callback failed, or the healthy viewer missed the frame.
         """
-        said = self._loop.run_until_complete(self._play(pieces))
+        wire = self._loop.run_until_complete(self._play(pieces))
         assert not self.faults, self.faults
-        return taken_apart(said)
+        return taken_apart(wire)
 
     def close(self) -> None:
         self._loop.run_until_complete(self._close())
@@ -106,7 +106,7 @@ class GatewayUnderTest:
     async def _play(self, pieces: list[bytes]) -> bytes:
         async with asyncio.timeout(LIMIT_S):
             with await self._connected() as viewer:
-                said = asyncio.ensure_future(self._all_from(viewer))
+                receiving = asyncio.ensure_future(self._all_from(viewer))
                 for piece in pieces:
                     with contextlib.suppress(OSError):  # ended already
                         await self._loop.sock_sendall(viewer, piece)
@@ -114,7 +114,7 @@ class GatewayUnderTest:
                 await self._publish()
                 with contextlib.suppress(OSError):
                     viewer.shutdown(socket.SHUT_WR)
-                answer = await said
+                answer = await receiving
             while len(self._hub.peers) > 1 or self._state.connections:
                 await asyncio.sleep(0)
         return answer
@@ -134,11 +134,11 @@ class GatewayUnderTest:
         return viewer
 
     async def _all_from(self, viewer: socket.socket) -> bytes:
-        said = b""
+        received = b""
         with contextlib.suppress(ConnectionError):
             while piece := await self._loop.sock_recv(viewer, 1 << 16):
-                said += piece
-        return said
+                received += piece
+        return received
 
     async def _until_received(self, viewer: socket.socket, end: bytes) -> None:
         received = b""
@@ -157,21 +157,21 @@ class _Watcher(logging.Handler):
         self._faults.append(f"{record.name}: {record.getMessage()} {record.exc_info or ''}")
 
 
-def taken_apart(said: bytes) -> Said:
+def taken_apart(wire: bytes) -> Received:
     """
     Raises:
         AssertionError: it is neither HTTP answers nor, after a 101, whole frames of a server.
     """
     statuses: list[int] = []
-    while said.startswith(b"HTTP/1.1 "):
-        head, ended, said = said.partition(b"\r\n\r\n")
+    while wire.startswith(b"HTTP/1.1 "):
+        head, ended, wire = wire.partition(b"\r\n\r\n")
         assert ended, "a whole head"
         statuses.append(int(head[9:12]))
         if statuses[-1] == 101:
-            return Said(statuses, *_frames_in(said))
-        said = said[_length(head) :]
-    assert not said, said[:80]
-    return Said(statuses, [], None)
+            return Received(statuses, *_frames_in(wire))
+        wire = wire[_length(head) :]
+    assert not wire, wire[:80]
+    return Received(statuses, [], None)
 
 
 def _length(head: bytes) -> int:
@@ -189,7 +189,7 @@ def _frames_in(wire: bytes) -> tuple[list[int], bytes | None]:
         assert close_body is None, "nothing follows a close frame"
         opcode, length = wire[0] & 0x0F, wire[1]
         assert wire[0] in (0x81, 0xC1, 0x88, 0x89, 0x8A), wire[:20]
-        assert length < 126, "everything that is said here is short"
+        assert length < 126, "no frame of this test is longer"
         body, wire = wire[2 : 2 + length], wire[2 + length :]
         assert len(body) == length, "a whole frame"
         opcodes.append(opcode)

@@ -19,7 +19,7 @@ from src.gateway.signals.contract import LevelsPayload
 from src.gateway.signals.intake import read_flow, read_levels
 from src.gateway.signals.latest_state import LatestState
 from src.gateway.signals.normalize import normalize_levels
-from tests.fuzz.gateway_under_test import DEFLATE, MAY_BE_SAID, UPGRADE, GatewayUnderTest, Said
+from tests.fuzz.gateway_under_test import CLOSE_CODES, DEFLATE, UPGRADE, GatewayUnderTest, Received
 
 Target = Callable[[bytes], None]
 
@@ -39,15 +39,15 @@ def gateway_under_test() -> GatewayUnderTest:
 
 
 def frames(fuzz: bytes) -> None:
-    """A viewer after the handshake, which sends anything, cut anywhere; or frames, whole but for what they say."""
+    """A viewer after the handshake, which sends anything, cut anywhere; or frames, whole, with any content."""
     flags, step, wire = (fuzz + b"\x00\x00")[0], (fuzz + b"\x00\x00")[1], fuzz[2:LONGEST_WIRE]
     if flags & 1:
         wire = _masked_frames(wire)
     upgrade = UPGRADE + (DEFLATE if flags & 2 else b"") + b"\r\n"
     pieces = [upgrade, *_cut(wire, step)] if flags & 4 else _cut(upgrade + wire, step)
-    said = gateway_under_test().play(pieces)
-    assert said.statuses == [101], said
-    _assert_close_is_allowed(said, wire)
+    received = gateway_under_test().play(pieces)
+    assert received.statuses == [101], received
+    _assert_close_is_allowed(received, wire)
 
 
 def requests(fuzz: bytes) -> None:
@@ -59,8 +59,8 @@ def requests(fuzz: bytes) -> None:
         wire = b"GET /" + wire + b" HTTP/1.1\r\nHost: x\r\n\r\n"
     elif flags & 4:
         wire = b"GET /health HTTP/1.1\r\nHost: " + wire + b"\r\n\r\n"
-    said = gateway_under_test().play(_cut(wire, step))
-    assert all(status < 500 for status in said.statuses), said
+    received = gateway_under_test().play(_cut(wire, step))
+    assert all(status < 500 for status in received.statuses), received
 
 
 def levels(fuzz: bytes) -> None:
@@ -137,17 +137,19 @@ def _masked_frames(script: bytes) -> bytes:
     return wire
 
 
-def _assert_close_is_allowed(said: Said, wire: bytes) -> None:
-    if said.close_body:
+def _assert_close_is_allowed(received: Received, wire: bytes) -> None:
+    if received.close_body:
         assert (
-            int.from_bytes(said.close_body[:2]) in MAY_BE_SAID or said.close_body in wire or _unmasked_in(said, wire)
-        ), said
+            int.from_bytes(received.close_body[:2]) in CLOSE_CODES
+            or received.close_body in wire
+            or _unmasked_in(received, wire)
+        ), received
 
 
-def _unmasked_in(said: Said, wire: bytes) -> bool:
-    """Whether the viewer itself said this close_body, behind whatever mask: its length and flags are there."""
-    assert said.close_body is not None, "asked only where there is one"
-    return bytes((0x88, 0x80 | len(said.close_body))) in wire
+def _unmasked_in(received: Received, wire: bytes) -> bool:
+    """Whether the viewer sent this close body, behind any mask: its length and flags are there."""
+    assert received.close_body is not None, "asked only where there is one"
+    return bytes((0x88, 0x80 | len(received.close_body))) in wire
 
 
 def _assert_strict_json(state: LatestState) -> None:

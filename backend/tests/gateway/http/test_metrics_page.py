@@ -75,7 +75,7 @@ def test_names_follow_the_conventions() -> None:
             assert f"_{unit}" not in family.name
 
 
-async def test_what_was_counted_is_said(broadcaster: SocketBroadcaster) -> None:
+async def test_the_counters_are_on_the_page(broadcaster: SocketBroadcaster) -> None:
     bus = bus_of(broadcaster)
     levels, flow = bus.subscriptions
     levels.delivered, levels.repeated, levels.lag, levels.rebinds = 7, 2, 3, 1
