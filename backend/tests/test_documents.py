@@ -72,14 +72,12 @@ def test_the_make_targets_are_there() -> None:
 
 
 @pytest.mark.parametrize("path", [OPERATIONS, INTERFACES], ids=lambda path: path.name)
-def test_the_printed_start_is_what_the_gateway_says(path: Path, nats_server: NatsServer, tmp_path: Path) -> None:
-    gateway = GatewayProcess(tmp_path, nats_server.url).start()
-    try:
-        (start,) = (block for block in Document(path).code() if "GATEWAY SERVICE" in block)
-        printed_nats = re.findall(r"nats://\S+", start)[0]
-        assert gateway.stdout == start.replace(printed_nats, nats_server.url).replace(":8000/", f":{gateway.port}/")
-    finally:
-        gateway.kill()
+def test_the_printed_start_is_what_the_gateway_says(
+    path: Path, gateway: GatewayProcess, nats_server: NatsServer
+) -> None:
+    (start,) = (block for block in Document(path).code() if "GATEWAY SERVICE" in block)
+    printed_nats = re.findall(r"nats://\S+", start)[0]
+    assert gateway.stdout == start.replace(printed_nats, nats_server.url).replace(":8000/", f":{gateway.port}/")
 
 
 # -- tables ------------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 from signal import SIGKILL
@@ -201,13 +201,6 @@ class Prometheus:
 
     def end(self) -> None:
         end(self._process, patience_s=5)
-
-
-@pytest.fixture
-def gateway(nats_server: NatsServer, tmp_path: Path) -> Iterator[GatewayProcess]:
-    gateway = GatewayProcess(tmp_path, nats_server.url).start()
-    yield gateway
-    gateway.kill()
 
 
 @pytest.fixture

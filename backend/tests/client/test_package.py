@@ -7,12 +7,10 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from src.demo.nats_server import NatsServer
 from tests.documents import ROOT, Document
 from tests.end_to_end.gateway_process import GatewayProcess
 from tests.end_to_end.publisher import Publisher
@@ -50,13 +48,6 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return python
 
 
-@pytest.fixture
-def gateway(nats_server: NatsServer, tmp_path: Path) -> Iterator[GatewayProcess]:
-    gateway = GatewayProcess(tmp_path, nats_server.url).start()
-    yield gateway
-    gateway.kill()
-
-
 def printed(number: int, gateway: GatewayProcess) -> str:
     """A script of the README, with the address of this gateway."""
     script = Document(PACKAGE / "README.md").code("python")[number]
@@ -65,7 +56,7 @@ def printed(number: int, gateway: GatewayProcess) -> str:
 
 
 async def test_the_printed_viewer_runs_as_installed(
-    python: Path, gateway: GatewayProcess, nats_server: NatsServer, tmp_path: Path
+    python: Path, gateway: GatewayProcess, publisher: Publisher, tmp_path: Path
 ) -> None:
     (tmp_path / "viewer.py").write_text(printed(0, gateway))
     process = await asyncio.create_subprocess_exec(
@@ -73,13 +64,12 @@ async def test_the_printed_viewer_runs_as_installed(
     )
     assert process.stdout is not None
     try:
-        async with Publisher(nats_server) as publisher:
-            assert await process.stdout.readline() == b"connecting None\n"
-            await publisher.levels(1)
-            assert await process.stdout.readline() == b"late 687.5\n"
-            await publisher.levels(2, spy={"spot": 687.75})
-            while (line := await process.stdout.readline()) != b"live 687.75\n":
-                assert line, await process.communicate()
+        assert await process.stdout.readline() == b"connecting None\n"
+        await publisher.levels(1)
+        assert await process.stdout.readline() == b"late 687.5\n"
+        await publisher.levels(2, spy={"spot": 687.75})
+        while (line := await process.stdout.readline()) != b"live 687.75\n":
+            assert line, await process.communicate()
     finally:
         process.kill()
         await process.communicate()
@@ -96,12 +86,11 @@ def test_the_printed_viewer_also_runs_with_what_make_installed(gateway: GatewayP
 
 
 async def test_the_printed_viewer_with_a_token_runs_as_installed(
-    python: Path, gateway: GatewayProcess, nats_server: NatsServer, tmp_path: Path
+    python: Path, gateway: GatewayProcess, publisher: Publisher, tmp_path: Path
 ) -> None:
     (tmp_path / "viewer.py").write_text(printed(1, gateway))
-    async with Publisher(nats_server) as publisher:
-        await publisher.levels(1)
-        said = await asyncio.to_thread(run, python, "viewer.py", cwd=tmp_path)
+    await publisher.levels(1)
+    said = await asyncio.to_thread(run, python, "viewer.py", cwd=tmp_path)
     assert said.splitlines()[-1] == "late None"
 
 

@@ -16,11 +16,9 @@ from websockets.http11 import Request, Response
 from spymaster_client import Payload, State, Stream, stream
 from spymaster_client.stream import read_payload
 from src.demo.nats_server import NatsServer
-from tests.end_to_end.conftest import LaunchGateway, make_gateway
+from tests.conftest import LaunchGateway
 from tests.end_to_end.publisher import Publisher
 from tests.waiting import until
-
-__all__ = ["make_gateway"]
 
 Serving = Callable[[ServerConnection], Awaitable[None]]
 

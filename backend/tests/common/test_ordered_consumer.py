@@ -64,12 +64,6 @@ async def read(bus: NATSBus) -> AsyncIterator[Read]:
         await end(reading.task)
 
 
-@pytest.fixture
-async def publisher(nats_server: NatsServer) -> AsyncIterator[Publisher]:
-    async with Publisher(nats_server) as publisher:
-        yield publisher
-
-
 async def test_it_begins_with_the_next_message(read: Read, publisher: Publisher) -> None:
     await publisher.levels(1)
     reading = await read()

@@ -16,7 +16,7 @@ from websockets.exceptions import InvalidStatus
 
 from src.demo.nats_server import NatsServer
 from src.gateway.admission.jwts import LEEWAY_S
-from tests.end_to_end.conftest import LaunchGateway
+from tests.conftest import LaunchGateway
 from tests.end_to_end.gateway_process import GatewayProcess
 from tests.end_to_end.publisher import Publisher, fresh
 from tests.end_to_end.test_workers import workers_of

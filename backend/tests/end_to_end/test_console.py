@@ -15,8 +15,8 @@ from playwright.async_api import Browser, Locator, Page, expect
 from src.demo.nats_server import NatsServer
 from src.gateway.signals.contract import LevelSignal, MlPredictions, Retrieval
 from tests.browser import Complaints, chromium, require_browser
+from tests.conftest import LaunchGateway
 from tests.documents import ROOT
-from tests.end_to_end.conftest import LaunchGateway
 from tests.end_to_end.gateway_process import BACKEND, GatewayProcess
 from tests.end_to_end.publisher import FLOW, LEVELS, Publisher
 from tests.waiting import LIMIT_S

@@ -13,8 +13,8 @@ import pytest
 from nats.js.api import StorageType, StreamConfig
 
 from src.demo.nats_server import HOST, NatsServer
+from tests.conftest import LaunchGateway
 from tests.end_to_end.black_hole import Line
-from tests.end_to_end.conftest import LaunchGateway
 from tests.end_to_end.gateway_process import GatewayProcess
 from tests.end_to_end.publisher import FLOW, LEVELS, Publisher
 from tests.end_to_end.viewer import Viewer

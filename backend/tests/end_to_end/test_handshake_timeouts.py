@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from src.demo.nats_server import HOST
-from tests.end_to_end.conftest import LaunchGateway
+from tests.conftest import LaunchGateway
 from tests.end_to_end.gateway_process import GatewayProcess
 from tests.end_to_end.publisher import Publisher
 from tests.end_to_end.viewer import Viewer

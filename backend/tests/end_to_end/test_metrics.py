@@ -15,7 +15,7 @@ from websockets.exceptions import InvalidStatus
 from src.demo.nats_server import HOST, NatsServer
 from src.gateway.close_codes import LEFT_CODES
 from src.gateway.refusals import REFUSAL_NAMES
-from tests.end_to_end.conftest import LaunchGateway
+from tests.conftest import LaunchGateway
 from tests.end_to_end.gateway_process import GatewayProcess
 from tests.end_to_end.publisher import FLOW, LEVELS, Publisher
 from tests.end_to_end.test_workers import worker_at, workers_of

@@ -13,7 +13,7 @@ from src.gateway.settings import Settings
 from src.gateway.socket_broadcaster import make_bus
 from tests.certificates import Authority
 from tests.common.test_access import file, tls_config
-from tests.end_to_end.conftest import LaunchGateway
+from tests.conftest import LaunchGateway
 from tests.end_to_end.gateway_process import GatewayProcess
 from tests.end_to_end.viewer import Viewer
 from tests.nats_operator import Operator, new_key

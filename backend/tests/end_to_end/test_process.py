@@ -9,7 +9,7 @@ from signal import SIGINT, SIGTERM
 import pytest
 
 from src.demo.nats_server import HOST, NatsServer, free_port
-from tests.end_to_end.conftest import LaunchGateway
+from tests.conftest import LaunchGateway
 from tests.end_to_end.publisher import FLOW, Publisher
 from tests.end_to_end.sockets import deaf_viewer
 from tests.end_to_end.viewer import Viewer

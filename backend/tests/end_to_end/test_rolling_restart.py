@@ -11,7 +11,7 @@ import pytest
 from spymaster_client import Stream, stream
 from src.demo.nats_server import HOST
 from src.gateway.delivery.hub import DRAIN_PER_S
-from tests.end_to_end.conftest import LaunchGateway
+from tests.conftest import LaunchGateway
 from tests.end_to_end.gateway_process import GatewayProcess
 from tests.end_to_end.publisher import Publisher
 from tests.end_to_end.viewer import Viewer

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.end_to_end.conftest import LaunchGateway
+from tests.conftest import LaunchGateway
 from tests.end_to_end.publisher import Publisher
 from tests.end_to_end.viewer import Viewer, numbers_in
 from tests.waiting import until

@@ -20,7 +20,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from src.demo.nats_server import HOST, NatsServer
 from tests.certificates import Authority, Certificate
-from tests.end_to_end.conftest import LaunchGateway
+from tests.conftest import LaunchGateway
 from tests.end_to_end.gateway_process import BACKEND, GatewayProcess
 from tests.end_to_end.publisher import Publisher
 from tests.end_to_end.test_process import start_up_lines

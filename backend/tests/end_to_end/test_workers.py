@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from src.demo.nats_server import HOST, NatsServer
-from tests.end_to_end.conftest import LaunchGateway
+from tests.conftest import LaunchGateway
 from tests.end_to_end.gateway_process import GatewayProcess
 from tests.end_to_end.publisher import FLOW, Publisher
 from tests.end_to_end.test_process import NOWHERE, start_up_lines

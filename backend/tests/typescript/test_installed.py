@@ -10,7 +10,6 @@ from typing import Final
 
 import pytest
 
-from src.demo.nats_server import NatsServer
 from tests.end_to_end.gateway_process import GatewayProcess
 from tests.end_to_end.publisher import Publisher
 from tests.typescript.package import CLIENT, built_package, run
@@ -71,7 +70,7 @@ def test_an_angular_project_builds_it_and_prerenders_it(packed: Path, tmp_path: 
 
 
 async def test_a_node_project_compiles_it_with_old_and_new_and_runs_the_printed_program(
-    packed: Path, tmp_path: Path, nats_server: NatsServer
+    packed: Path, tmp_path: Path, gateway: GatewayProcess, publisher: Publisher
 ) -> None:
     fresh = project("node", tmp_path, packed)
     assert run("node_modules/.bin/tsc", "--version", folder=fresh).startswith("Version 5.0.")
@@ -79,7 +78,6 @@ async def test_a_node_project_compiles_it_with_old_and_new_and_runs_the_printed_
         run("npm", "run", "--silent", f"check:{resolution}", folder=fresh)
         module = {"node16": "node16", "bundler": "esnext"}[resolution]
         run(str(CURRENT_TSC), "--noEmit", "--module", module, "--moduleResolution", resolution, folder=fresh)
-    gateway = GatewayProcess(tmp_path, nats_server.url).start()
     program = (CLIENT / "examples" / "terminal.js").read_text()
     (fresh / "terminal.js").write_text(program.replace("localhost:8000", f"localhost:{gateway.port}"))
     process = await asyncio.create_subprocess_exec(
@@ -87,18 +85,16 @@ async def test_a_node_project_compiles_it_with_old_and_new_and_runs_the_printed_
     )
     assert process.stdout is not None
     try:
-        async with Publisher(nats_server) as publisher:
-            vwap = {"id": "VWAP", "kind": "VWAP", "price": 687.25, "signal": "REJECT"}
-            await publisher.levels(1, levels=[vwap, {"id": "calm"}])
-            expected = [b"LATE\n", b"spot 687.5, 2 levels: BOUNCE VWAP 687.25\n"]
-            assert [await process.stdout.readline() for _ in expected] == expected
-            await publisher.levels(2, spy={"spot": 688}, levels=[])
-            expected = [b"LIVE\n", b"spot 688, 0 levels: no trade\n"]
-            assert [await process.stdout.readline() for _ in expected] == expected
-            gateway.kill()
-            while (line := await process.stdout.readline()) != b"CONNECTING\n":
-                assert line == b"LATE\n"
+        vwap = {"id": "VWAP", "kind": "VWAP", "price": 687.25, "signal": "REJECT"}
+        await publisher.levels(1, levels=[vwap, {"id": "calm"}])
+        expected = [b"LATE\n", b"spot 687.5, 2 levels: BOUNCE VWAP 687.25\n"]
+        assert [await process.stdout.readline() for _ in expected] == expected
+        await publisher.levels(2, spy={"spot": 688}, levels=[])
+        expected = [b"LIVE\n", b"spot 688, 0 levels: no trade\n"]
+        assert [await process.stdout.readline() for _ in expected] == expected
+        gateway.kill()
+        while (line := await process.stdout.readline()) != b"CONNECTING\n":
+            assert line == b"LATE\n"
     finally:
         process.kill()
         await process.communicate()
-        gateway.kill()
