@@ -358,12 +358,7 @@ class Variable(NamedTuple):
 
 def variables() -> list[Variable]:
     """Every setting, in the order of the model."""
-    return [
-        Variable(
-            _names(field), name, field.default, _accepted(field.annotation, field.metadata), field.description or ""
-        )
-        for name, field in Settings.model_fields.items()
-    ]
+    return [_described(name, field) for name, field in Settings.model_fields.items()]
 
 
 def _described(name: str, field: FieldInfo) -> Variable:

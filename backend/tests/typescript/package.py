@@ -24,11 +24,6 @@ def built_package() -> Path:
     return CLIENT
 
 
-def websocket_flags() -> list[str]:
-    """What Node needs for a WebSocket of its own: version 20 has it behind a flag."""
-    return ["--experimental-websocket"] if run("node", "--version").startswith("v20.") else []
-
-
 def run(*command: str, folder: Path = CLIENT) -> str:
     """What it prints; fails with all of its output when it fails."""
     ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)

@@ -105,9 +105,7 @@ class Hub:
         self.idle = asyncio.Event()
         self.idle.set()
         self._ready: dict[Group, dict[Send, Peer]] = {}
-        self._due: dict[
-            Group, dict[Send, Peer]
-        ] = {}  # of those, the peers that have not been sent the newest frame yet
+        self._due: dict[Group, dict[Send, Peer]] = {}  # of those, the peers that wait for the newest frame
         self._payloads: dict[int, bytes] = {}  # by number, of the newest frames
         self._next: Frame | None = None
         self._has_turn = False
@@ -243,7 +241,7 @@ class Hub:
         self.sent[name] += len(peers)
         self.sent_bytes[name] += whole * len(peers)
 
-    # -- lifecycle --------------------------------------------------------------------------------------------------
+    # -- lifecycle -------------------------------------------------------------------------------------------------
 
     def open(self) -> None:
         """Start the periodic check of the peers."""
