@@ -106,7 +106,7 @@ class Plan(msgspec.Struct):
 
 
 class Tally(msgspec.Struct):
-    """What the viewers have seen since its start, or sees now.
+    """What the viewers have seen since the start, or see now.
 
     Attributes:
         connected: viewers by behaviour, now.

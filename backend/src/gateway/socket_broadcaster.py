@@ -85,7 +85,7 @@ class SocketBroadcaster:
         self._subscriptions: list[Subscription] = []
         self._lock = asyncio.Lock()  # separates a start() that still waits for NATS from the close() that ends it
 
-    # -- lifecycle --------------------------------------------------------------------------------------------------
+    # -- lifecycle -------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Connect to NATS and subscribe; returns when the newest message of each subject is in the state.

@@ -50,7 +50,7 @@ class GatewayProcess:
         self.environment = {**inherited, "NATS_URL": nats_url, **port, **settings}
         self.process: subprocess.Popen[bytes] | None = None
 
-    # -- lifecycle ------------------------------------------------------------------------------------------------
+    # -- lifecycle -------------------------------------------------------------------------------------------------
 
     def launch(self, changed: Mapping[str, str] = MappingProxyType({})) -> Self:
         """Start it, with this environment `changed`, and return at once."""

@@ -104,7 +104,7 @@ class AdmissionControl:
         self._now_s = now_s
         self._clock = clock
 
-    # -- lifecycle --------------------------------------------------------------------------------------------------
+    # -- lifecycle -------------------------------------------------------------------------------------------------
 
     async def open(self) -> None:
         """Start to fetch the keys that come from a URL."""
@@ -130,7 +130,7 @@ class AdmissionControl:
         """Why no viewer can be admitted at all, or None."""
         return None if self._tokens is None else self._tokens.trouble
 
-    # -- decisions ------------------------------------------------------------------------------------------------
+    # -- decisions -------------------------------------------------------------------------------------------------
 
     def admit(self, request: ClientRequest, retry: Callable[[], None]) -> Admission | Refusal | None:
         """Decide about a handshake.

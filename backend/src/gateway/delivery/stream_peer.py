@@ -120,7 +120,7 @@ class StreamPeer(asyncio.Protocol):
         self._abort_at_s: float | None = None
         self._websocket = ViewerProtocol(limits.max_incoming_bytes)
 
-    # -- called by the hub ----------------------------------------------------------------------------------------
+    # -- called by the hub -----------------------------------------------------------------------------------------
 
     def send_rest(self, wire: bytes, taken: int) -> None:
         self._transport.write(memoryview(wire)[taken:])
@@ -153,7 +153,7 @@ class StreamPeer(asyncio.Protocol):
         elif self._outbox.stalled_s(now_s) >= self._limits.stall_limit_s:
             self.close(STALLED)
 
-    # -- called by the event loop ---------------------------------------------------------------------------------
+    # -- called by the event loop ----------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)

@@ -27,8 +27,6 @@ from websockets.utils import apply_mask
 
 FULL_WINDOW: Final = 15  # bits; a viewer needs this window for the shared frames, RFC 7692 §7.1.2.1
 NO_TAKEOVER: Final = ("server_no_context_takeover", None)
-
-
 MAX_INFLATERS: Final = 1000  # 45 KB each
 
 

@@ -76,7 +76,7 @@ class HandshakeTimeouts:
         for connection in [connection for connection, deadline_s in self._deadline_s.items() if deadline_s <= now_s]:
             guarded(connection.timed_out)
 
-    # -- lifecycle ------------------------------------------------------------------------------------------------
+    # -- lifecycle -------------------------------------------------------------------------------------------------
 
     def open(self) -> None:
         """Start the sweep."""

@@ -54,7 +54,7 @@ class HttpConnection(HttpToolsProtocol):
         self._objection: Refusal | None = None
         self._refused = False
 
-    # -- called by the event loop ---------------------------------------------------------------------------------
+    # -- called by the event loop ----------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -76,7 +76,7 @@ class HttpConnection(HttpToolsProtocol):
         self._timeouts.cancel(self)
         super().connection_lost(exc)
 
-    # -- called by the timeouts ---------------------------------------------------------------------------------
+    # -- called by the timeouts ------------------------------------------------------------------------------------
 
     def timed_out(self) -> None:
         before, self._unsent_bytes = self._unsent_bytes, self.transport.get_write_buffer_size()
@@ -132,7 +132,7 @@ class HttpConnection(HttpToolsProtocol):
     def _has_body(self) -> bool:
         return any(name in BODY_HEADERS and value != b"0" for name, value in self.headers)
 
-    # -- its response -----------------------------------------------------------------------------------------------
+    # -- its response ----------------------------------------------------------------------------------------------
 
     @property
     def _is_answering(self) -> bool:
@@ -148,7 +148,7 @@ class HttpConnection(HttpToolsProtocol):
         self._unsent_bytes = self.transport.get_write_buffer_size()
         self._timeouts.start(self)
 
-    # -- the upgrade, and refusals --------------------------------------------------------------------------------
+    # -- the upgrade, and refusals ---------------------------------------------------------------------------------
 
     def _upgrade(self, following: bytes) -> None:
         if self._may_become_a_stream():

@@ -105,7 +105,7 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
         self._ended = False
         self._reads = True
 
-    # -- called by the event loop ---------------------------------------------------------------------------------
+    # -- called by the event loop ----------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._tcp = cast(asyncio.Transport, transport)
@@ -139,7 +139,7 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
         if self._is_open:
             protocol.connection_lost(exc)
 
-    # -- called by the timeouts -----------------------------------------------------------------------------------
+    # -- called by the timeouts ------------------------------------------------------------------------------------
 
     def timed_out(self) -> None:
         self._timeouts.refused[TOO_SLOW.name if self._received else SILENT] += 1
@@ -210,7 +210,7 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
         if self._outgoing.pending:
             self._tcp.write(self._outgoing.read())
 
-    # -- called by the protocol -----------------------------------------------------------------------------------
+    # -- called by the protocol ------------------------------------------------------------------------------------
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         if name == "send":

@@ -197,7 +197,7 @@ class Supervisor:
             self._replace_until_stopped()
         return self._stop()
 
-    # -- lifecycle --------------------------------------------------------------------------------------------------
+    # -- lifecycle -------------------------------------------------------------------------------------------------
 
     def _until_all_serve(self) -> str | None:
         """Returns None when all serve, or after a signal; else why one of them cannot."""
@@ -243,7 +243,7 @@ class Supervisor:
         for worker in workers:
             worker.reap(options=0)
 
-    # -- events ---------------------------------------------------------------------------------------------------
+    # -- events ----------------------------------------------------------------------------------------------------
 
     def _wait(self, until_s: float | None) -> None:
         """Wait for an event, or until this monotonic time."""
