@@ -209,7 +209,7 @@ class SocketBroadcaster:
         if self._asgi_peers:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(SETTLE_LIMIT_S):
-                    await self.hub.idle.wait()
+                    await self.hub.settle()
             await asyncio.gather(*(peer.settle(SETTLE_LIMIT_S) for peer in self._asgi_peers))
             self._forget_gone_peers()
 

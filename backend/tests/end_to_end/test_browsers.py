@@ -119,11 +119,11 @@ async def test_a_browser_inflates_a_thousand_frames_exactly(name: str, tmp_path:
             for body in payloads():
                 sent.append(hashlib.sha256(body).hexdigest())
                 hub.publish(body)
-                await until(lambda: hub.idle.is_set() and not hub.behind, "the browser has taken the frame")
+                await until(lambda: hub.channel.idle.is_set() and not hub.behind, "the browser has taken the frame")
             hub.publish(b'{"end":true}')
             await until(lambda: bool(pages.bodies), "the page posts")
             assert pages.bodies == {"/hashes": sent}
-            assert hub.sent["deflate_dictionary"] >= FRAMES - 1, "each after the one before"
+            assert hub.counters.sent["deflate_dictionary"] >= FRAMES - 1, "each after the one before"
         finally:
             browser.terminate()
             await browser.wait()

@@ -72,7 +72,7 @@ class AsgiPeer:
         try:
             async with asyncio.timeout(self._stall_limit_s):
                 await self.websocket.send_text(wire)
-            missed = self._outbox.resume(self._hub.newest)
+            missed = self._outbox.resume(self._hub.newest_for(self))
             self._hub.skipped += missed.skipped
             if self in self._hub.peers:
                 self._hub.ready(self, missed.frame, missed.last)

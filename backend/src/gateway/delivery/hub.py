@@ -1,245 +1,124 @@
-"""The hub sends each new frame to every peer that is ready, and checks all peers once a second.
+"""The hub knows every peer and the channel that it is on, checks all peers once a second, and closes them in the end.
 
-**Fan-out is a plain loop without an await, in slices.** A round sends one frame to all peers; between two slices the
-event loop reads its sockets. A newer frame takes over at the next slice: peers that the round had not reached get only
-the newer frame, and get it first; the other peers follow. So the newest frame never waits for an older one to reach
-everybody, and no peer is sent an older frame after a newer. The `send` functions of ready peers are in one table for
-each group of peers, and the loop touches nothing of a peer but its socket. A peer that is behind is not in a table:
-it costs nothing until it is ready again, and is then sent the newest frame, as is a peer that joins.
-
-**A group is the peers that take one form and were sent the same frame last**, so all of them get the same bytes, also
-where the form is compressed with that frame as dictionary. A peer changes its group before its send.
+**A channel is one payload, prepared once for all peers that asked for the same** (`channel.py`). The hub's own channel
+has the payload of the contract. Further channels exist while they have peers, and their number is bounded.
 """
 
 import asyncio
 import contextlib
 import math
 import time
-from collections import Counter, deque
-from collections.abc import Callable
-from itertools import islice
-from typing import Any, Final, NamedTuple, Protocol
+from collections import Counter
+from collections.abc import Hashable
+from typing import Final
 
 from src.common.tasks import end, guarded
 from src.gateway.close_codes import CloseCode
-from src.gateway.delivery.frame import Form, Frame, Last, form_name
-from src.gateway.metrics import FAN_OUT_BOUNDS_S, LATENCY_BOUNDS_S, Histogram
+from src.gateway.delivery.channel import Channel, Counters, Peer
+from src.gateway.delivery.frame import Frame
 
 WATCH_INTERVAL_S: Final = 1.0
 DRAIN_PER_S: Final = 100  # other gateways can accept this many at any time
 DRAIN_STEP_S: Final = 0.01
 
-# Payloads of earlier frames, as dictionaries for peers that missed the frames since: one second at Core's pace. A peer
-# that is further behind gets a frame without a dictionary.
-KEPT_PAYLOADS: Final = 8
-SLICE_PEERS: Final = 32  # half a millisecond of sends; measured: 16 cost more CPU a frame and gained nothing
-
-Send = Callable[[Any], int]
-Group = tuple[Form, int]
-"""A form, and the number of the frame that its peers were sent last; 0 for none."""
-
-
-class Peer(Protocol):
-    """One viewer's socket, as the hub uses it. The peer calls `Hub.ready` and `Hub.blocked`."""
-
-    @property
-    def form(self) -> Form:
-        """Which form of a frame the peer takes; one function object for each form."""
-
-    @property
-    def send(self) -> Send:
-        """Sends what the kernel takes of a frame and returns how many bytes; raises OSError where that is none."""
-
-    def send_rest(self, wire: Any, taken: int) -> None:
-        """Send the bytes that `send` left, later."""
-
-    def close(self, close_code: CloseCode) -> None:
-        """Send a close frame and end, in bounded time; idempotent."""
-
-    def check(self, now_s: float) -> None:
-        """Ping, or close a viewer that stalls, does not answer, or has a token that ended."""
-
-
-class Round(NamedTuple):
-    """One round under way.
-
-    Attributes:
-        began_s: monotonic seconds.
-        goal: the value of the hub's count of sends at which every peer of this round has had its turn.
-        published_s: when the messages behind this frame were published, seconds since the epoch.
-    """
-
-    began_s: float
-    goal: int
-    published_s: tuple[float, ...]
-
 
 class Hub:
-    """All peers and the newest frame.
+    """All peers, and the channels that they are on.
 
     Attributes:
-        newest: the frame that a joining peer is sent first; None before the first publish.
-        peers: all that joined and have not left.
+        channel: the payload of the contract; always there.
+        channels: further ones, by what their peers asked for.
+        peers: all that joined and have not left, each with its channel.
         joined: how many ever joined.
-        sent: frames sent, at least in part, each counted for each peer, by the name of their form.
-        sent_bytes: bytes of those frames, each counted whole, likewise.
+        counters: of all channels together.
         skipped: frames never sent, each counted for each peer, when that peer is ready again.
         closed: peers that the gateway closed, by close code.
         left: peers that left by themselves, by close code, one of `LEFT_CODES`.
-        fan_out: seconds until every peer of a round had its frame or a newer one.
-        latency: seconds from the publication of each message to the end of the round that sent it.
-        idle: set while every ready peer has been sent the newest frame.
     """
 
     def __init__(self) -> None:
-        self.newest: Frame | None = None
-        self.peers: set[Peer] = set()
+        self.counters = Counters()
+        self.channel = Channel(self.counters)
+        self.channels: dict[Hashable, Channel] = {}
+        self.peers: dict[Peer, Channel] = {}
         self.joined = 0
-        self.sent: Counter[str] = Counter()
-        self.sent_bytes: Counter[str] = Counter()
         self.skipped = 0
         self.closed: Counter[int] = Counter()
         self.left: Counter[str] = Counter()
-        self.fan_out = Histogram(FAN_OUT_BOUNDS_S)
-        self.latency = Histogram(LATENCY_BOUNDS_S)
-        self.idle = asyncio.Event()
-        self.idle.set()
-        self._ready: dict[Group, dict[Send, Peer]] = {}
-        self._due: dict[Group, dict[Send, Peer]] = {}  # of those, the peers that wait for the newest frame
-        self._payloads: dict[int, bytes] = {}  # by number, of the newest frames
-        self._next: Frame | None = None
-        self._has_turn = False
-        self._published_s: list[float] = []  # of the messages in the next round
-        self._rounds: deque[Round] = deque()  # under way, oldest first
-        self._served = 0
         self._close_code: CloseCode | None = None
         self._empty = asyncio.Event()
         self._watch: asyncio.Task[None] | None = None
 
     def publish(self, payload: bytes, published_s: float | None = None) -> None:
-        """Send `payload` to every ready peer, unless a newer one comes before its turn.
+        """Send `payload` to every ready peer of the hub's own channel; see `Channel.publish`."""
+        self.channel.publish(payload, published_s)
 
-        Args:
-            payload: one complete JSON object, UTF-8.
-            published_s: when the new message in it was published, seconds since the epoch; None: not measured.
-        """
-        if published_s is not None:
-            self._published_s.append(published_s)
-        self._next = Frame(payload, self.newest.number + 1 if self.newest else 1)
-        self._take_turn()
+    @property
+    def newest(self) -> Frame | None:
+        """The newest frame of the hub's own channel."""
+        return self.channel.newest
 
     @property
     def behind(self) -> int:
         """How many peers take nothing now: their socket buffer is full, or they are being closed."""
-        return len(self.peers) - sum(map(len, self._ready.values()))
+        ready = self.channel.ready_peers + sum(channel.ready_peers for channel in self.channels.values())
+        return len(self.peers) - ready
+
+    async def settle(self) -> None:
+        """Wait until every ready peer of every channel has been sent the newest frame."""
+        for channel in (self.channel, *self.channels.values()):
+            await channel.idle.wait()
 
     # -- called by peers -------------------------------------------------------------------------------------------
 
-    def join(self, peer: Peer) -> None:
-        """Add a peer that is ready, and send it the newest frame; while the hub drains, close it instead."""
-        self.peers.add(peer)
+    def join(self, peer: Peer, channel: Channel | None = None) -> None:
+        """Add a peer that is ready, and send it the newest frame; while the hub drains, close it instead.
+
+        Args:
+            peer: see there.
+            channel: one of `channels`; by default the hub's own.
+        """
+        channel = channel or self.channel
+        self.peers[peer] = channel
         self.joined += 1
+        channel.join(peer, ready=self._close_code is None)
         if self._close_code is not None:
             peer.close(self._close_code)
-            return
-        self.ready(peer, self.newest)
 
     def leave(self, peer: Peer) -> None:
         """Idempotent."""
-        self.blocked(peer)
-        self.peers.discard(peer)
+        channel = self.peers.pop(peer, None)
+        if channel is not None:
+            channel.leave(peer)
+            self._drop_unused(channel)
         if not self.peers:
             self._empty.set()
 
-    def ready(self, peer: Peer, missed: Frame | None = None, last: int = 0) -> None:
-        """The peer takes frames from now on; the one that it `missed` is sent first.
+    def move(self, peer: Peer, channel: Channel, *, ready: bool) -> None:
+        """Put a peer that joined on another channel; one that is ready is sent the newest frame of that."""
+        old = self.peers[peer]
+        old.leave(peer)
+        self.peers[peer] = channel
+        channel.join(peer, ready=ready)
+        self._drop_unused(old)
 
-        Args:
-            peer: not ready before.
-            missed: None where it was sent the newest one.
-            last: the number of the frame that it was sent last; 0 for none.
-        """
-        number = last if missed is None else missed.number
-        self._ready.setdefault((peer.form, number), {})[peer.send] = peer
-        if missed is not None:
-            self._send_all({peer.send: peer}, missed, peer.form, self._last(last))
+    def newest_for(self, peer: Peer) -> Frame | None:
+        """The newest frame of the channel that the peer is on."""
+        return self.peers.get(peer, self.channel).newest
+
+    def ready(self, peer: Peer, missed: Frame | None = None, last: int = 0) -> None:
+        """A peer that joined takes frames again; see `Channel.ready`."""
+        self.peers[peer].ready(peer, missed, last)
 
     def blocked(self, peer: Peer) -> int:
         """The peer takes no frame for now; idempotent. Returns the number of the frame that it was sent last, or 0."""
-        for group in [group for group in self._ready if group[0] == peer.form]:
-            if self._ready[group].pop(peer.send, None) is not None:
-                self._due.get(group, {}).pop(peer.send, None)
-                return group[1]
-        return 0
+        channel = self.peers.get(peer)
+        return 0 if channel is None else channel.blocked(peer)
 
-    def _last(self, number: int) -> Last:
-        return Last(number, self._payloads.get(number))
-
-    # -- fan-out ---------------------------------------------------------------------------------------------------
-
-    def _take_turn(self) -> None:
-        """Fan out at the end of this turn of the event loop: payloads published within one turn are one frame."""
-        if not self._has_turn:
-            self._has_turn = True
-            self.idle.clear()
-            asyncio.get_running_loop().call_soon(self._fan_out)
-
-    def _fan_out(self) -> None:
-        """Send one slice; the next one follows when the event loop has read its sockets."""
-        self._has_turn = False
-        if self._next is not None:
-            self._begin_round(self._next)
-        if waiting := [group for group, due in self._due.items() if due]:
-            self._send_slice(min(waiting, key=_last_number))  # peers that the last round did not reach come first
-        if any(self._due.values()):
-            self._end_rounds(self._served)
-            self._take_turn()
-        else:
-            self._end_rounds(None)
-            self.idle.set()
-
-    def _begin_round(self, frame: Frame) -> None:
-        self.newest, self._next = frame, None
-        self._payloads[frame.number] = frame.payload
-        self._payloads.pop(frame.number - KEPT_PAYLOADS, None)
-        self._ready = {group: ready for group, ready in self._ready.items() if ready}
-        self._due = {group: ready.copy() for group, ready in self._ready.items()}
-        due = sum(map(len, self._due.values()))
-        self._rounds.append(Round(time.monotonic(), self._served + due, tuple(self._published_s)))
-        self._published_s.clear()
-
-    def _send_slice(self, group: Group) -> None:
-        assert self.newest is not None, "a round has begun"
-        form, last = group
-        due, ready = self._due[group], self._ready[group]
-        peers = dict(islice(due.items(), SLICE_PEERS))
-        for send in peers:
-            del due[send], ready[send]
-        self._ready.setdefault((form, self.newest.number), {}).update(peers)
-        self._served += len(peers)
-        self._send_all(peers, self.newest, form, self._last(last))
-
-    def _end_rounds(self, served: int | None) -> None:
-        """End the rounds whose goal is reached; all of them where no peer is due, as peers may leave before it."""
-        while self._rounds and (served is None or self._rounds[0].goal <= served):
-            ended = self._rounds.popleft()
-            self.fan_out.observe(time.monotonic() - ended.began_s)
-            for published_s in ended.published_s:
-                self.latency.observe(time.time() - published_s)
-
-    def _send_all(self, peers: dict[Send, Peer], frame: Frame, form: Form, last: Last) -> None:
-        wire = form(frame, last)
-        whole = len(wire)
-        for send in peers:
-            try:
-                taken = send(wire)
-            except OSError:  # full or lost: the transport finds out which
-                taken = 0
-            if taken != whole:
-                peers[send].send_rest(wire, taken)
-        name = form_name(form, last)
-        self.sent[name] += len(peers)
-        self.sent_bytes[name] += whole * len(peers)
+    def _drop_unused(self, channel: Channel) -> None:
+        if channel.peers == 0 and channel is not self.channel:
+            channel.close()
+            self.channels = {key: other for key, other in self.channels.items() if other is not channel}
 
     # -- lifecycle -------------------------------------------------------------------------------------------------
 
@@ -291,7 +170,3 @@ class Hub:
             now_s = time.monotonic()
             for peer in tuple(self.peers):
                 guarded(peer.check, now_s)
-
-
-def _last_number(group: Group) -> int:
-    return group[1]

@@ -30,7 +30,7 @@ class Outbox:
     __slots__ = ("_blocked_since_s", "_sent")
 
     def __init__(self) -> None:
-        self._sent = 0
+        self._sent: int | None = 0  # None: it is sent other frames from now on
         self._blocked_since_s: float | None = None
 
     @property
@@ -48,9 +48,15 @@ class Outbox:
             self._sent = sent
             self._blocked_since_s = now_s
 
+    def restart(self) -> None:
+        """The peer, while it is blocked, is to be sent other frames, of which it was sent none and missed none."""
+        self._sent = None
+
     def resume(self, newest: Frame | None) -> "Missed":
         """The peer is ready again."""
         sent, self._sent, self._blocked_since_s = self._sent, 0, None
+        if sent is None:
+            return Missed(newest, 0, 0)
         if newest is None or newest.number == sent:
             return Missed(None, sent, 0)
         return Missed(newest, sent, newest.number - sent - 1)

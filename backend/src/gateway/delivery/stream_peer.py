@@ -208,7 +208,7 @@ class StreamPeer(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._transport.resume_reading()
         self._heard_s = self._clock()
-        missed = self._outbox.resume(self._hub.newest)
+        missed = self._outbox.resume(self._hub.newest_for(self))
         self._hub.skipped += missed.skipped
         if self._abort_at_s is None and self in self._hub.peers:
             self._hub.ready(self, missed.frame, missed.last)

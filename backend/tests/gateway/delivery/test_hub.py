@@ -7,8 +7,9 @@ import time
 import pytest
 
 from src.gateway.close_codes import GOING_AWAY, CloseCode
+from src.gateway.delivery.channel import SLICE_PEERS
 from src.gateway.delivery.frame import Frame, Last
-from src.gateway.delivery.hub import SLICE_PEERS, Hub
+from src.gateway.delivery.hub import Hub
 
 
 def payload(frame: Frame, _last: Last) -> bytes:
@@ -57,7 +58,7 @@ async def test_every_peer_is_offered_the_same_frame() -> None:
     hub.publish(b"2")
     await end_of_turn()
     assert [peer.frames for peer in peers] == [[b"1", b"2"]] * 3
-    assert (hub.sent.total(), hub.sent_bytes.total(), sum(hub.fan_out.counts)) == (6, 6, 2)
+    assert (hub.counters.sent.total(), hub.counters.sent_bytes.total(), sum(hub.counters.fan_out.counts)) == (6, 6, 2)
 
 
 async def test_the_latency_of_each_message_is_counted_when_its_fan_out_ends() -> None:
@@ -66,13 +67,13 @@ async def test_the_latency_of_each_message_is_counted_when_its_fan_out_ends() ->
     hub.publish(b"1", published_s=now_s - 7.0)
     hub.publish(b"2", published_s=now_s + 3600.0)
     hub.publish(b"3")
-    assert sum(hub.latency.counts) == 0
+    assert sum(hub.counters.latency.counts) == 0
     await end_of_turn()
-    assert sum(hub.latency.counts) == 2, "the third has no time of publication"
-    assert 7.0 <= hub.latency.total < 60.0, "what seems to be of the future counts as 0"
+    assert sum(hub.counters.latency.counts) == 2, "the third has no time of publication"
+    assert 7.0 <= hub.counters.latency.total < 60.0, "what seems to be of the future counts as 0"
     hub.publish(b"4")
     await end_of_turn()
-    assert sum(hub.latency.counts) == 2
+    assert sum(hub.counters.latency.counts) == 2
 
 
 async def test_what_is_published_within_a_turn_is_one_frame() -> None:
@@ -92,7 +93,7 @@ def peers_of(hub: Hub, number: int) -> list[RememberingPeer]:
 
 
 async def end_of_round(hub: Hub) -> None:
-    await hub.idle.wait()
+    await hub.settle()
 
 
 async def test_a_round_reaches_everybody_once_slice_by_slice() -> None:

@@ -14,8 +14,9 @@ from websockets.frames import Frame as ReadFrame
 from websockets.streams import StreamReader
 
 from src.gateway.close_codes import CloseCode
+from src.gateway.delivery.channel import KEPT_PAYLOADS
 from src.gateway.delivery.frame import WINDOW_BYTES, Form, Frame, Last, deflated, deflated_after_last, plain
-from src.gateway.delivery.hub import KEPT_PAYLOADS, Hub
+from src.gateway.delivery.hub import Hub
 from src.gateway.delivery.outbox import Outbox
 
 PEERS = 5
@@ -125,7 +126,7 @@ async def play(script: list[tuple[str, int]]) -> None:
             actions[action](argument)
     for viewer in list(hub.peers):
         viewer.resume()  # type: ignore[attr-defined]
-    await hub.idle.wait()
+    await hub.settle()
     order = {body: number for number, body in enumerate(published)}
     for viewer in all_viewers:
         numbers = [order[body] for body in viewer.got]  # a frame that was not published would be no key
@@ -168,7 +169,7 @@ async def test_payloads_of_a_bounded_number_of_frames_are_kept() -> None:
     for number in range(3 * KEPT_PAYLOADS):
         hub.publish(b"%d" % number)
         await asyncio.sleep(0)
-    assert len(hub._payloads) == KEPT_PAYLOADS
+    assert len(hub.channel._payloads) == KEPT_PAYLOADS
 
 
 async def test_groups_without_peers_are_not_kept() -> None:
@@ -177,4 +178,4 @@ async def test_groups_without_peers_are_not_kept() -> None:
     for number in range(20):
         hub.publish(b"%d" % number)
         await asyncio.sleep(0)
-    assert len(hub._ready) <= 2
+    assert len(hub.channel._ready) <= 2

@@ -1,0 +1,275 @@
+"""A channel sends each new frame of one payload to every peer on it that is ready.
+
+**Fan-out is a plain loop without an await, in slices.** A round sends one frame to all peers; between two slices the
+event loop reads its sockets. A newer frame takes over at the next slice: peers that the round had not reached get only
+the newer frame, and get it first; the other peers follow. So the newest frame never waits for an older one to reach
+everybody, and no peer is sent an older frame after a newer. The `send` functions of ready peers are in one table for
+each group of peers, and the loop touches nothing of a peer but its socket. A peer that is behind is not in a table:
+it costs nothing until it is ready again, and is then sent the newest frame, as is a peer that joins.
+
+**A group is the peers that take one form and were sent the same frame last**, so all of them get the same bytes, also
+where the form is compressed with that frame as dictionary. A peer changes its group before its send.
+
+**A paced channel begins a round at fixed moments**, with the newest payload of that moment, so all its peers share
+frames. A peer that joins between two moments is sent the newest payload at once.
+"""
+
+import asyncio
+import math
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from itertools import islice
+from typing import Any, Final, NamedTuple, Protocol
+
+from src.gateway.close_codes import CloseCode
+from src.gateway.delivery.frame import Form, Frame, Last, form_name
+from src.gateway.metrics import FAN_OUT_BOUNDS_S, LATENCY_BOUNDS_S, Histogram
+
+# Payloads of earlier frames, as dictionaries for peers that missed the frames since: one second at Core's pace. A peer
+# that is further behind gets a frame without a dictionary.
+KEPT_PAYLOADS: Final = 8
+SLICE_PEERS: Final = 32  # half a millisecond of sends; measured: 16 cost more CPU a frame and gained nothing
+
+Send = Callable[[Any], int]
+Group = tuple[Form, int]
+"""A form, and the number of the frame that its peers were sent last; 0 for none."""
+
+
+class Peer(Protocol):
+    """One viewer's socket, as the hub uses it. The peer calls `Hub.ready` and `Hub.blocked`."""
+
+    @property
+    def form(self) -> Form:
+        """Which form of a frame the peer takes; one function object for each form."""
+
+    @property
+    def send(self) -> Send:
+        """Sends what the kernel takes of a frame and returns how many bytes; raises OSError where that is none."""
+
+    def send_rest(self, wire: Any, taken: int) -> None:
+        """Send the bytes that `send` left, later."""
+
+    def close(self, close_code: CloseCode) -> None:
+        """Send a close frame and end, in bounded time; idempotent."""
+
+    def check(self, now_s: float) -> None:
+        """Ping, or close a viewer that stalls, does not answer, or has a token that ended."""
+
+
+class Round(NamedTuple):
+    """One round under way.
+
+    Attributes:
+        began_s: monotonic seconds.
+        goal: the value of the hub's count of sends at which every peer of this round has had its turn.
+        published_s: when the messages behind this frame were published, seconds since the epoch.
+    """
+
+    began_s: float
+    goal: int
+    published_s: tuple[float, ...]
+
+
+class Counters:
+    """What all channels of a hub count together.
+
+    Attributes:
+        sent: frames sent, at least in part, each counted for each peer, by the name of their form.
+        sent_bytes: bytes of those frames, each counted whole, likewise.
+        fan_out: seconds until every peer of a round had its frame or a newer one.
+        latency: seconds from the publication of each message to the end of the round that sent it.
+    """
+
+    def __init__(self) -> None:
+        self.sent: Counter[str] = Counter()
+        self.sent_bytes: Counter[str] = Counter()
+        self.fan_out = Histogram(FAN_OUT_BOUNDS_S)
+        self.latency = Histogram(LATENCY_BOUNDS_S)
+
+
+class Channel:
+    """One payload, its newest frame, and the peers that take it.
+
+    Attributes:
+        newest: the newest frame that a round began with, or that a joining peer was sent; None before the first.
+        peers: how many peers are on this channel, ready or not.
+        idle: set while every ready peer has been sent the newest frame.
+    """
+
+    def __init__(self, counters: Counters | None = None, *, only_changes: bool = False, rate: float = math.inf) -> None:
+        """
+        Args:
+            counters: by default of this channel alone.
+            only_changes: whether a payload equal to the newest frame's is not sent.
+            rate: rounds a second, at most; infinite: each payload begins a round.
+        """
+        self.newest: Frame | None = None
+        self.peers = 0
+        self.idle = asyncio.Event()
+        self.idle.set()
+        self._counters = counters or Counters()
+        self._only_changes = only_changes
+        self._rate = rate
+        self._last_moment = -1  # in whole periods of a paced channel, since the start of the clock
+        self._ready: dict[Group, dict[Send, Peer]] = {}
+        self._due: dict[Group, dict[Send, Peer]] = {}  # of those, the peers that wait for the newest frame
+        self._payloads: dict[int, bytes] = {}  # by number, of the newest frames
+        self._next: Frame | None = None
+        self._has_turn = False
+        self._moment: asyncio.TimerHandle | None = None
+        self._published_s: list[float] = []  # of the messages in the next round
+        self._rounds: deque[Round] = deque()  # under way, oldest first
+        self._served = 0
+
+    def publish(self, payload: bytes, published_s: float | None = None) -> None:
+        """Send `payload` to every ready peer, unless a newer one comes before its turn.
+
+        Args:
+            payload: one complete JSON object, UTF-8.
+            published_s: when the new message in it was published, seconds since the epoch; None: not measured.
+        """
+        if published_s is not None:
+            self._published_s.append(published_s)
+        self._next = Frame(payload, self.newest.number + 1 if self.newest else 1)
+        if self._rate == math.inf:
+            self._take_turn()
+        elif self._moment is None:
+            self._await_moment()
+
+    def close(self) -> None:
+        """No round begins any more; idempotent."""
+        if self._moment is not None:
+            self._moment.cancel()
+            self._moment = None
+        self._next = None
+
+    @property
+    def ready_peers(self) -> int:
+        """How many peers take a frame now."""
+        return sum(map(len, self._ready.values()))
+
+    # -- called for peers ------------------------------------------------------------------------------------------
+
+    def join(self, peer: Peer, *, ready: bool = True) -> None:
+        """Add a peer; one that is ready is sent the newest payload, which may still wait for its round."""
+        self.peers += 1
+        if self._rate != math.inf and self._next is not None:
+            self._keep(self._next)
+        if ready:
+            self.ready(peer, self.newest)
+
+    def leave(self, peer: Peer) -> None:
+        """A peer that joined is gone."""
+        self.blocked(peer)
+        self.peers -= 1
+
+    def ready(self, peer: Peer, missed: Frame | None = None, last: int = 0) -> None:
+        """The peer takes frames from now on; the one that it `missed` is sent first.
+
+        Args:
+            peer: not ready before.
+            missed: None where it was sent the newest one.
+            last: the number of the frame that it was sent last; 0 for none.
+        """
+        number = last if missed is None else missed.number
+        self._ready.setdefault((peer.form, number), {})[peer.send] = peer
+        if missed is not None:
+            self._send_all({peer.send: peer}, missed, peer.form, self._last(last))
+
+    def blocked(self, peer: Peer) -> int:
+        """The peer takes no frame for now; idempotent. Returns the number of the frame that it was sent last, or 0."""
+        for group in [group for group in self._ready if group[0] == peer.form]:
+            if self._ready[group].pop(peer.send, None) is not None:
+                self._due.get(group, {}).pop(peer.send, None)
+                return group[1]
+        return 0
+
+    def _last(self, number: int) -> Last:
+        return Last(number, self._payloads.get(number))
+
+    # -- fan-out ---------------------------------------------------------------------------------------------------
+
+    def _take_turn(self) -> None:
+        """Fan out at the end of this turn of the event loop: payloads published within one turn are one frame."""
+        if not self._has_turn:
+            self._has_turn = True
+            self.idle.clear()
+            asyncio.get_running_loop().call_soon(self._fan_out)
+
+    def _await_moment(self) -> None:
+        """Take a turn at the next moment that this rate allows: the same one for all channels of one rate."""
+        loop = asyncio.get_running_loop()
+        self._last_moment = max(math.floor(loop.time() * self._rate), self._last_moment) + 1
+        self._moment = loop.call_at(self._last_moment / self._rate, self._at_moment)
+
+    def _at_moment(self) -> None:
+        self._moment = None
+        self._take_turn()
+
+    def _fan_out(self) -> None:
+        """Send one slice; the next one follows when the event loop has read its sockets."""
+        self._has_turn = False
+        if self._next is not None:
+            self._begin_round(self._next)
+        if waiting := [group for group, due in self._due.items() if due]:
+            self._send_slice(min(waiting, key=_last_number))  # peers that the last round did not reach come first
+        if any(self._due.values()):
+            self._end_rounds(self._served)
+            self._take_turn()
+        else:
+            self._end_rounds(None)
+            self.idle.set()
+
+    def _begin_round(self, frame: Frame) -> None:
+        if self._only_changes and self.newest is not None and self.newest.payload == frame.payload:
+            frame = self.newest  # peers that joined since the last round have it
+        self._keep(frame)
+        self._next = None
+        self._ready = {group: ready for group, ready in self._ready.items() if ready}
+        self._due = {group: ready.copy() for group, ready in self._ready.items() if group[1] != frame.number}
+        due = sum(map(len, self._due.values()))
+        self._rounds.append(Round(time.monotonic(), self._served + due, tuple(self._published_s)))
+        self._published_s.clear()
+
+    def _keep(self, frame: Frame) -> None:
+        self.newest = frame
+        self._payloads[frame.number] = frame.payload
+        self._payloads.pop(frame.number - KEPT_PAYLOADS, None)
+
+    def _send_slice(self, group: Group) -> None:
+        assert self.newest is not None, "a round has begun"
+        form, last = group
+        due, ready = self._due[group], self._ready[group]
+        peers = dict(islice(due.items(), SLICE_PEERS))
+        for send in peers:
+            del due[send], ready[send]
+        self._ready.setdefault((form, self.newest.number), {}).update(peers)
+        self._served += len(peers)
+        self._send_all(peers, self.newest, form, self._last(last))
+
+    def _end_rounds(self, served: int | None) -> None:
+        """End the rounds whose goal is reached; all of them where no peer is due, as peers may leave before it."""
+        while self._rounds and (served is None or self._rounds[0].goal <= served):
+            ended = self._rounds.popleft()
+            self._counters.fan_out.observe(time.monotonic() - ended.began_s)
+            for published_s in ended.published_s:
+                self._counters.latency.observe(time.time() - published_s)
+
+    def _send_all(self, peers: dict[Send, Peer], frame: Frame, form: Form, last: Last) -> None:
+        wire = form(frame, last)
+        whole = len(wire)
+        for send in peers:
+            try:
+                taken = send(wire)
+            except OSError:  # full or lost: the transport finds out which
+                taken = 0
+            if taken != whole:
+                peers[send].send_rest(wire, taken)
+        name = form_name(form, last)
+        self._counters.sent[name] += len(peers)
+        self._counters.sent_bytes[name] += whole * len(peers)
+
+
+def _last_number(group: Group) -> int:
+    return group[1]
