@@ -29,8 +29,19 @@ STALLED: Final = CloseCode(4001, "took nothing for too long; reconnect when the 
 NOT_RESPONDING: Final = CloseCode(4002, "did not answer a ping; reconnect", True)
 TOKEN_EXPIRED: Final = CloseCode(4003, "the token has expired; reconnect with a new one", True)
 TOKEN_WITHDRAWN: Final = CloseCode(4004, "the token is not accepted any more", False)
+WRONG_SUBSCRIBE: Final = CloseCode(4005, "a value in the subscribe message is not accepted", False)
+NO_SHAPE_LEFT: Final = CloseCode(4006, "as many shapes as GATEWAY_MAX_SHAPES allows are in use", True)
 
-OWN_CLOSE_CODES: Final = (GOING_AWAY, TOO_MANY_MESSAGES, STALLED, NOT_RESPONDING, TOKEN_EXPIRED, TOKEN_WITHDRAWN)
+OWN_CLOSE_CODES: Final = (
+    GOING_AWAY,
+    TOO_MANY_MESSAGES,
+    STALLED,
+    NOT_RESPONDING,
+    TOKEN_EXPIRED,
+    TOKEN_WITHDRAWN,
+    WRONG_SUBSCRIBE,
+    NO_SHAPE_LEFT,
+)
 
 PROTOCOL_ERROR_CODES: Final = (1002, 1007, 1009)  # sent to a viewer that breaks the protocol
 

@@ -29,6 +29,9 @@ class Refusal(NamedTuple):
 
 
 BAD_REQUEST: Final = Refusal(400, "bad_request", "this is no HTTP request")
+WRONG_PARAMETER: Final = Refusal(
+    400, "wrong_parameter", "a query parameter has a value that is not accepted; this sentence names it"
+)
 NOT_TLS: Final = Refusal(400, "not_tls", "this port speaks TLS; use https:// or wss://")
 BAD_UPGRADE: Final = Refusal(
     400, "bad_upgrade", "upgrade by a GET of HTTP/1.1, without a body, when all before is answered"
@@ -61,10 +64,17 @@ FULL: Final = Refusal(503, "full", "as many viewers as GATEWAY_MAX_VIEWERS allow
 TOO_MANY_OF_ADDRESS: Final = Refusal(
     429, "too_many_of_address", "too many viewers of this address; close one, or raise GATEWAY_MAX_VIEWERS_PER_ADDRESS"
 )
+TOO_MANY_SHAPES: Final = Refusal(
+    503,
+    "too_many_shapes",
+    "as many shapes as GATEWAY_MAX_SHAPES allows are in use; try again, or ask for none",
+    10,
+)
 TOO_FAST: Final = Refusal(503, "too_fast", "more handshakes than GATEWAY_MAX_HANDSHAKES a second; try again", 1)
 
 REFUSALS: Final = (
     BAD_REQUEST,
+    WRONG_PARAMETER,
     NOT_TLS,
     BAD_UPGRADE,
     NO_STREAM,
@@ -84,6 +94,7 @@ REFUSALS: Final = (
     NO_KEYS,
     FULL,
     TOO_MANY_OF_ADDRESS,
+    TOO_MANY_SHAPES,
     TOO_FAST,
 )
 

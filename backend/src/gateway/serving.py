@@ -119,7 +119,7 @@ def _make_server(
     config = server_config(
         make_app(broadcaster, parts.viewer_count, metrics_page),
         connection_factory(timeouts, parts.certificate),
-        peer_factory(broadcaster.hub, _peer_limits(parts.settings), parts.admission_control),
+        peer_factory(broadcaster.hub, _peer_limits(parts.settings), parts.admission_control, broadcaster.shapes),
     )
     return Server(config)
 

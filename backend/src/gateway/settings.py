@@ -206,6 +206,11 @@ class Settings(BaseSettings):
         default=0,
         text="How many viewers of one address may be connected to each worker. The next one is refused with 429.",
     )
+    max_shapes: Annotated[Limit, Le(LARGEST_LIMIT)] = _variable(
+        "GATEWAY_MAX_SHAPES",
+        default=64,
+        text="How many different shapes viewers may ask each worker for at a time. The next one is refused with 503.",
+    )
     max_handshakes: Annotated[Limit, Unit("a second"), Le(LARGEST_LIMIT)] = _variable(
         "GATEWAY_MAX_HANDSHAKES",
         default=5_000,

@@ -26,9 +26,11 @@ from src.common.subscription import Subscription
 from src.gateway.admission.admission_control import Admission, AdmissionControl
 from src.gateway.close_codes import GOING_AWAY
 from src.gateway.delivery.asgi_peer import AsgiPeer
+from src.gateway.delivery.channel import Channel
 from src.gateway.delivery.hub import Hub
 from src.gateway.metrics import Metrics
 from src.gateway.settings import Settings, nats_access
+from src.gateway.shapes import Shapes
 from src.gateway.signals.contract import LevelSignal, LevelsPayload
 from src.gateway.signals.core_message import Faults, LevelsMessage
 from src.gateway.signals.intake import levels_message, read_flow, read_level, read_levels, read_target
@@ -77,6 +79,7 @@ class SocketBroadcaster:
         self.settings = settings or Settings.from_environment(os.environ)
         self.bus = bus or make_bus(self.settings)
         self.hub = hub or Hub()
+        self.shapes = Shapes(self.hub, self.settings.max_shapes)
         self.admission_control = admission_control or AdmissionControl(self.settings)
         self.metrics = Metrics()
         self._now_ms = now_ms
@@ -144,7 +147,7 @@ class SocketBroadcaster:
         return self._state.payload()
 
     async def broadcast(self, message: dict[str, Any], *, published_s: float | None = None) -> None:
-        """Serialize once, send the frame to every viewer, and drop those that fail.
+        """Serialize once for each shape, send the frame to every viewer of it, and drop those that fail.
 
         Args:
             message: what JSON can express; a relayed section may be its bytes (`msgspec.Raw`).
@@ -157,6 +160,7 @@ class SocketBroadcaster:
             logger.exception("a payload cannot be written as JSON; skipped")
             return
         self.hub.publish(payload, published_s)
+        self.shapes.publish(message, published_s)
         await self._settle()
 
     def _note_arrival(self, arrived_s: float, **sections: Any) -> None:
@@ -180,12 +184,15 @@ class SocketBroadcaster:
         """Every viewer: the WebSocket that `connect` was given, or the gateway's own peer."""
         return [peer.websocket if isinstance(peer, AsgiPeer) else peer for peer in self.hub.peers]
 
-    async def connect(self, websocket: WebSocket, admission: Admission | None = None) -> None:
+    async def connect(
+        self, websocket: WebSocket, admission: Admission | None = None, channel: Channel | None = None
+    ) -> None:
         """Accept the viewer and send it the current payload, if there is one, before any later one.
 
         Args:
             websocket: not accepted yet.
             admission: its admission, which the caller releases in the end; None where no token can end.
+            channel: what it asked for; by default the whole payload.
         """
         if admission is not None and admission.subprotocol is not None:
             await websocket.accept(subprotocol=admission.subprotocol)
@@ -194,7 +201,7 @@ class SocketBroadcaster:
         await asyncio.sleep(0)  # a payload published in this turn of the event loop is fanned out first
         peer = AsgiPeer(websocket, self.hub, self.settings.stall_limit_s, admission)
         self._asgi_peers.append(peer)
-        self.hub.join(peer)
+        self.hub.join(peer, channel)
         await peer.settle(SETTLE_LIMIT_S)
 
     async def disconnect(self, websocket: WebSocket) -> None:

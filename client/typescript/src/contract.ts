@@ -149,4 +149,6 @@ export const CLOSE_CODES: Readonly<Record<number, readonly [explanation: string,
   4002: ["did not answer a ping; reconnect", true],
   4003: ["the token has expired; reconnect with a new one", true],
   4004: ["the token is not accepted any more", false],
+  4005: ["a value in the subscribe message is not accepted", false],
+  4006: ["as many shapes as GATEWAY_MAX_SHAPES allows are in use", true],
 };

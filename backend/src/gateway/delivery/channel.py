@@ -149,6 +149,11 @@ class Channel:
         """How many peers take a frame now."""
         return sum(map(len, self._ready.values()))
 
+    @property
+    def has_frame(self) -> bool:
+        """Whether anything was published."""
+        return self.newest is not None or self._next is not None
+
     # -- called for peers ------------------------------------------------------------------------------------------
 
     def join(self, peer: Peer, *, ready: bool = True) -> None:

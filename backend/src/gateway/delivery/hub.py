@@ -90,7 +90,7 @@ class Hub:
         channel = self.peers.pop(peer, None)
         if channel is not None:
             channel.leave(peer)
-            self._drop_unused(channel)
+            self.release(channel)
         if not self.peers:
             self._empty.set()
 
@@ -100,7 +100,7 @@ class Hub:
         old.leave(peer)
         self.peers[peer] = channel
         channel.join(peer, ready=ready)
-        self._drop_unused(old)
+        self.release(old)
 
     def newest_for(self, peer: Peer) -> Frame | None:
         """The newest frame of the channel that the peer is on."""
@@ -115,7 +115,8 @@ class Hub:
         channel = self.peers.get(peer)
         return 0 if channel is None else channel.blocked(peer)
 
-    def _drop_unused(self, channel: Channel) -> None:
+    def release(self, channel: Channel) -> None:
+        """Drop a channel of `channels` that has no peers; idempotent."""
         if channel.peers == 0 and channel is not self.channel:
             channel.close()
             self.channels = {key: other for key, other in self.channels.items() if other is not channel}

@@ -14,12 +14,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Final, cast
+from typing import Any, Final, Protocol, cast
 
 import msgspec
 from websockets.datastructures import Headers
 from websockets.extensions import Extension
 from websockets.frames import Frame as IncomingFrame
+from websockets.frames import Opcode
 from websockets.http11 import Request, Response
 from websockets.protocol import CLOSED, CLOSING
 from websockets.typing import Subprotocol
@@ -28,17 +29,20 @@ from src.gateway.admission.admission_control import Admission, AdmissionControl
 from src.gateway.admission.client_request import ClientRequest
 from src.gateway.close_codes import (
     CLOSE_HANDSHAKE_TIMEOUT_S,
+    NO_SHAPE_LEFT,
     NOT_RESPONDING,
     STALLED,
     TOO_MANY_MESSAGES,
+    WRONG_SUBSCRIBE,
     CloseCode,
     left_code,
 )
+from src.gateway.delivery.channel import Channel
 from src.gateway.delivery.frame import PING, Form, deflated, deflated_after_last, plain
 from src.gateway.delivery.hub import Hub
 from src.gateway.delivery.outbox import Outbox
 from src.gateway.delivery.viewer_protocol import FULL_WINDOW, ViewerDeflate, ViewerProtocol
-from src.gateway.refusals import NO_STREAM, Refusal
+from src.gateway.refusals import NO_STREAM, TOO_MANY_SHAPES, Refusal
 
 STREAM_PATH: Final = "/ws/stream"
 ENDING: Final = (CLOSING, CLOSED)
@@ -67,6 +71,16 @@ class PeerLimits:
     max_incoming_rate: int = 100
 
 
+class Channels(Protocol):
+    """Chooses what a viewer is sent. A channel that nobody joins is given back by `Hub.release`."""
+
+    def of_query(self, query: str) -> Channel | Refusal:
+        """The channel for the query of a handshake."""
+
+    def of_message(self, text: bytes) -> Channel | Refusal | None:
+        """The channel for a text message of a viewer; None where the message asks for none."""
+
+
 class StreamPeer(asyncio.Protocol):
     """One viewer, from its upgrade to its end."""
 
@@ -74,12 +88,14 @@ class StreamPeer(asyncio.Protocol):
         "_abort_at_s",
         "_admission",
         "_admission_control",
+        "_channels",
         "_clock",
         "_counted_from_s",
         "_heard_s",
         "_held",
         "_hub",
         "_limits",
+        "_message",
         "_outbox",
         "_pinged_s",
         "_send",
@@ -97,6 +113,7 @@ class StreamPeer(asyncio.Protocol):
         limits: PeerLimits,
         clock: Callable[[], float] = time.monotonic,
         admission_control: AdmissionControl | None = None,
+        channels: Channels | None = None,
     ) -> None:
         """
         Args:
@@ -104,6 +121,7 @@ class StreamPeer(asyncio.Protocol):
             limits: see there.
             clock: monotonic seconds.
             admission_control: decides about the handshake; by default that of the default settings.
+            channels: by default there is only the hub's own.
         """
         self.form: Form = plain
         self.send: Callable[[bytes], int] = _send_nothing
@@ -112,6 +130,8 @@ class StreamPeer(asyncio.Protocol):
         self._admission_control = admission_control or AdmissionControl()
         self._admission: Admission | None = None
         self._held: list[bytes] | None = None  # read before the decision; at most one read
+        self._channels = channels
+        self._message: bytes | None = None  # the text of an unfinished message, at most `max_incoming_bytes`
         self._clock = clock
         self._outbox = Outbox()
         self._unsent_bytes = 0
@@ -214,7 +234,26 @@ class StreamPeer(asyncio.Protocol):
             self._hub.ready(self, missed.frame, missed.last)
 
     def receive(self, frame: IncomingFrame) -> None:
-        """A frame of the viewer: checked, and dropped, because the stream has one direction."""
+        """A frame of the viewer: part of a message that asks for another shape, or dropped."""
+        if frame.opcode is Opcode.TEXT:
+            self._message = bytes(frame.data)
+        elif frame.opcode is Opcode.CONT and self._message is not None:
+            self._message += frame.data
+        else:
+            return  # binary messages and control frames
+        if frame.fin:
+            message, self._message = self._message, None
+            self._subscribe(message)
+
+    def _subscribe(self, message: bytes) -> None:
+        """The next frame is that of the channel which the message asks for; any other message is dropped."""
+        channel = None if self._channels is None or self._abort_at_s is not None else self._channels.of_message(message)
+        if isinstance(channel, Refusal):
+            self.close(NO_SHAPE_LEFT if channel is TOO_MANY_SHAPES else WRONG_SUBSCRIBE._replace(reason=channel.detail))
+        elif channel is not None and channel is not self._hub.peers.get(self, channel):
+            if not self._outbox.ready:
+                self._outbox.restart()
+            self._hub.move(self, channel, ready=self._outbox.ready)
 
     # -- the handshake ---------------------------------------------------------------------------------------------
 
@@ -247,6 +286,11 @@ class StreamPeer(asyncio.Protocol):
         if isinstance(decision, Refusal):
             self._websocket.send_response(refused(decision))
             return
+        channel = self._channel(request.path.partition("?")[2])
+        if isinstance(channel, Refusal):
+            decision.release()
+            self._websocket.send_response(refused(self._admission_control.count(channel)))
+            return
         self._admission = decision
         self._websocket.answered_subprotocol = cast(Subprotocol | None, decision.subprotocol)
         response = self._websocket.accept(request)
@@ -255,7 +299,12 @@ class StreamPeer(asyncio.Protocol):
             self._flush()
             self.form = _form_for(self._websocket.extensions)
             self.send = self._send
-            self._hub.join(self)
+            self._hub.join(self, channel)
+        else:
+            self._hub.release(channel)
+
+    def _channel(self, query: str) -> Channel | Refusal:
+        return self._hub.channel if self._channels is None else self._channels.of_query(query)
 
     def _flush(self) -> None:
         """Write what the protocol core has produced; an empty piece means: end the connection."""
@@ -295,12 +344,15 @@ def refused(refusal: Refusal) -> Response:
 
 
 def peer_factory(
-    hub: Hub, limits: PeerLimits, admission_control: AdmissionControl | None = None
+    hub: Hub,
+    limits: PeerLimits,
+    admission_control: AdmissionControl | None = None,
+    channels: Channels | None = None,
 ) -> Callable[..., StreamPeer]:
     """Makes the protocol of each socket that is upgraded; uvicorn calls it with its own configuration and state."""
     admission_control = admission_control or AdmissionControl()
 
     def make_peer(**_of_uvicorn: Any) -> StreamPeer:
-        return StreamPeer(hub, limits, admission_control=admission_control)
+        return StreamPeer(hub, limits, admission_control=admission_control, channels=channels)
 
     return make_peer

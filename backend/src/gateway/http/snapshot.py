@@ -3,6 +3,7 @@
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
 
 from src.gateway.http.client_request import client_request
+from src.gateway.refusals import Refusal
 from src.gateway.socket_broadcaster import SocketBroadcaster
 
 
@@ -18,14 +19,19 @@ def snapshot_router(broadcaster: SocketBroadcaster) -> APIRouter:
     @router.get(
         "/snapshot",
         response_class=Response,
-        responses={200: {"content": {"application/json": {}}}, 204: {}, 401: {}},
+        responses={200: {"content": {"application/json": {}}}, 204: {}, 400: {}, 401: {}},
         dependencies=[Depends(may_read)],
     )
-    async def snapshot() -> Response:
-        """The current payload, as the stream would send it first; 204 while there is none."""
-        newest = broadcaster.hub.newest
-        if newest is None:
+    async def snapshot(request: Request) -> Response:
+        """The current payload, as the stream would send it first; 204 while there is none.
+
+        Takes the query parameters of the stream.
+        """
+        payload = broadcaster.shapes.payload_of(client_request(request).query)
+        if isinstance(payload, Refusal):
+            raise HTTPException(payload.status, payload.detail)
+        if payload is None:
             return Response(status_code=204)
-        return Response(newest.payload, media_type="application/json", headers={"Cache-Control": "no-store"})
+        return Response(payload, media_type="application/json", headers={"Cache-Control": "no-store"})
 
     return router

@@ -30,14 +30,20 @@ def stream_router(broadcaster: SocketBroadcaster) -> APIRouter:
         if isinstance(admission, Refusal):
             await _refuse(websocket, admission)
             return
+        channel = broadcaster.shapes.of_query(client_request(websocket).query)
+        if isinstance(channel, Refusal):
+            admission.release()
+            await _refuse(websocket, admission_control.count(channel))
+            return
         try:
-            await broadcaster.connect(websocket, admission)
+            await broadcaster.connect(websocket, admission, channel)
             while True:
                 await websocket.receive()
         except (WebSocketDisconnect, RuntimeError):  # RuntimeError: received again after the disconnect message
             pass
         finally:
             await broadcaster.disconnect(websocket)
+            broadcaster.hub.release(channel)
             admission.release()
 
     @router.get("/asyncapi.json", include_in_schema=False)

@@ -155,5 +155,7 @@ CLOSE_CODES: Final = {
     4002: ("did not answer a ping; reconnect", True),
     4003: ("the token has expired; reconnect with a new one", True),
     4004: ("the token is not accepted any more", False),
+    4005: ("a value in the subscribe message is not accepted", False),
+    4006: ("as many shapes as GATEWAY_MAX_SHAPES allows are in use", True),
 }
 """The gateway's own close codes: what each means, and whether to connect again."""

@@ -1,0 +1,89 @@
+"""The channels of the shapes that viewers asked for, each prepared once for all its viewers."""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import msgspec
+
+from src.gateway.delivery.channel import Channel
+from src.gateway.delivery.hub import Hub
+from src.gateway.refusals import TOO_MANY_SHAPES, WRONG_PARAMETER, Refusal
+from src.gateway.signals.shape import WHOLE, Contracts, Shape, WrongParameter, shape_of_message, shape_of_query, shaped
+
+Asked = TypeVar("Asked")
+Read = TypeVar("Read")
+
+
+class Shapes:
+    """Chooses the channel of a viewer, and publishes on each channel what its viewers asked for."""
+
+    def __init__(self, hub: Hub, max_shapes: int) -> None:
+        """
+        Args:
+            hub: keeps the channels while they have viewers.
+            max_shapes: how many channels there may be beside the contract's; 0 is no limit.
+        """
+        self._hub = hub
+        self._max_shapes = max_shapes
+        self._payload: Mapping[str, Any] = {}
+        self._contracts: Contracts | None = None
+
+    def publish(self, payload: Mapping[str, Any], published_s: float | None) -> None:
+        """Publish a new state on every channel beside the contract's.
+
+        Args:
+            payload: the sections that are known.
+            published_s: as for `Channel.publish`.
+        """
+        self._payload = payload
+        flow = payload.get("flow")
+        if self._contracts is None or self._contracts.whole is not flow:
+            self._contracts = None if flow is None else Contracts(flow)
+        for shape, channel in self._hub.channels.items():
+            assert isinstance(shape, Shape), "channels are opened here alone"
+            self._publish_on(channel, shape, published_s if shape.rate is None else None)
+
+    def of_query(self, query: str) -> Channel | Refusal:
+        """The channel that a request asks for; made where it is the first. It is dropped when its last peer leaves."""
+        shape = _read(shape_of_query, query)
+        return shape if isinstance(shape, Refusal) else self._channel(shape)
+
+    def of_message(self, text: bytes) -> Channel | Refusal | None:
+        """The same for a message of a connected viewer; None where it is no `subscribe` message."""
+        shape = _read(shape_of_message, text)
+        return self._channel(shape) if isinstance(shape, Shape) else shape
+
+    def payload_of(self, query: str) -> bytes | Refusal | None:
+        """The newest payload as a request asks for it, whatever its rate; None while nothing of it is known."""
+        shape = _read(shape_of_query, query)
+        if isinstance(shape, Refusal):
+            return shape
+        sections = shaped(self._payload, self._contracts, shape)
+        return msgspec.json.encode(sections) if sections else None
+
+    def _channel(self, shape: Shape) -> Channel | Refusal:
+        if shape == WHOLE:
+            return self._hub.channel
+        channel = self._hub.channels.get(shape)
+        if channel is not None:
+            return channel
+        if 0 < self._max_shapes <= len(self._hub.channels):
+            return TOO_MANY_SHAPES
+        channel = Channel(self._hub.counters, only_changes=True, rate=shape.rate or math.inf)
+        self._hub.channels[shape] = channel
+        self._publish_on(channel, shape, None)
+        return channel
+
+    def _publish_on(self, channel: Channel, shape: Shape, published_s: float | None) -> None:
+        """Nothing is sent until something of the shape is known; when that is gone again, an empty object says so."""
+        sections = shaped(self._payload, self._contracts, shape)
+        if sections or channel.has_frame:
+            channel.publish(msgspec.json.encode(sections), published_s)
+
+
+def _read(read: Callable[[Asked], Read], asked: Asked) -> Read | Refusal:
+    try:
+        return read(asked)
+    except WrongParameter as wrong:
+        return WRONG_PARAMETER._replace(detail=str(wrong))
