@@ -65,6 +65,7 @@ def test_an_empty_variable_counts_as_not_set(name: str, text: str) -> None:
         ("GATEWAY_MAX_VIEWERS", "0", "max_viewers", 0),
         ("GATEWAY_MAX_VIEWERS_PER_ADDRESS", "10", "max_viewers_of_address", 10),
         ("GATEWAY_MAX_HANDSHAKES", "100", "max_handshakes", 100),
+        ("GATEWAY_MAX_SHAPES", "8", "max_shapes", 8),
         ("GATEWAY_MAX_INCOMING_RATE", "1000000", "max_incoming_rate", 1_000_000),
         ("GATEWAY_HANDSHAKE_TIMEOUT", "0.5", "handshake_timeout_s", 0.5),
         ("GATEWAY_MAX_HEADERS", "65536", "max_head_bytes", 65536),

@@ -235,6 +235,13 @@ FAMILIES: Final = (
         _compression_ratio,
     ),
     # viewers
+    Family(
+        "gateway_shapes",
+        "gauge",
+        (),
+        "Shapes that viewers ask for now, beside the whole payload.",
+        lambda gateway: len(gateway.hub.channels),
+    ),
     Family("gateway_viewers", "gauge", (), "Viewers connected now.", lambda gateway: len(gateway.hub.peers)),
     Family(
         "gateway_viewers_behind",

@@ -115,7 +115,7 @@ def _names(name: str, value: Any) -> frozenset[str]:
     if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
         raise WrongParameter(f"{name} accepts names separated by commas")
     names = frozenset(part.strip() for part in parts)
-    if len(names) > MAX_NAMES or not all(0 < len(each) <= MAX_NAME_CHARACTERS for each in names):
+    if not 1 <= len(names) <= MAX_NAMES or not all(0 < len(each) <= MAX_NAME_CHARACTERS for each in names):
         raise WrongParameter(f"{name} accepts 1 to {MAX_NAMES} names of 1 to {MAX_NAME_CHARACTERS} characters")
     return names
 

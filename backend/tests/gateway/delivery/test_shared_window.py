@@ -14,7 +14,7 @@ from websockets.frames import Frame as ReadFrame
 from websockets.streams import StreamReader
 
 from src.gateway.close_codes import CloseCode
-from src.gateway.delivery.channel import KEPT_PAYLOADS
+from src.gateway.delivery.channel import KEPT_PAYLOADS, Channel
 from src.gateway.delivery.frame import WINDOW_BYTES, Form, Frame, Last, deflated, deflated_after_last, plain
 from src.gateway.delivery.hub import Hub
 from src.gateway.delivery.outbox import Outbox
@@ -47,8 +47,13 @@ class Viewer:
     def resume(self) -> None:
         if not self._outbox.ready:
             self.room = None
-            missed = self._outbox.resume(self.hub.newest)
+            missed = self._outbox.resume(self.hub.newest_for(self))
             self.hub.ready(self, missed.frame, missed.last)
+
+    def move(self, channel: Channel) -> None:
+        if not self._outbox.ready:
+            self._outbox.restart()
+        self.hub.move(self, channel, ready=self._outbox.ready)
 
     def close(self, close_code: CloseCode) -> None:
         self.hub.leave(self)
@@ -82,6 +87,7 @@ steps = st.lists(
         st.tuples(st.just("resume"), peers),
         st.tuples(st.just("leave"), peers),
         st.tuples(st.just("join"), peers),
+        st.tuples(st.just("move"), peers),
     ),
     max_size=60,
 )
@@ -97,11 +103,20 @@ async def play(script: list[tuple[str, int]]) -> None:
     hub = Hub()
     viewers = [Viewer(hub, form) for form in FORMS]
     all_viewers = list(viewers)
+    moved: set[Viewer] = set()
     published: list[bytes] = []
+    narrow = Channel(hub.counters, only_changes=True)  # a shape, whose payloads are like those of the whole
+    hub.join(Viewer(hub, plain), narrow)  # keeps it
 
     def publish(size: int) -> None:
-        published.append(payload(len(published), size))
-        hub.publish(published[-1])
+        published.extend([payload(len(published), size), payload(len(published) + 1, size // 2)])
+        hub.publish(published[-2])
+        narrow.publish(published[-1])
+
+    def move(n: int) -> None:
+        if viewers[n] in hub.peers:
+            moved.add(viewers[n])
+            viewers[n].move(narrow if hub.peers[viewers[n]] is hub.channel else hub.channel)
 
     def block(n: int) -> None:
         viewers[n].room = 1
@@ -118,6 +133,7 @@ async def play(script: list[tuple[str, int]]) -> None:
         "resume": lambda n: viewers[n].resume() if viewers[n] in hub.peers else None,
         "leave": lambda n: hub.leave(viewers[n]),
         "join": join,
+        "move": move,
     }
     for action, argument in script:
         if action == "turn":
@@ -127,12 +143,16 @@ async def play(script: list[tuple[str, int]]) -> None:
     for viewer in list(hub.peers):
         viewer.resume()  # type: ignore[attr-defined]
     await hub.settle()
+    await narrow.idle.wait()
     order = {body: number for number, body in enumerate(published)}
     for viewer in all_viewers:
-        numbers = [order[body] for body in viewer.got]  # a frame that was not published would be no key
-        assert numbers == sorted(set(numbers)), "none twice, none older"
+        numbers = [order[body] // 2 for body in viewer.got]  # a frame that was not published would be no key
+        assert numbers == sorted(numbers), "none older"
+        if viewer not in moved:
+            assert len(numbers) == len(set(numbers)), "none twice"
         if viewer in hub.peers and published:
-            assert viewer.got[-1] == published[-1], "the newest in the end"
+            newest = published[-1 if hub.peers[viewer] is narrow else -2]
+            assert viewer.got[-1] == newest, "the newest in the end"
 
 
 # -- the bytes ---------------------------------------------------------------------------------------------------------
