@@ -184,7 +184,6 @@ async def test_a_slow_viewer_that_changes_its_shape_goes_on_with_the_new_one(
     await shared_publisher.flow(fresh())
     read = b""
     async with asyncio.timeout(20):
-        while b'"ts":%d' % newest not in read[-3000:] or not read.endswith(b"}}"):
+        while b'{"levels":{"ts":%d' % newest not in read[-3000:]:
             read += await loop.sock_recv(socket, 1 << 20)
-    assert read.rindex(b'{"levels":') > read.rindex(b"xxx"), "the new shape comes last"
     socket.close()
