@@ -1,7 +1,7 @@
 /** The console: a stream comes in, the parts of the page show it. */
 
 import "./style.css";
-import { type Freshness, type LevelSignal, type LevelsPayload, type State, type Stream, connect } from "./feed.ts";
+import { type Freshness, type LevelSignal, type LevelsPayload, type Shape, type State, type Stream, connect } from "./feed.ts";
 import { changes } from "./market/changes.ts";
 import { newYork } from "./market/clock.ts";
 import { price } from "./market/words.ts";
@@ -19,6 +19,7 @@ import { Theme } from "./page/theme.ts";
 
 const STREAM = "/ws/stream";
 const STALE_AFTER_MS = 2_500; // Core publishes several times a second, so this is shown before three seconds have passed
+const HIDDEN_RATE = 2; // frames a second, half of Core's
 const TICK_MS = 250; // the clock and the ages, also while nothing arrives
 const SPOKEN: Readonly<Record<State, string>> = {
   connecting: "Connecting to the gateway",
@@ -55,7 +56,7 @@ function listen(): void {
   stream?.close();
   refused = false;
   const { token } = tokenDialog;
-  const opened = (stream = connect(STREAM, { token, staleAfterMs: STALE_AFTER_MS }));
+  const opened = (stream = connect(STREAM, { ...shown(), token, staleAfterMs: STALE_AFTER_MS }));
   opened.on("levels", showLevels);
   opened.on("flow", (flow) => strikes.show(flow));
   opened.on("state", (state) => {
@@ -63,6 +64,11 @@ function listen(): void {
   });
   opened.on("freshness", (freshness) => showFreshness(opened, freshness));
   opened.on("disconnect", () => void askForToken(opened));
+}
+
+/** What the page shows; a hidden page only has to know the newest when it is looked at again. */
+function shown(): Shape {
+  return { sections: ["levels", "flow"], rate: document.hidden ? HIDDEN_RATE : undefined };
 }
 
 /** A browser does not learn why a WebSocket was refused: an HTTP route says it. */
@@ -157,5 +163,6 @@ byId("centre").addEventListener("click", () => ladder.centre());
 setInterval(() => {
   if (stream !== undefined) showFreshness(stream, stream.freshness);
 }, TICK_MS);
+document.addEventListener("visibilitychange", () => stream?.change(shown()));
 probe.start();
 listen();

@@ -13,7 +13,8 @@ import pytest
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.http11 import Request, Response
 
-from spymaster_client import Payload, State, Stream, stream
+from spymaster_client import Payload, Shape, State, Stream, stream
+from spymaster_client.shape import with_shape
 from spymaster_client.stream import read_payload
 from src.demo.nats_server import NatsServer
 from tests.conftest import LaunchGateway
@@ -469,3 +470,50 @@ async def test_a_wrong_path_on_the_gateway_ends_the_stream_with_its_words(make_g
     seen = [state async for state in stream(gateway.url("/elsewhere"))]
     assert seen[-1].last_disconnect is not None
     assert seen[-1].last_disconnect.explanation == "refused: HTTP 404 no stream here; connect to /ws/stream"
+
+
+# -- shapes ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("shape", "url"),
+    [
+        (Shape(), "ws://x/s"),
+        (Shape(sections=["levels", "flow"], near=25, rate=2), "ws://x/s?sections=levels%2Cflow&near=25&rate=2"),
+        (Shape(levels=["A&B"]), "ws://x/s?levels=A%26B"),
+    ],
+)
+def test_a_shape_is_asked_for_in_the_query(shape: Shape, url: str) -> None:
+    assert with_shape("ws://x/s", shape) == url
+
+
+async def test_the_gateway_sends_the_shape_that_is_asked_for(make_gateway: LaunchGateway, publisher: Publisher) -> None:
+    gateway = make_gateway().start()
+    await publisher.levels(5)
+    await publisher.flow(6)
+    async with stream(gateway.url(), shape=Shape(sections=["levels"])) as states:
+        assert (await state_with(states, 5)).payload.keys() == {"levels"}
+        await states.change(Shape(sections=["flow"], rate=50))
+        async for state in states:
+            if "flow" in state.payload:
+                break
+        assert state.payload == {"flow": {"n": 6}}
+
+
+async def test_a_shape_that_changed_is_asked_for_again_after_a_reconnect() -> None:
+    asked: list[str] = []
+
+    async def serving(socket: ServerConnection) -> None:
+        assert socket.request is not None
+        asked.append(socket.request.path)
+        await socket.send(frame(len(asked)))
+        if len(asked) == 1:
+            asked.append(str(await socket.recv()))
+            await socket.close(1001)
+        await socket.wait_closed()
+
+    async with gateway_that(serving) as url, stream(url, shape=Shape(near=25)) as states:
+        await state_with(states, 1)
+        await states.change(Shape(near=10))
+        await state_with(states, 3)
+    assert asked == ["/ws/stream?near=25", '{"subscribe": {"near": 10}}', "/ws/stream?near=10"]

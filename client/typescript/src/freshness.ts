@@ -27,6 +27,8 @@ const STALE_AT_LEAST_MS = 2_500;
 
 /** When one section changed. */
 export class Cadence {
+  /** The shortest gap that is possible, where frames come at a rate that was asked for. */
+  leastGapMs = 0;
   #gapsMs: number[] = [];
   #last: number | undefined;
   #moves = false;
@@ -52,7 +54,7 @@ export class Cadence {
   at(now: number, { lateAfterMs, staleAfterMs }: Limits): SectionFreshness | undefined {
     if (this.#last === undefined) return undefined;
     const usualMs = [...this.#gapsMs].sort((a, b) => a - b)[Math.floor(this.#gapsMs.length * 0.9)];
-    const gapMs = usualMs ?? USUAL_BEFORE_KNOWN_MS;
+    const gapMs = Math.max(usualMs ?? USUAL_BEFORE_KNOWN_MS, this.leastGapMs);
     const ageMs = now - this.#last;
     const stale = ageMs > (staleAfterMs ?? Math.max(STALE_AT_LEAST_MS, STALE_GAPS * gapMs));
     const late = !this.#moves || ageMs > (lateAfterMs ?? LATE_GAPS * gapMs + LATE_SLACK_MS);

@@ -2,5 +2,6 @@ export { CLOSE_CODES } from "./contract.js";
 export type * from "./contract.js";
 export type { Age, SectionFreshness } from "./freshness.js";
 export type { Disconnect } from "./disconnect.js";
+export type { Shape } from "./shape.js";
 export { connect } from "./stream.js";
 export type { Freshness, InvalidFrame, Options, Socket, State, Stream, StreamEvents } from "./stream.js";

@@ -3,6 +3,7 @@
 import type { LevelsPayload, Payload } from "./contract.js";
 import { Cadence, type SectionFreshness } from "./freshness.js";
 import { disconnectOf, pauseMs, type Disconnect } from "./disconnect.js";
+import { sameContent, shapeOf, subscribeMessage, withShape, type Shape } from "./shape.js";
 
 /**
  * `connecting`: no frame on this connection yet. `live`: the levels arrive at their usual pace (the flow, where there
@@ -49,13 +50,15 @@ export interface StreamEvents {
  * are of different types, hence `any`.
  */
 export interface Socket {
+  onopen?: ((event: any) => void) | null;
   onmessage: ((event: any) => void) | null;
   onclose: ((event: any) => void) | null;
   onerror: ((event: any) => void) | null;
+  send(text: string): void;
   close(code?: number): void;
 }
 
-export interface Options {
+export interface Options extends Shape {
   /** Sent as the subprotocols `bearer, <token>`; a function is called before each attempt. */
   token?: string | (() => string | Promise<string>) | undefined;
   /** Further subprotocols. */
@@ -94,6 +97,7 @@ export function connect(url: string, options: Options = {}): Stream {
 export class Stream {
   #url: string;
   #options: Options;
+  #shape: Shape;
   #WebSocket: Options["WebSocket"];
   #clock: () => number = monotonicClock();
   #listeners = new Map<string, Set<(news: never) => void>>();
@@ -108,6 +112,8 @@ export class Stream {
   #lastDisconnect: Disconnect | undefined;
 
   #frames = 0; // of this connection
+  #isOpen = false;
+  #isAnother = false; // the next frame is the first of another shape
   #unread: { text: unknown; at: number; first: boolean } | undefined;
   #skipped = false;
   #heard = 0;
@@ -123,6 +129,8 @@ export class Stream {
   constructor(url: string, options: Options) {
     this.#url = absolute(url);
     this.#options = options;
+    this.#shape = shapeOf(options);
+    this.#expectRate();
     this.#WebSocket = options.WebSocket ?? (globalThis.WebSocket as Options["WebSocket"]);
     if (!this.#url) return; // a server renders the page
     if (!this.#WebSocket) {
@@ -177,6 +185,23 @@ export class Stream {
     return () => void listeners.delete(listener);
   }
 
+  /**
+   * Asks for another shape, in place of all that was asked for before; `{}` asks for everything. The next frame has it,
+   * also after a reconnect.
+   */
+  change(shape: Shape): void {
+    const before = this.#shape;
+    this.#shape = shapeOf(shape);
+    this.#expectRate();
+    if (!this.#isOpen) return; // the shape is sent when the connection opens
+    this.#isAnother ||= !sameContent(before, this.#shape);
+    this.#socket!.send(subscribeMessage(this.#shape));
+  }
+
+  #expectRate(): void {
+    this.#levels.leastGapMs = this.#flow.leastGapMs = this.#shape.rate ? 1_000 / this.#shape.rate : 0;
+  }
+
   /** Closes the stream for good. */
   close(): void {
     clearInterval(this.#check);
@@ -198,8 +223,14 @@ export class Stream {
       const { token, protocols = [] } = this.#options;
       const sent = typeof token === "function" ? await token() : token;
       if (attempt !== this.#attempt) return;
-      const socket = new this.#WebSocket!(this.#url, [...(sent === undefined ? [] : ["bearer", sent]), ...protocols]);
+      const shape = this.#shape;
+      const offered = [...(sent === undefined ? [] : ["bearer", sent]), ...protocols];
+      const socket = new this.#WebSocket!(withShape(this.#url, shape), offered);
       this.#socket = socket;
+      socket.onopen = () => {
+        this.#isOpen = true;
+        if (this.#shape !== shape) this.change(this.#shape); // changed while it connected
+      };
       socket.onmessage = ({ data }: { data: unknown }) => this.#receive(data);
       socket.onclose = ({ code, reason }: { code: number; reason: string }) => this.#end(code, reason);
       // Node 20 reports a failed attempt by an error alone; the error of `ws` says why.
@@ -232,7 +263,8 @@ export class Stream {
     const socket = this.#socket;
     if (!socket) return;
     this.#socket = undefined;
-    socket.onmessage = socket.onclose = null;
+    this.#isOpen = this.#isAnother = false;
+    socket.onopen = socket.onmessage = socket.onclose = null;
     socket.onerror = () => undefined; // `ws` throws an error without a listener
     socket.close();
   }
@@ -251,7 +283,8 @@ export class Stream {
     const at = (this.#heard = this.#clock());
     this.#arrivals.push(at);
     this.#skipped = this.#unread !== undefined;
-    this.#unread = { text, at, first: this.#frames++ === 0 || this.#unread?.first === true };
+    this.#unread = { text, at, first: this.#frames++ === 0 || this.#isAnother || this.#unread?.first === true };
+    this.#isAnother = false;
     if (this.#scheduled) return;
     this.#scheduled = true;
     (this.#options.schedule ?? soon)(() => {
@@ -327,17 +360,32 @@ function soon(deliver: () => void): void {
   else deliver();
 }
 
-/** A frame's payload; a section that equals the one `before` is the same object. */
+/** A frame's payload; a section, level or contract that equals the one `before` is the same object. */
 function parsed(text: unknown, before: Payload): Payload {
   if (typeof text !== "string") throw new TypeError("the frame is not text");
   const payload = JSON.parse(text) as Payload;
   const { levels } = payload;
   if (!isObject(payload) || (levels && !Array.isArray(levels.levels))) throw new TypeError("the frame is no payload");
   for (const name of ["levels", "flow", "viewport"] as const) {
-    if (payload[name] !== undefined && !isObject(payload[name])) throw new TypeError(`${name} is no object`);
+    if (payload[name] === undefined) continue;
+    if (!isObject(payload[name])) throw new TypeError(`${name} is no object`);
+    keepUnchanged(name, payload, before);
     if (same(payload[name], before[name])) Object.assign(payload, { [name]: before[name] });
   }
   return payload;
+}
+
+/** Put the levels and contracts of `before` in the place of their equals, so that pages draw only what changed. */
+function keepUnchanged(section: keyof Payload, { levels, flow }: Payload, before: Payload): void {
+  if (section === "levels" && levels && before.levels) {
+    const old = new Map(before.levels.levels.map((level) => [level.id, level]));
+    levels.levels.forEach((level, at, all) => {
+      const found = old.get(level?.id);
+      if (found && same(level, found)) all[at] = found;
+    });
+  }
+  if (section === "flow" && flow && before.flow)
+    for (const [ticker, old] of Object.entries(before.flow)) if (same(flow[ticker], old)) flow[ticker] = old;
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

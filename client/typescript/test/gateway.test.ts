@@ -158,3 +158,24 @@ test("after close it is quiet for good", async () => {
   await another.newest(ts);
   assert.deepEqual([recorder.payloads.length, recorder.states.at(-1)], [seen, "closed"]);
 });
+
+test("a stream gets the shape that it asks for, and another one when it changes", async () => {
+  await gateway.flow(7);
+  const recorder = open({ sections: ["levels"], kinds: ["VWAP"] });
+  await recorder.newest(ts);
+  assert.deepEqual(Object.keys(recorder.stream.payload!), ["levels"]);
+  recorder.stream.change({ sections: ["flow"], near: 25 });
+  await until(() => recorder.stream.payload?.flow !== undefined, "the flow");
+  assert.equal(JSON.stringify(recorder.stream.payload), '{"flow":{"n":7}}');
+  recorder.stream.change({ kinds: ["STRIKE"] });
+  await until(() => recorder.stream.payload?.levels !== undefined, "the levels");
+  assert.deepEqual(recorder.stream.payload!.levels!.levels, []);
+});
+
+test("a shape that changes while it connects is the one that counts", async () => {
+  await gateway.flow(7);
+  const recorder = open({ sections: ["levels"] });
+  recorder.stream.change({ sections: ["flow"] });
+  await until(() => recorder.stream.payload?.flow !== undefined, "the flow");
+  assert.deepEqual(Object.keys(recorder.stream.payload!), ["flow"]);
+});

@@ -269,3 +269,56 @@ test("the WebSocket of the package ws will do", async () => {
   const server = await serve((peer) => peer.send(frame(1)));
   await open(server, { WebSocket: WebSocketOfWs }).newest(1);
 });
+
+// -- shapes -----------------------------------------------------------------------------------------------------------
+
+test("a reconnected stream asks for the shape that it changed to", async () => {
+  const server = await serve((peer, nth) => nth === 1 && peer.on("message", () => peer.close(1001)));
+  const recorder = open(server, { near: 25, rate: 2 });
+  await until(() => server.peers.length === 1, "it comes");
+  assert.equal(server.requests[0]!.url, "/ws/stream?near=25&rate=2");
+  recorder.stream.change({ sections: ["levels", "flow"], near: 10 });
+  await until(() => server.peers.length === 2, "it comes back");
+  assert.equal(server.requests[1]!.url, "/ws/stream?sections=levels%2Cflow&near=10");
+});
+
+test("the first frame of another content may be old, that of another rate is not in doubt", async () => {
+  const messages: string[] = [];
+  const server = await serve((peer) => peer.on("message", (text: Buffer) => messages.push(String(text))));
+  const recorder = open(server);
+  await until(() => server.peers.length === 1, "it comes");
+  server.send(frame(1), frame(2));
+  await recorder.newest(2);
+  assert.equal(recorder.stream.state, "live");
+  recorder.stream.change({ rate: 5 });
+  await until(() => messages.length === 1, "the message");
+  server.send(frame(3));
+  await recorder.newest(3);
+  assert.equal(recorder.stream.state, "live");
+  recorder.stream.change({ rate: 5, near: 10 });
+  await until(() => messages.length === 2, "the message");
+  server.send(frame(4));
+  await recorder.newest(4);
+  assert.equal(recorder.stream.state, "late");
+  assert.deepEqual(messages, ['{"subscribe":{"rate":5}}', '{"subscribe":{"near":10,"rate":5}}']);
+});
+
+test("levels and contracts that did not change are the same objects", async () => {
+  const server = await serve();
+  const recorder = open(server);
+  await until(() => server.peers.length === 1, "it comes");
+  const payload = (ts: number, score: number): string =>
+    JSON.stringify({
+      levels: { ts, spy: {}, levels: [{ id: "A", score: 1 }, { id: "B", score }] },
+      flow: { X: { v: 1 }, Y: { v: score } },
+    });
+  server.send(payload(1, 1));
+  await recorder.newest(1);
+  const before = recorder.stream.payload!;
+  server.send(payload(2, 2));
+  await recorder.newest(2);
+  const after = recorder.stream.payload!;
+  const [a, b] = [before.levels!.levels, after.levels!.levels];
+  assert.deepEqual([a[0] === b[0], a[1] === b[1]], [true, false]);
+  assert.deepEqual([before.flow!.X === after.flow!.X, before.flow!.Y === after.flow!.Y], [true, false]);
+});

@@ -19,6 +19,7 @@ from spymaster_client.contract import (
 )
 from spymaster_client.disconnect import Disconnect
 from spymaster_client.freshness import Age, Freshness, SectionFreshness
+from spymaster_client.shape import Shape
 from spymaster_client.stream import ConnectionState, State, Stream, stream
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "Payload",
     "Retrieval",
     "SectionFreshness",
+    "Shape",
     "SpotSnapshot",
     "State",
     "Stream",

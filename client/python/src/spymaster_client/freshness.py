@@ -47,6 +47,7 @@ class Cadence:
         self._gaps_s: deque[float] = deque(maxlen=GAPS)
         self._last_s: float | None = None
         self._moves = False
+        self.least_gap_s = 0.0  # the shortest that is possible, where frames come at a rate that was asked for
 
     def add(self, now_s: float, *, first: bool) -> None:
         """A change; `first` when it came with the first frame of a connection, which may be of any age."""
@@ -64,17 +65,16 @@ class Cadence:
         if self._last_s is None:
             return None
         usual_s = self._usual_s()
-        return SectionFreshness(_age(now_s - self._last_s, usual_s, self._moves), now_s - self._last_s, usual_s)
+        return SectionFreshness(self._age(now_s - self._last_s, usual_s), now_s - self._last_s, usual_s)
 
     def _usual_s(self) -> float | None:
         return sorted(self._gaps_s)[int(len(self._gaps_s) * 0.9)] if self._gaps_s else None
 
-
-def _age(age_s: float, usual_s: float | None, moves: bool) -> Age:
-    gap_s = USUAL_BEFORE_KNOWN_S if usual_s is None else usual_s
-    if age_s > max(STALE_AT_LEAST_S, STALE_GAPS * gap_s):
-        return "stale"
-    return "live" if moves and age_s <= LATE_GAPS * gap_s + LATE_SLACK_S else "late"
+    def _age(self, age_s: float, usual_s: float | None) -> Age:
+        gap_s = max(USUAL_BEFORE_KNOWN_S if usual_s is None else usual_s, self.least_gap_s)
+        if age_s > max(STALE_AT_LEAST_S, STALE_GAPS * gap_s):
+            return "stale"
+        return "live" if self._moves and age_s <= LATE_GAPS * gap_s + LATE_SLACK_S else "late"
 
 
 class FrameRate:

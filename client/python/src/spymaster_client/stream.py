@@ -17,12 +17,13 @@ from types import TracebackType
 from typing import Any, Final, Literal, NoReturn, Self, cast
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import InvalidURI, WebSocketException
+from websockets.exceptions import ConnectionClosed, InvalidURI, WebSocketException
 from websockets.uri import parse_uri
 
 from spymaster_client.contract import Payload
 from spymaster_client.disconnect import LONGEST_PAUSE_S, LOST, Disconnect, disconnect_of, pause_s
 from spymaster_client.freshness import Cadence, FrameRate, Freshness
+from spymaster_client.shape import WHOLE, Shape, same_content, subscribe_message, with_shape
 from spymaster_client.tasks import end
 
 ConnectionState = Literal["connecting", "live", "late", "stale", "closed"]
@@ -60,7 +61,9 @@ class State:
     last_disconnect: Disconnect | None
 
 
-def stream(url: str, token: Token | None = None, *, ssl: ssl.SSLContext | None = None) -> "Stream":
+def stream(
+    url: str, token: Token | None = None, *, ssl: ssl.SSLContext | None = None, shape: Shape = WHOLE
+) -> "Stream":
     """The states of the gateway at `url`: each time something new came, and each time `connection` changed.
 
     `async for state in stream(url)` connects, and leaves when the loop is left. `async with stream(url) as states`
@@ -72,18 +75,23 @@ def stream(url: str, token: Token | None = None, *, ssl: ssl.SSLContext | None =
         token: goes into the header `Authorization: Bearer …`; a function, plain or async, is asked before each attempt,
             as tokens expire.
         ssl: for `wss://` with certificates that the system does not know.
+        shape: what to ask for; by default everything. `Stream.change` asks for another one.
 
     Raises:
         ValueError: `url` is not the address of a WebSocket.
     """
-    return Stream(url, token, ssl=ssl)
+    return Stream(url, token, ssl=ssl, shape=shape)
 
 
 class Stream:
     """See `stream`. For one reader; `state()` may be called at any time besides."""
 
-    def __init__(self, url: str, token: Token | None = None, *, ssl: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, url: str, token: Token | None = None, *, ssl: ssl.SSLContext | None = None, shape: Shape = WHOLE
+    ) -> None:
         self._url, self._token = url, token
+        self._shape = shape
+        self._is_another = False  # the next frame is the first of another shape
         self._ssl = ssl or True if _is_secure(url) else None
         self._socket: ClientConnection | None = None
         self._receiving: asyncio.Task[None] | None = None
@@ -95,6 +103,7 @@ class Stream:
         self._levels, self._flow, self._rate = Cadence(), Cadence(), FrameRate()
         self._invalid_frames = 0
         self._last_disconnect: Disconnect | None = None
+        self._expect_rate()
 
     async def __aenter__(self) -> Self:
         self._open()
@@ -138,6 +147,19 @@ class Stream:
         now_s = clock_s()
         freshness = Freshness(self._levels.at(now_s), self._flow.at(now_s), self._rate.at(now_s))
         return State(self._connection(freshness), self._payload, freshness, self._invalid_frames, self._last_disconnect)
+
+    async def change(self, shape: Shape) -> None:
+        """Ask for another shape, in place of all that was asked for before. The next frame has it, also reconnected."""
+        before, self._shape = self._shape, shape
+        self._expect_rate()
+        if self._socket is None:
+            return  # the next connection asks for it
+        self._is_another = self._is_another or not same_content(before, shape)
+        with contextlib.suppress(ConnectionClosed):
+            await self._socket.send(subscribe_message(shape))
+
+    def _expect_rate(self) -> None:
+        self._levels.least_gap_s = self._flow.least_gap_s = 1 / self._shape.rate if self._shape.rate else 0.0
 
     async def aclose(self) -> None:
         """Leave for good, within a second or so; idempotent."""
@@ -199,9 +221,10 @@ class Stream:
             headers = await self._headers()
         except Exception as error:  # noqa: BLE001 - the caller's function may raise anything, and may succeed next time
             return Disconnect(LOST, f"no token: {error}", True)
+        shape, self._is_another = self._shape, False
         try:
             async with connect(
-                self._url,
+                with_shape(self._url, shape),
                 additional_headers=headers,
                 ssl=self._ssl,
                 proxy=None,
@@ -211,6 +234,8 @@ class Stream:
                 ping_interval=PING_EVERY_S,
                 ping_timeout=PONG_LIMIT_S,
             ) as self._socket:
+                if self._shape != shape:
+                    await self.change(self._shape)  # changed while it connected
                 await self._receive(self._socket)
         except (OSError, TimeoutError, WebSocketException) as error:
             disconnect = disconnect_of(error)
@@ -249,7 +274,8 @@ class Stream:
             self._invalid_frames += 1
             return
         self._rate.add(now_s)
-        first = not self._connection_has_frame
+        first = self._is_another or not self._connection_has_frame
+        self._is_another = False
         self._connection_has_frame = True
         if any(self._payload.get(name) is not before.get(name) for name in ("levels", "viewport")):
             self._levels.add(now_s, first=first)

@@ -1,0 +1,63 @@
+"""What a viewer may ask for instead of the whole payload."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Literal
+from urllib.parse import quote
+
+Section = Literal["flow", "levels", "viewport"]
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Each part that is None asks for everything. The gateway's INTERFACES.md has the ranges.
+
+    Attributes:
+        sections: only these.
+        near: only levels whose `distance` from spot is at most so many points, and contracts whose strike is.
+        kinds: only levels of these `level_kind_name`.
+        levels: only levels of these `id`.
+        confidence: only levels of these.
+        signals: only levels with these.
+        rate: at most so many frames a second, 0.1 to 50; each is the newest of its moment.
+    """
+
+    sections: Sequence[Section] | None = None
+    near: float | None = None
+    kinds: Sequence[str] | None = None
+    levels: Sequence[str] | None = None
+    confidence: Sequence[Literal["HIGH", "MEDIUM", "LOW"]] | None = None
+    signals: Sequence[Literal["BREAK", "BOUNCE", "NO_TRADE"]] | None = None
+    rate: float | None = None
+
+
+WHOLE = Shape()
+
+
+def with_shape(url: str, shape: Shape) -> str:
+    """The URL with the parts of the shape as query parameters, behind those that it has."""
+    query = "&".join(f"{name}={quote(_text(value))}" for name, value in _asked(shape).items())
+    return url + ("&" if "?" in url else "?") * bool(query) + query
+
+
+def subscribe_message(shape: Shape) -> str:
+    """The message by which a connected viewer asks for another shape."""
+    return json.dumps({"subscribe": _asked(shape)})
+
+
+def same_content(one: Shape, other: Shape) -> bool:
+    """Whether both ask for the same content, at whatever rate."""
+    return {**_asked(one), "rate": 0} == {**_asked(other), "rate": 0}
+
+
+def _asked(shape: Shape) -> dict[str, object]:
+    return {
+        name: value if isinstance(value, float | int) else list(value)
+        for name, value in asdict(shape).items()
+        if value is not None
+    }
+
+
+def _text(value: object) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
