@@ -9,8 +9,13 @@ from annotated_types import Ge
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import NoDecode
 
+from src.common.subjects import DURABLES
+
 # An origin as browsers write it (RFC 6454 §6.2), or with `*.` before its host name.
 ORIGIN: Final = re.compile(r"([a-z][a-z0-9+.-]*)://((?:\*\.)?[a-z0-9_-][a-z0-9_.-]*|\[[0-9a-f:.]+\])(?::(\d{1,5}))?")
+SECTION_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")
+SUBJECT: Final = re.compile(r"[^\s.*>]+(?:\.[^\s.*>]+)*")  # of NATS, without wildcards
+RESERVED_SECTIONS: Final = {"flow", "levels", "viewport", "status", "events"}
 DEFAULT_PORTS: Final = (("http", "80"), ("https", "443"))
 
 
@@ -24,6 +29,13 @@ class Unit(NamedTuple):
     """Of a number."""
 
     words: str
+
+
+class FurtherSection(NamedTuple):
+    """A section beside the contract's, and the subject that it is relayed from."""
+
+    name: str
+    subject: str
 
 
 def _port(url_port: int | None) -> None:
@@ -71,6 +83,22 @@ def _origins(value: object) -> object:
     return tuple(_origin(one.strip().lower()) for one in value.split(",")) if isinstance(value, str) else value
 
 
+def _sections(value: object) -> object:
+    """Each name and each subject once, beside the contract's."""
+    if not isinstance(value, str):
+        return value
+    pairs = [
+        FurtherSection(name.strip(), subject.strip())
+        for name, _, subject in (one.partition("=") for one in value.split(","))
+    ]
+    names, subjects = ({pair[side] for pair in pairs} for side in (0, 1))
+    well_formed = all(SECTION_NAME.fullmatch(name) and SUBJECT.fullmatch(subject) for name, subject in pairs)
+    unique = len(names) == len(subjects) == len(pairs)
+    if not well_formed or not unique or names & RESERVED_SECTIONS or subjects & DURABLES.keys():
+        raise ValueError(value)
+    return tuple(pairs)
+
+
 def _networks(value: object) -> object:
     return tuple(ip_network(one.strip()) for one in value.split(",")) if isinstance(value, str) else value
 
@@ -102,6 +130,12 @@ Origins = Annotated[
     NoDecode,
     BeforeValidator(_origins),
     Accepted("https://host, https://host:port or https://*.host, or several separated by commas"),
+]
+Sections = Annotated[
+    tuple[FurtherSection, ...],
+    NoDecode,
+    BeforeValidator(_sections),
+    Accepted("name=subject, or several separated by commas; a name of a-z, 0-9 and _, not that of another section"),
 ]
 Networks = Annotated[
     tuple[IPv4Network | IPv6Network, ...],

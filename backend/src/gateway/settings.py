@@ -33,6 +33,7 @@ from src.gateway.setting_types import (
     Origins,
     Pem,
     Seconds,
+    Sections,
     Servers,
     Switch,
     Text,
@@ -109,6 +110,12 @@ class Settings(BaseSettings):
         "GATEWAY_NATS_TLS_FIRST",
         default="off",
         text="`on` where the server expects the TLS handshake first (`handshake_first`).",
+    )
+    sections: Sections = _variable(
+        "GATEWAY_SECTIONS",
+        default=(),
+        text="Further subjects that are relayed like `market.flow`, each under a name, to viewers that ask for it by "
+        "`sections=`.",
     )
     connect_timeout_s: Annotated[Seconds, Ge(0.1), Le(3600)] = _variable(
         "GATEWAY_CONNECT_TIMEOUT",

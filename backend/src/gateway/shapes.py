@@ -1,7 +1,7 @@
 """The channels of the shapes that viewers asked for, each prepared once for all its viewers."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -18,14 +18,16 @@ Read = TypeVar("Read")
 class Shapes:
     """Chooses the channel of a viewer, and publishes on each channel what its viewers asked for."""
 
-    def __init__(self, hub: Hub, max_shapes: int) -> None:
+    def __init__(self, hub: Hub, max_shapes: int, further: Sequence[str] = ()) -> None:
         """
         Args:
             hub: keeps the channels while they have viewers.
             max_shapes: how many channels there may be beside the contract's; 0 is no limit.
+            further: names of sections beside the contract's, which only viewers that name them get.
         """
         self._hub = hub
         self._max_shapes = max_shapes
+        self._further = further
         self._payload: Mapping[str, Any] = {}
         self._contracts: Contracts | None = None
 
@@ -46,17 +48,17 @@ class Shapes:
 
     def of_query(self, query: str) -> Channel | Refusal:
         """The channel that a request asks for; made where it is the first. It is dropped when its last peer leaves."""
-        shape = _read(shape_of_query, query)
+        shape = self._read(shape_of_query, query)
         return shape if isinstance(shape, Refusal) else self._channel(shape)
 
     def of_message(self, text: bytes) -> Channel | Refusal | None:
         """The same for a message of a connected viewer; None where it is no `subscribe` message."""
-        shape = _read(shape_of_message, text)
+        shape = self._read(shape_of_message, text)
         return self._channel(shape) if isinstance(shape, Shape) else shape
 
     def payload_of(self, query: str) -> bytes | Refusal | None:
         """The newest payload as a request asks for it, whatever its rate; None while nothing of it is known."""
-        shape = _read(shape_of_query, query)
+        shape = self._read(shape_of_query, query)
         if isinstance(shape, Refusal):
             return shape
         sections = shaped(self._payload, self._contracts, shape)
@@ -81,9 +83,8 @@ class Shapes:
         if sections or channel.has_frame:
             channel.publish(msgspec.json.encode(sections), published_s)
 
-
-def _read(read: Callable[[Asked], Read], asked: Asked) -> Read | Refusal:
-    try:
-        return read(asked)
-    except WrongParameter as wrong:
-        return WRONG_PARAMETER._replace(detail=str(wrong))
+    def _read(self, read: Callable[[Asked, Sequence[str]], Read], asked: Asked) -> Read | Refusal:
+        try:
+            return read(asked, self._further)
+        except WrongParameter as wrong:
+            return WRONG_PARAMETER._replace(detail=str(wrong))

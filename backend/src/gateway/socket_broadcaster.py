@@ -9,6 +9,7 @@ functions of `signals/`.
 
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 import time
@@ -22,13 +23,14 @@ from fastapi import WebSocket
 from src.common.bus import NATSBus
 from src.common.messages import decode_value
 from src.common.subjects import DURABLES, LEVELS_SIGNALS, MARKET_FLOW
-from src.common.subscription import Subscription
+from src.common.subscription import Callback, Subscription
 from src.gateway.admission.admission_control import Admission, AdmissionControl
 from src.gateway.close_codes import GOING_AWAY
 from src.gateway.delivery.asgi_peer import AsgiPeer
 from src.gateway.delivery.channel import Channel
 from src.gateway.delivery.hub import Hub
 from src.gateway.metrics import Metrics
+from src.gateway.setting_types import FurtherSection
 from src.gateway.settings import Settings, nats_access
 from src.gateway.shapes import Shapes
 from src.gateway.signals.contract import LevelSignal, LevelsPayload
@@ -52,7 +54,7 @@ def make_bus(settings: Settings) -> NATSBus:
         connect_timeout_s=settings.connect_timeout_s,
         max_message_bytes=settings.max_message_bytes,
         access=nats_access(settings),
-        decoders=DECODERS,
+        decoders=DECODERS | {section.subject: read_flow for section in settings.sections},
     )
 
 
@@ -79,7 +81,9 @@ class SocketBroadcaster:
         self.settings = settings or Settings.from_environment(os.environ)
         self.bus = bus or make_bus(self.settings)
         self.hub = hub or Hub()
-        self.shapes = Shapes(self.hub, self.settings.max_shapes)
+        self.shapes = Shapes(
+            self.hub, self.settings.max_shapes, tuple(section.name for section in self.settings.sections)
+        )
         self.admission_control = admission_control or AdmissionControl(self.settings)
         self.metrics = Metrics()
         self._now_ms = now_ms
@@ -100,11 +104,16 @@ class SocketBroadcaster:
             self.hub.open()
             await self.admission_control.open()
             await self.bus.connect()
-            for subject, callback in ((LEVELS_SIGNALS, self._on_level_signals), (MARKET_FLOW, self._on_flow_snapshot)):
-                durable_name = DURABLES[subject] if self.settings.consumers == "durable" else None
-                self._subscriptions.append(
-                    await self.bus.subscribe(subject=subject, callback=callback, durable_name=durable_name)
+            await self._subscribe(LEVELS_SIGNALS, self._on_level_signals, DURABLES[LEVELS_SIGNALS])
+            await self._subscribe(MARKET_FLOW, self._on_flow_snapshot, DURABLES[MARKET_FLOW])
+            for section in self.settings.sections:
+                await self._subscribe(
+                    section.subject, functools.partial(self._on_section, section), f"gateway_{section.name}"
                 )
+
+    async def _subscribe(self, subject: str, callback: Callback, durable_name: str) -> None:
+        named = durable_name if self.settings.consumers == "durable" else None
+        self._subscriptions.append(await self.bus.subscribe(subject=subject, callback=callback, durable_name=named))
 
     def begin_drain(self) -> None:
         """From now on the gateway is not ready, and a viewer that still connects is closed."""
@@ -143,6 +152,12 @@ class SocketBroadcaster:
         self._note_arrival(time.monotonic(), flow=data)
         await self.broadcast(self._build_payload(), published_s=self._published_s(MARKET_FLOW))
 
+    async def _on_section(self, section: FurtherSection, data: Any) -> None:
+        """A further section: the payload of the contract does not have it."""
+        self._state.further[section.name] = data
+        self._note_arrival(time.monotonic(), **{section.name: data})
+        self.shapes.publish(self._state.with_further(), self._published_s(section.subject))
+
     def _build_payload(self) -> dict[str, Any]:
         return self._state.payload()
 
@@ -160,7 +175,7 @@ class SocketBroadcaster:
             logger.exception("a payload cannot be written as JSON; skipped")
             return
         self.hub.publish(payload, published_s)
-        self.shapes.publish(message, published_s)
+        self.shapes.publish({**message, **self._state.further}, published_s)
         await self._settle()
 
     def _note_arrival(self, arrived_s: float, **sections: Any) -> None:

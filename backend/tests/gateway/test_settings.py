@@ -66,6 +66,12 @@ def test_an_empty_variable_counts_as_not_set(name: str, text: str) -> None:
         ("GATEWAY_MAX_VIEWERS_PER_ADDRESS", "10", "max_viewers_of_address", 10),
         ("GATEWAY_MAX_HANDSHAKES", "100", "max_handshakes", 100),
         ("GATEWAY_MAX_SHAPES", "8", "max_shapes", 8),
+        (
+            "GATEWAY_SECTIONS",
+            "pentaview=pentaview.streams, b=x",
+            "sections",
+            (("pentaview", "pentaview.streams"), ("b", "x")),
+        ),
         ("GATEWAY_MAX_INCOMING_RATE", "1000000", "max_incoming_rate", 1_000_000),
         ("GATEWAY_HANDSHAKE_TIMEOUT", "0.5", "handshake_timeout_s", 0.5),
         ("GATEWAY_MAX_HEADERS", "65536", "max_head_bytes", 65536),
@@ -195,6 +201,26 @@ def test_gateway_port_counts_before_port(environment: dict[str, str], port: int)
         ],
         ("GATEWAY_MAX_VIEWERS", "-1", "a whole number from 1 to 1000000, or 0 for no limit"),
         ("GATEWAY_MAX_VIEWERS_PER_ADDRESS", "few", "a whole number from 1 to 1000000, or 0 for no limit"),
+        *(
+            (
+                "GATEWAY_SECTIONS",
+                text,
+                "name=subject, or several separated by commas; a name of a-z, 0-9 and _, not that",
+            )
+            for text in (
+                "x",
+                "x=",
+                "=x",
+                "X=x",
+                "flow=x",
+                "x=a.*",
+                "x=a.>",
+                "x=a,x=b",
+                "x=a,y=a",
+                "x=market.flow",
+                "x=a,",
+            )
+        ),
         ("GATEWAY_MAX_HANDSHAKES", "0.5", "a whole number a second from 1 to 1000000, or 0 for no limit"),
         *[
             ("NATS_URL", text, "nats://host:port")

@@ -4,8 +4,8 @@ import type { Payload } from "./contract.js";
 
 /** Each part that is not given asks for everything. The gateway's INTERFACES.md has the ranges. */
 export interface Shape {
-  /** Only these sections. */
-  readonly sections?: readonly (keyof Payload)[] | undefined;
+  /** Only these sections; a gateway may have more than those of the contract. */
+  readonly sections?: readonly (keyof Payload | (string & {}))[] | undefined;
   /** Only levels whose `distance` from spot is at most so many points, and contracts whose strike is. */
   readonly near?: number | undefined;
   /** Only levels of these `level_kind_name`. */

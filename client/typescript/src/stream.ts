@@ -312,13 +312,14 @@ export class Stream {
 
   #deliver(): void {
     this.#checkAge();
-    const { levels, flow, viewport } = this.#delivered;
+    const before = this.#delivered;
+    const { levels, flow, viewport } = before;
     const payload = (this.#delivered = this.#payload ?? {});
     if (payload.levels && payload.levels !== levels) this.#emit("levels", payload.levels);
     if (payload.flow && payload.flow !== flow) this.#emit("flow", payload.flow);
     if (payload.viewport !== viewport) this.#emit("viewport", payload.viewport);
-    if (payload.levels !== levels || payload.flow !== flow || payload.viewport !== viewport)
-      this.#emit("payload", payload);
+    const names = Object.keys({ ...before, ...payload }) as (keyof Payload)[];
+    if (names.some((name) => payload[name] !== before[name])) this.#emit("payload", payload);
   }
 
   // -- freshness --------------------------------------------------------------------------------------------------
@@ -366,8 +367,7 @@ function parsed(text: unknown, before: Payload): Payload {
   const payload = JSON.parse(text) as Payload;
   const { levels } = payload;
   if (!isObject(payload) || (levels && !Array.isArray(levels.levels))) throw new TypeError("the frame is no payload");
-  for (const name of ["levels", "flow", "viewport"] as const) {
-    if (payload[name] === undefined) continue;
+  for (const name of Object.keys(payload) as (keyof Payload)[]) {
     if (!isObject(payload[name])) throw new TypeError(`${name} is no object`);
     keepUnchanged(name, payload, before);
     if (same(payload[name], before[name])) Object.assign(payload, { [name]: before[name] });

@@ -4,7 +4,7 @@ A request names it as query parameters, and a connected viewer in a `subscribe` 
 `PARAMETERS` are ignored. Two requests that mean the same are equal shapes, in whatever order and spelling.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 from urllib.parse import unquote_plus
 
@@ -31,7 +31,7 @@ class Shape(NamedTuple):
     """What one viewer asks for. A field that is None asks for everything.
 
     Attributes:
-        sections: names of sections.
+        sections: names of sections; None asks for `SECTIONS`.
         near: largest distance from spot, in points, of a level and of an option's strike.
         kinds: `level_kind_name`, in upper case.
         levels: `id`.
@@ -56,11 +56,12 @@ WHOLE: Final = Shape()
 # -- from a request ----------------------------------------------------------------------------------------------------
 
 
-def shape_of_query(query: str) -> Shape:
+def shape_of_query(query: str, further: Sequence[str] = ()) -> Shape:
     """Read the query of a request.
 
     Args:
         query: as in the request, percent-encoded.
+        further: names of sections beside `SECTIONS`.
 
     Raises:
         WrongParameter: a known parameter is there twice, or has a value that is not accepted.
@@ -74,14 +75,14 @@ def shape_of_query(query: str) -> Shape:
         if name in given:
             raise WrongParameter(f"{name} is given twice; separate several values by commas")
         given[name] = unquote_plus(text)
-    return shape_of(given)
+    return shape_of(given, further)
 
 
-def shape_of_message(text: bytes) -> Shape | None:
+def shape_of_message(text: bytes, further: Sequence[str] = ()) -> Shape | None:
     """Read a message of a viewer, `{"subscribe": {…}}`; None where it is anything else.
 
     The keys are the query parameters. A value may be the text of the query, a number, or a list of names; null counts
-    as not given.
+    as not given. `further` as for `shape_of_query`.
 
     Raises:
         WrongParameter: as `shape_of_query`.
@@ -90,16 +91,17 @@ def shape_of_message(text: bytes) -> Shape | None:
         given = _SUBSCRIBE.decode(text).subscribe
     except (msgspec.DecodeError, RecursionError):
         return None
-    return shape_of({name: value for name, value in given.items() if name in PARAMETERS and value is not None})
+    return shape_of({name: value for name, value in given.items() if name in PARAMETERS and value is not None}, further)
 
 
-def shape_of(given: Mapping[str, Any]) -> Shape:
-    """Read values by the name of their parameter.
+def shape_of(given: Mapping[str, Any], further: Sequence[str] = ()) -> Shape:
+    """Read values by the name of their parameter; `further` as for `shape_of_query`.
 
     Raises:
         WrongParameter: a value is not accepted.
     """
-    shape = Shape(**{name: PARAMETERS[name](name, value) for name, value in given.items()})
+    readers = {**PARAMETERS, "sections": _known((*SECTIONS, *further), str.lower)}
+    shape = Shape(**{name: readers[name](name, value) for name, value in given.items()})
     return shape._replace(sections=None) if shape.sections == frozenset(SECTIONS) else shape
 
 
@@ -195,7 +197,8 @@ def shaped(payload: Mapping[str, Any], contracts: Contracts | None, shape: Shape
         shape: see there. Levels are filtered by `near`, `kinds`, `levels`, `confidence` and `signals`, all of which a
             level has to meet; `near` compares `distance`. While spot is null, all strikes stay.
     """
-    seen = {name: section for name, section in payload.items() if shape.sections is None or name in shape.sections}
+    asked = SECTIONS if shape.sections is None else shape.sections
+    seen = {name: section for name, section in payload.items() if name in asked}
     if "levels" in seen:
         seen["levels"] = _levels_of(seen["levels"], shape)
     if "flow" in seen and contracts is not None and shape.near is not None:

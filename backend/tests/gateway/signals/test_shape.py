@@ -191,3 +191,11 @@ def test_contracts_of_bytes_keep_every_number() -> None:
 )
 def test_the_strike_of_a_ticker(ticker: str, strike: float | None) -> None:
     assert strike_of(ticker) == strike
+
+
+def test_a_further_section_has_to_be_named() -> None:
+    payload = {"flow": FLOW, "pentaview": {"n": 1}}
+    assert shaped(payload, Contracts(FLOW), WHOLE).keys() == {"flow"}
+    assert shaped(payload, None, shape_of_query("sections=pentaview", ["pentaview"])) == {"pentaview": {"n": 1}}
+    with pytest.raises(WrongParameter, match="sections accepts flow, levels, viewport, separated"):
+        shape_of_query("sections=pentaview")

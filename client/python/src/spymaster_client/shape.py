@@ -6,15 +6,13 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 from urllib.parse import quote
 
-Section = Literal["flow", "levels", "viewport"]
-
 
 @dataclass(frozen=True, slots=True)
 class Shape:
     """Each part that is None asks for everything. The gateway's INTERFACES.md has the ranges.
 
     Attributes:
-        sections: only these.
+        sections: only these of `flow`, `levels`, `viewport`, and of those that a gateway has beside them.
         near: only levels whose `distance` from spot is at most so many points, and contracts whose strike is.
         kinds: only levels of these `level_kind_name`.
         levels: only levels of these `id`.
@@ -23,7 +21,7 @@ class Shape:
         rate: at most so many frames a second, 0.1 to 50; each is the newest of its moment.
     """
 
-    sections: Sequence[Section] | None = None
+    sections: Sequence[str] | None = None
     near: float | None = None
     kinds: Sequence[str] | None = None
     levels: Sequence[str] | None = None
