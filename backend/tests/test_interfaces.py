@@ -11,8 +11,8 @@ import pytest
 from src.common.messages import MAX_DEPTH, REASONS
 from src.common.subjects import DURABLES, STREAMS
 from src.gateway.close_codes import OWN_CLOSE_CODES, PROTOCOL_ERROR_CODES
-from src.gateway.descriptions.shapes import SHAPES
-from src.gateway.descriptions.shapes import fields as fields_of
+from src.gateway.descriptions.typed_dicts import TYPED_DICTS
+from src.gateway.descriptions.typed_dicts import fields as fields_of
 from src.gateway.http.health import Health, Readiness, SubscriptionHealth, ViewersHealth, WorkerHealth
 from src.gateway.http.metrics_page import FAMILIES, WORKER_FAMILIES
 from src.gateway.refusals import REFUSALS
@@ -49,29 +49,32 @@ def fields(table: list[Row]) -> dict[str, str]:
     return dict(zip(names, (row["type"] for row in table), strict=True))
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.__name__)
-def test_the_fields_of_the_payload_are_those_of_the_contract(shape: Any) -> None:
-    assert is_typeddict(shape)
-    written = fields(DOCUMENT.table(shape.__name__))
-    assert written == {name: in_words(annotation) for name, annotation in get_type_hints(shape).items()}
-    assert list(written) == list(get_type_hints(shape))
+@pytest.mark.parametrize("typed_dict", TYPED_DICTS, ids=lambda typed_dict: typed_dict.__name__)
+def test_the_fields_of_the_payload_are_those_of_the_contract(typed_dict: Any) -> None:
+    assert is_typeddict(typed_dict)
+    written = fields(DOCUMENT.table(typed_dict.__name__))
+    assert written == {name: in_words(annotation) for name, annotation in get_type_hints(typed_dict).items()}
+    assert list(written) == list(get_type_hints(typed_dict))
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.__name__)
-def test_unit_and_range_of_a_field_are_those_of_the_contract(shape: Any) -> None:
+@pytest.mark.parametrize("typed_dict", TYPED_DICTS, ids=lambda typed_dict: typed_dict.__name__)
+def test_unit_and_range_of_a_field_are_those_of_the_contract(typed_dict: Any) -> None:
     told = [
-        row["meaning, unit, range"].removesuffix("; see [mapping](#mapping)") for row in DOCUMENT.table(shape.__name__)
+        row["meaning, unit, range"].removesuffix("; see [mapping](#mapping)")
+        for row in DOCUMENT.table(typed_dict.__name__)
     ]
-    assert told == [str(field.description) for field in fields_of(shape)]
+    assert told == [str(field.description) for field in fields_of(typed_dict)]
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.__name__)
-def test_a_field_is_told_as_absent_when_it_may_be(shape: Any) -> None:
-    hints = get_type_hints(shape, include_extras=True)
-    may_be_absent = {name for name, hint in hints.items() if get_origin(hint) is NotRequired or not shape.__total__}
+@pytest.mark.parametrize("typed_dict", TYPED_DICTS, ids=lambda typed_dict: typed_dict.__name__)
+def test_a_field_is_told_as_absent_when_it_may_be(typed_dict: Any) -> None:
+    hints = get_type_hints(typed_dict, include_extras=True)
+    may_be_absent = {
+        name for name, hint in hints.items() if get_origin(hint) is NotRequired or not typed_dict.__total__
+    }
     told = {
         code_words(row["field"])[0]
-        for row in DOCUMENT.table(shape.__name__)
+        for row in DOCUMENT.table(typed_dict.__name__)
         if row["when missing"].startswith("absent")
     }
     assert told == may_be_absent - {"feature_set"}, "feature_set is there in each retrieval that is not empty"
@@ -113,7 +116,7 @@ NORMALIZED: dict[Any, Normalize] = {
     Retrieval: retrieval_of,
     SpotSnapshot: spot_of,
 }
-ROWS = [(shape, row) for shape in NORMALIZED for row in DOCUMENT.table(shape.__name__)]
+ROWS = [(typed_dict, row) for typed_dict in NORMALIZED for row in DOCUMENT.table(typed_dict.__name__)]
 SAMPLES: dict[str, Any] = {"string": "odd", "float": 0.5, "int": 7, "bool": True, "object": {"t1": {"60": 0.5}}}
 
 
@@ -121,9 +124,9 @@ def name_of(case: Any) -> str:
     return case.__name__ if is_typeddict(case) else code_words(case["field"])[0]
 
 
-@pytest.mark.parametrize(("shape", "row"), ROWS, ids=name_of)
-def test_a_field_that_core_does_not_send_is_what_the_table_says(shape: Any, row: Row) -> None:
-    normalized, field = NORMALIZED[shape]({}), name_of(row)
+@pytest.mark.parametrize(("typed_dict", "row"), ROWS, ids=name_of)
+def test_a_field_that_core_does_not_send_is_what_the_table_says(typed_dict: Any, row: Row) -> None:
+    normalized, field = NORMALIZED[typed_dict]({}), name_of(row)
     if row["when missing"] == "absent":
         assert field not in normalized
     elif row["when missing"] == "never":
@@ -149,14 +152,14 @@ def nested(path: str, value: Any) -> dict[str, Any]:
 MADE = ("is_first_15m", "bars_since_open", "ml_predictions", "retrieval")
 
 
-@pytest.mark.parametrize(("shape", "row"), [case for case in ROWS if name_of(case[1]) not in MADE], ids=name_of)
-def test_a_field_comes_from_where_the_table_says(shape: Any, row: Row) -> None:
+@pytest.mark.parametrize(("typed_dict", "row"), [case for case in ROWS if name_of(case[1]) not in MADE], ids=name_of)
+def test_a_field_comes_from_where_the_table_says(typed_dict: Any, row: Row) -> None:
     sample = SAMPLES[row["type"].removesuffix(" or null")]
     first, *others = [path for path in code_words(source_column(row)) if not path.startswith("GATEWAY_")]
-    assert NORMALIZED[shape](nested(first, sample))[name_of(row)] == sample
+    assert NORMALIZED[typed_dict](nested(first, sample))[name_of(row)] == sample
     for other in others:
-        assert NORMALIZED[shape](nested(other, sample)).get(name_of(row)) not in (None, 0.0, sample / 2)
-        assert NORMALIZED[shape](nested(other, sample) | nested(first, 2 * sample))[name_of(row)] == 2 * sample
+        assert NORMALIZED[typed_dict](nested(other, sample)).get(name_of(row)) not in (None, 0.0, sample / 2)
+        assert NORMALIZED[typed_dict](nested(other, sample) | nested(first, 2 * sample))[name_of(row)] == 2 * sample
 
 
 # -- tables ------------------------------------------------------------------------------------------------------------

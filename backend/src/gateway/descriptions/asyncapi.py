@@ -6,6 +6,7 @@ from src.gateway import __version__
 from src.gateway.close_codes import OWN_CLOSE_CODES
 from src.gateway.delivery.stream_peer import STREAM_PATH
 from src.gateway.descriptions.json_schema import definitions
+from src.gateway.descriptions.shape_schema import shape_schema
 from src.gateway.signals.contract import Payload
 
 
@@ -33,8 +34,11 @@ def asyncapi() -> dict[str, Any]:
             "stream": {
                 "address": STREAM_PATH,
                 "servers": [{"$ref": "#/servers/gateway"}],
-                "messages": {"payload": {"$ref": "#/components/messages/payload"}},
-                "bindings": {"ws": {"method": "GET", "bindingVersion": "0.1.0"}},
+                "messages": {
+                    "payload": {"$ref": "#/components/messages/payload"},
+                    "subscribe": {"$ref": "#/components/messages/subscribe"},
+                },
+                "bindings": {"ws": {"method": "GET", "query": shape_schema(in_query=True), "bindingVersion": "0.1.0"}},
                 "x-close-codes": {
                     str(close_code.code): {"reason": close_code.reason, "reconnect": close_code.reconnect}
                     for close_code in OWN_CLOSE_CODES
@@ -45,9 +49,14 @@ def asyncapi() -> dict[str, Any]:
             "sendPayload": {
                 "action": "send",
                 "channel": {"$ref": "#/channels/stream"},
-                "summary": "What viewers send is read and dropped.",
                 "messages": [{"$ref": "#/channels/stream/messages/payload"}],
-            }
+            },
+            "receiveSubscribe": {
+                "action": "receive",
+                "channel": {"$ref": "#/channels/stream"},
+                "summary": "Asks for another shape. All else that viewers send is read and dropped.",
+                "messages": [{"$ref": "#/channels/stream/messages/subscribe"}],
+            },
         },
         "components": {
             "messages": {
@@ -56,7 +65,17 @@ def asyncapi() -> dict[str, Any]:
                     "title": "A frame",
                     "contentType": "application/json",
                     "payload": {"$ref": f"#/components/schemas/{Payload.__name__}"},
-                }
+                },
+                "subscribe": {
+                    "name": "subscribe",
+                    "title": "What the viewer asks for from now on, in place of all before",
+                    "contentType": "application/json",
+                    "payload": {
+                        "type": "object",
+                        "required": ["subscribe"],
+                        "properties": {"subscribe": shape_schema(in_query=False)},
+                    },
+                },
             },
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
             "schemas": definitions("#/components/schemas"),

@@ -3,7 +3,7 @@
 import types
 from typing import Any, Final, Union, get_args, get_origin, is_typeddict
 
-from src.gateway.descriptions.shapes import SHAPES, Field, fields, summary
+from src.gateway.descriptions.typed_dicts import TYPED_DICTS, Field, fields, summary
 from src.gateway.signals.contract import EXACT, Payload
 
 DRAFT: Final = "http://json-schema.org/draft-07/schema#"
@@ -25,15 +25,15 @@ def json_schema() -> Schema:
 
 
 def definitions(home: str) -> dict[str, Schema]:
-    """Each shape by its name; they refer to each other under `home`."""
-    return {shape.__name__: _shape(shape, home) for shape in SHAPES}
+    """Each TypedDict by its name; they refer to each other under `home`."""
+    return {typed_dict.__name__: _typed_dict(typed_dict, home) for typed_dict in TYPED_DICTS}
 
 
-def _shape(shape: Any, home: str) -> Schema:
-    members = fields(shape)
+def _typed_dict(typed_dict: Any, home: str) -> Schema:
+    members = fields(typed_dict)
     schema = {
         "type": "object",
-        "description": summary(shape),
+        "description": summary(typed_dict),
         "properties": {field.name: _property(field, home) for field in members},
     }
     required = [field.name for field in members if field.required]

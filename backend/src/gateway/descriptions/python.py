@@ -5,7 +5,7 @@ import types
 from typing import Any, Final, Union, get_args, get_origin, is_typeddict
 
 from src.gateway.close_codes import OWN_CLOSE_CODES
-from src.gateway.descriptions.shapes import SHAPES, Field, fields, summary
+from src.gateway.descriptions.typed_dicts import TYPED_DICTS, Field, fields, summary
 
 HEAD: Final = '''\
 """What the gateway sends. Written by `make contract` from the gateway's own types; a change here would be lost."""
@@ -17,12 +17,12 @@ from typing import Any, Final, NotRequired, TypedDict
 
 def contract_module() -> str:
     """The source of `contract.py`: types, and the close codes."""
-    return "\n".join([HEAD, *(_class(shape) + "\n" for shape in reversed(SHAPES)), _close_codes()])
+    return "\n".join([HEAD, *(_class(typed_dict) + "\n" for typed_dict in reversed(TYPED_DICTS)), _close_codes()])
 
 
-def _class(shape: Any) -> str:
-    lines = [f"class {shape.__name__}(TypedDict):", f'    """{summary(shape)}"""', ""]
-    for field in fields(shape):
+def _class(typed_dict: Any) -> str:
+    lines = [f"class {typed_dict.__name__}(TypedDict):", f'    """{summary(typed_dict)}"""', ""]
+    for field in fields(typed_dict):
         docstring = textwrap.wrap(f'"""{field.description}"""', 116)
         lines += [f"    {field.name}: {_kind_of(field)}", *(f"    {line}" for line in docstring)]
     return "\n".join([*lines, ""])

@@ -6,7 +6,7 @@ import types
 from typing import Any, Final, Union, get_args, get_origin, is_typeddict
 
 from src.gateway.close_codes import OWN_CLOSE_CODES
-from src.gateway.descriptions.shapes import SHAPES, Field, fields, summary
+from src.gateway.descriptions.typed_dicts import TYPED_DICTS, Field, fields, summary
 
 PLAIN: Final = {str: "string", float: "number", int: "number", bool: "boolean", types.NoneType: "null"}
 HEAD: Final = """\
@@ -37,29 +37,29 @@ export interface FieldDescription {
 
 def types_module() -> str:
     """The source of `contract.ts`: types, and the close codes."""
-    return "\n".join([HEAD, *map(_interface, SHAPES), _close_codes()])
+    return "\n".join([HEAD, *map(_interface, TYPED_DICTS), _close_codes()])
 
 
 def field_descriptions_module() -> str:
     """The source of `field-descriptions.ts`: the same facts as values."""
-    names = ", ".join(sorted(shape.__name__ for shape in SHAPES))
+    names = ", ".join(sorted(typed_dict.__name__ for typed_dict in TYPED_DICTS))
     imported = f'import type {{ {names} }} from "./contract.js";\n'
-    return "\n".join([imported, FIELD_DESCRIPTIONS_HEAD, *map(_field_descriptions, SHAPES)])
+    return "\n".join([imported, FIELD_DESCRIPTIONS_HEAD, *map(_field_descriptions, TYPED_DICTS)])
 
 
-def _interface(shape: Any) -> str:
-    lines = [f"/** {summary(shape)} */", f"export interface {shape.__name__} {{"]
-    for field in fields(shape):
+def _interface(typed_dict: Any) -> str:
+    lines = [f"/** {summary(typed_dict)} */", f"export interface {typed_dict.__name__} {{"]
+    for field in fields(typed_dict):
         optional = "" if field.required else "?"
         lines += [f"  /** {field.description} */", f"  {field.name}{optional}: {_kind_of(field)};"]
     return "\n".join([*lines, "}", ""])
 
 
-def _field_descriptions(shape: Any) -> str:
-    name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", shape.__name__).upper()
-    rows = [f"  {field.name}: {{ {_given(field)} }}," for field in fields(shape)]
-    head = f"export const {name}: Readonly<Record<keyof {shape.__name__}, FieldDescription>> = {{"
-    return "\n".join([f"/** {summary(shape)} */", head, *rows, "};", ""])
+def _field_descriptions(typed_dict: Any) -> str:
+    name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", typed_dict.__name__).upper()
+    rows = [f"  {field.name}: {{ {_given(field)} }}," for field in fields(typed_dict)]
+    head = f"export const {name}: Readonly<Record<keyof {typed_dict.__name__}, FieldDescription>> = {{"
+    return "\n".join([f"/** {summary(typed_dict)} */", head, *rows, "};", ""])
 
 
 def _given(field: Field) -> str:

@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
 
+from src.gateway.descriptions.shape_schema import shape_schema
 from src.gateway.http.client_request import client_request
 from src.gateway.refusals import Refusal
 from src.gateway.socket_broadcaster import SocketBroadcaster
@@ -21,6 +22,12 @@ def snapshot_router(broadcaster: SocketBroadcaster) -> APIRouter:
         response_class=Response,
         responses={200: {"content": {"application/json": {}}}, 204: {}, 400: {}, 401: {}},
         dependencies=[Depends(may_read)],
+        openapi_extra={
+            "parameters": [
+                {"name": name, "in": "query", "schema": schema}
+                for name, schema in shape_schema(in_query=True)["properties"].items()
+            ]
+        },
     )
     async def snapshot(request: Request) -> Response:
         """The current payload, as the stream would send it first; 204 while there is none.

@@ -296,7 +296,7 @@ def read_target(target: object, faults: Faults) -> Target | None:
 
 # -- one value ---------------------------------------------------------------------------------------------------------
 
-Shape = TypeVar("Shape", bound=Struct)
+Wanted = TypeVar("Wanted", bound=Struct)
 
 _NESTED: Final[dict[type[Struct], dict[str, type[Struct]]]] = {
     Level: {"barrier": Barrier, "tape": Tape, "fuel": Fuel},
@@ -305,25 +305,25 @@ _NESTED: Final[dict[type[Struct], dict[str, type[Struct]]]] = {
 }
 
 
-def _read(value: object, shape: type[Shape], faults: Faults) -> Shape:
+def _read(value: object, wanted: type[Wanted], faults: Faults) -> Wanted:
     """Convert strictly; only if that fails, count the numbers that are not finite, and convert without them."""
     try:
-        return msgspec.convert(value, shape)
+        return msgspec.convert(value, wanted)
     except msgspec.ValidationError:
         if not isinstance(value, Mapping):
             raise WrongType from None
     non_finite: Faults = Counter()
     try:
-        read = msgspec.convert(_needed_and_finite(value, shape, non_finite), shape)
+        read = msgspec.convert(_needed_and_finite(value, wanted, non_finite), wanted)
     except msgspec.ValidationError as wrong:
         raise WrongType(str(wrong)) from None
     faults.update(non_finite)
     return read
 
 
-def _needed_and_finite(value: Mapping[str, Any], shape: type[Struct], faults: Faults) -> dict[str, Any]:
-    nested = _NESTED.get(shape, {})
-    needed = {name: value[name] for name in shape.__struct_fields__ if name in value}
+def _needed_and_finite(value: Mapping[str, Any], wanted: type[Struct], faults: Faults) -> dict[str, Any]:
+    nested = _NESTED.get(wanted, {})
+    needed = {name: value[name] for name in wanted.__struct_fields__ if name in value}
     for name, field in needed.items():
         if name in nested and isinstance(field, Mapping):
             needed[name] = _needed_and_finite(field, nested[name], faults)

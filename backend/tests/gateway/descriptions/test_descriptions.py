@@ -16,8 +16,10 @@ from src.gateway.close_codes import OWN_CLOSE_CODES
 from src.gateway.descriptions.__main__ import DESCRIPTIONS, ROOT, drifted, write
 from src.gateway.descriptions.asyncapi import asyncapi
 from src.gateway.descriptions.json_schema import json_schema
-from src.gateway.descriptions.shapes import SHAPES, Field, fields
+from src.gateway.descriptions.shape_schema import shape_schema
+from src.gateway.descriptions.typed_dicts import TYPED_DICTS, Field, fields
 from src.gateway.descriptions.typescript import field_descriptions_module, types_module
+from src.gateway.signals.shape import PARAMETERS
 from src.simulator.pacing import CLOSE_S, PREMARKET_S, Moment
 from src.simulator.session import Session
 from tests.gateway.signals.normalizing import normalize, normalize_bytes
@@ -25,14 +27,14 @@ from tests.gateway.signals.normalizing import normalize, normalize_bytes
 PAIRS: Final = sorted((ROOT / "backend" / "tests" / "contract").glob("*.json"))
 RECORDED: Final = sorted((ROOT.parent / "shared" / "real").glob("*.jsonl.gz"))
 SCHEMA: Final = json_schema()
-FIELDS: Final = [(shape, field) for shape in SHAPES for field in fields(shape)]
+FIELDS: Final = [(typed_dict, field) for typed_dict in TYPED_DICTS for field in fields(typed_dict)]
 
 
 def strict() -> Any:
     """The schema, without room for a field that it does not name."""
     schema = copy.deepcopy(SCHEMA)
-    for shape in schema["definitions"].values():
-        shape["additionalProperties"] = False
+    for typed_dict in schema["definitions"].values():
+        typed_dict["additionalProperties"] = False
     return schema
 
 
@@ -124,19 +126,19 @@ def test_what_is_not_in_the_contract_is_not_valid(name: str) -> None:
     assert faults_of({"levels": levels}) != []
 
 
-@pytest.mark.parametrize(("shape", "field"), FIELDS, ids=name_of)
-def test_a_field_is_required_unless_it_may_be_absent(shape: Any, field: Field) -> None:
-    assert (field.name in SCHEMA["definitions"][shape.__name__].get("required", [])) == field.required
+@pytest.mark.parametrize(("typed_dict", "field"), FIELDS, ids=name_of)
+def test_a_field_is_required_unless_it_may_be_absent(typed_dict: Any, field: Field) -> None:
+    assert (field.name in SCHEMA["definitions"][typed_dict.__name__].get("required", [])) == field.required
 
 
 # -- unit and range, all the way ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("shape", "field"), FIELDS, ids=name_of)
-def test_a_field_keeps_unit_and_range_in_schema_and_asyncapi(shape: Any, field: Field) -> None:
+@pytest.mark.parametrize(("typed_dict", "field"), FIELDS, ids=name_of)
+def test_a_field_keeps_unit_and_range_in_schema_and_asyncapi(typed_dict: Any, field: Field) -> None:
     document = asyncapi()
     for home in (SCHEMA["definitions"], document["components"]["schemas"]):
-        described = home[shape.__name__]["properties"][field.name]
+        described = home[typed_dict.__name__]["properties"][field.name]
         assert described["description"] == str(field.description)
         assert described.get("x-unit", "") == field.description.unit
         assert described.get("x-known", []) == list(field.description.known)
@@ -144,16 +146,16 @@ def test_a_field_keeps_unit_and_range_in_schema_and_asyncapi(shape: Any, field: 
             assert bound is None or described[key] == bound
 
 
-@pytest.mark.parametrize(("shape", "field"), FIELDS, ids=name_of)
-def test_a_field_keeps_unit_and_range_in_typescript(shape: Any, field: Field) -> None:
+@pytest.mark.parametrize(("typed_dict", "field"), FIELDS, ids=name_of)
+def test_a_field_keeps_unit_and_range_in_typescript(typed_dict: Any, field: Field) -> None:
     interface = re.search(
-        rf"^export interface {shape.__name__} \{{\n(.*?)^\}}", types_module(), re.MULTILINE | re.DOTALL
+        rf"^export interface {typed_dict.__name__} \{{\n(.*?)^\}}", types_module(), re.MULTILINE | re.DOTALL
     )
     assert interface is not None
     optional = "" if field.required else "?"
     assert f"  /** {field.description} */\n  {field.name}{optional}: " in interface[1]
     table = re.search(
-        rf"keyof {shape.__name__}, FieldDescription>> = \{{\n(.*?)^\}}",
+        rf"keyof {typed_dict.__name__}, FieldDescription>> = \{{\n(.*?)^\}}",
         field_descriptions_module(),
         re.MULTILINE | re.DOTALL,
     )
@@ -179,17 +181,25 @@ def test_every_close_code_is_described() -> None:
 # -- the Python client -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=name_of)
-def test_a_type_of_the_python_client_is_that_of_the_gateway(shape: Any) -> None:
-    of_client = getattr(contract, shape.__name__)
-    assert of_client.__required_keys__ == shape.__required_keys__
-    assert plain_hints(of_client) == plain_hints(shape)
+@pytest.mark.parametrize("typed_dict", TYPED_DICTS, ids=name_of)
+def test_a_type_of_the_python_client_is_that_of_the_gateway(typed_dict: Any) -> None:
+    of_client = getattr(contract, typed_dict.__name__)
+    assert of_client.__required_keys__ == typed_dict.__required_keys__
+    assert plain_hints(of_client) == plain_hints(typed_dict)
 
 
-def plain_hints(shape: Any) -> dict[str, str]:
-    """The type of each field; a shape by its name, whichever module has it."""
-    return {name: re.sub(r"[\w.]+\.(?=\w)", "", str(hint)) for name, hint in get_type_hints(shape).items()}
+def plain_hints(typed_dict: Any) -> dict[str, str]:
+    """The type of each field; a TypedDict by its name, whichever module has it."""
+    return {name: re.sub(r"[\w.]+\.(?=\w)", "", str(hint)) for name, hint in get_type_hints(typed_dict).items()}
 
 
 def test_the_close_codes_of_the_python_client_are_those_of_the_gateway() -> None:
     assert {code.code: (code.reason, code.reconnect) for code in OWN_CLOSE_CODES} == contract.CLOSE_CODES
+
+
+# -- shapes ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("in_query", [True, False])
+def test_each_parameter_of_a_shape_is_described(in_query: bool) -> None:
+    assert shape_schema(in_query=in_query)["properties"].keys() == PARAMETERS.keys()

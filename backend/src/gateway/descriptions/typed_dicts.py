@@ -12,11 +12,11 @@ from src.gateway.signals.contract import (
     SpotSnapshot,
 )
 
-SHAPES: Final[tuple[Any, ...]] = (Payload, LevelsPayload, SpotSnapshot, LevelSignal, MlPredictions, Retrieval)
+TYPED_DICTS: Final[tuple[Any, ...]] = (Payload, LevelsPayload, SpotSnapshot, LevelSignal, MlPredictions, Retrieval)
 
 
 class Field(NamedTuple):
-    """One field of a shape. `kind` is its bare type."""
+    """One field of a TypedDict. `kind` is its bare type."""
 
     name: str
     kind: Any
@@ -24,20 +24,20 @@ class Field(NamedTuple):
     required: bool
 
 
-def fields(shape: Any) -> list[Field]:
+def fields(typed_dict: Any) -> list[Field]:
     """The fields of a TypedDict of the contract, in order."""
-    return [_field(shape, name, hint) for name, hint in get_type_hints(shape, include_extras=True).items()]
+    return [_field(typed_dict, name, hint) for name, hint in get_type_hints(typed_dict, include_extras=True).items()]
 
 
-def summary(shape: Any) -> str:
-    """What the shape is, in a line."""
-    return str(shape.__doc__).strip()
+def summary(typed_dict: Any) -> str:
+    """What the TypedDict is, in a line."""
+    return str(typed_dict.__doc__).strip()
 
 
-def _field(shape: Any, name: str, hint: Any) -> Field:
-    required = name in shape.__required_keys__
+def _field(typed_dict: Any, name: str, hint: Any) -> Field:
+    required = name in typed_dict.__required_keys__
     if get_origin(hint) is NotRequired:
         (hint,) = get_args(hint)
-    assert get_origin(hint) is Annotated, f"{shape.__name__}.{name} has no FieldDescription"
+    assert get_origin(hint) is Annotated, f"{typed_dict.__name__}.{name} has no FieldDescription"
     kind, description = get_args(hint)
     return Field(name, kind, description, required)
