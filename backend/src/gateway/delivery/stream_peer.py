@@ -50,6 +50,9 @@ TCP_NOTSENT_LOWAT: Final = 25  # linux/tcp.h; Python 3.11 has no name for it
 # How much the kernel may hold unsent. Its default is megabytes, which is seconds of old frames. Measured with viewers
 # that read 20 KB/s: without this frames are 10 s old on arrival; with it 0.3 s older than their own transfer time.
 UNSENT_BYTES: Final = 1024
+# Changes of shape that a viewer may make in a second: each may prepare a payload for it alone. Of further messages the
+# newest waits for the next check of the hub.
+MAX_CHANGES: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,7 @@ class StreamPeer(asyncio.Protocol):
         "_abort_at_s",
         "_admission",
         "_admission_control",
+        "_changes_left",
         "_channels",
         "_clock",
         "_counted_from_s",
@@ -102,6 +106,7 @@ class StreamPeer(asyncio.Protocol):
         "_socket",
         "_transport",
         "_unsent_bytes",
+        "_waiting",
         "_websocket",
         "form",
         "send",
@@ -131,6 +136,8 @@ class StreamPeer(asyncio.Protocol):
         self._admission: Admission | None = None
         self._held: list[bytes] | None = None  # read before the decision; at most one read
         self._channels = channels
+        self._changes_left = MAX_CHANGES
+        self._waiting: bytes | None = None  # a message beyond `MAX_CHANGES`, the newest
         self._message: bytes | None = None  # the text of an unfinished message, at most `max_incoming_bytes`
         self._clock = clock
         self._outbox = Outbox()
@@ -152,6 +159,9 @@ class StreamPeer(asyncio.Protocol):
         self._flush()
 
     def check(self, now_s: float) -> None:
+        if self._waiting is not None:
+            message, self._waiting = self._waiting, None
+            self._change(message)
         if self._abort_at_s is not None:
             if now_s >= self._abort_at_s:
                 self._transport.abort()
@@ -195,6 +205,7 @@ class StreamPeer(asyncio.Protocol):
         if self._heard_s - self._counted_from_s >= 1.0:
             self._counted_from_s = self._heard_s
             self._websocket.frames_left = self._limits.max_incoming_rate
+            self._changes_left = MAX_CHANGES
         self._websocket.receive_data(data)
         for event in self._websocket.events_received():
             if isinstance(event, Request):
@@ -243,11 +254,16 @@ class StreamPeer(asyncio.Protocol):
             return  # binary messages and control frames
         if frame.fin:
             message, self._message = self._message, None
-            self._subscribe(message)
+            if self._changes_left > 0 and self._waiting is None:
+                self._change(message)
+            else:
+                self._waiting = message
 
-    def _subscribe(self, message: bytes) -> None:
+    def _change(self, message: bytes) -> None:
         """The next frame is that of the channel which the message asks for; any other message is dropped."""
         channel = None if self._channels is None or self._abort_at_s is not None else self._channels.of_message(message)
+        if channel is not None:
+            self._changes_left -= 1
         if isinstance(channel, Refusal):
             self.close(NO_SHAPE_LEFT if channel is TOO_MANY_SHAPES else WRONG_SUBSCRIBE._replace(reason=channel.detail))
         elif channel is not None and channel is not self._hub.peers.get(self, channel):

@@ -20,8 +20,9 @@ from src.gateway.admission.admission_control import AdmissionControl
 from src.gateway.admission.client_request import ClientRequest
 from src.gateway.close_codes import GOING_AWAY, NOT_RESPONDING, STALLED, TOO_MANY_MESSAGES
 from src.gateway.delivery import viewer_protocol
+from src.gateway.delivery.channel import Channel
 from src.gateway.delivery.hub import Hub
-from src.gateway.delivery.stream_peer import PeerLimits, StreamPeer
+from src.gateway.delivery.stream_peer import MAX_CHANGES, Channels, PeerLimits, StreamPeer
 from tests.end_to_end.sockets import client_frame
 from tests.waiting import until
 
@@ -60,10 +61,14 @@ RawViewer = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 async def serve() -> AsyncIterator[Serve]:
     async with contextlib.AsyncExitStack() as stack:
 
-        async def start(limits: PeerLimits = PeerLimits(), admission_control: AdmissionControl | None = None) -> Served:  # noqa: B008 - frozen
+        async def start(
+            limits: PeerLimits = PeerLimits(),  # noqa: B008 - frozen
+            admission_control: AdmissionControl | None = None,
+            channels: Channels | None = None,
+        ) -> Served:
             served = Served(Hub(), 0)
             server = await asyncio.get_running_loop().create_server(
-                lambda: StreamPeer(served.hub, limits, lambda: served.now_s, admission_control),
+                lambda: StreamPeer(served.hub, limits, lambda: served.now_s, admission_control, channels),
                 "127.0.0.1",
                 0,
             )
@@ -426,3 +431,40 @@ async def test_a_bad_handshake_gives_its_place_back(serve: Serve) -> None:
     async with raw_viewer(served.port, HANDSHAKE.replace(b"Version: 13", b"Version: 12") + b"\r\n") as (reader, _):
         assert b" 400 " in await reader.read()
     await until(lambda: admission_control._viewer_limits.viewers == 0, "the place is free")
+
+
+# -- changes of shape --------------------------------------------------------------------------------------------------
+
+
+class RememberingChannels:
+    """Remembers what it is asked, and has one channel for each text."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def of_query(self, query: str) -> Channel:
+        return Channel()
+
+    def of_message(self, text: bytes) -> Channel:
+        self.asked.append(text.decode())
+        channel = Channel()
+        channel.publish(text)
+        return channel
+
+
+async def test_of_many_changes_in_a_second_the_newest_takes_effect(serve: Serve) -> None:
+    channels = RememberingChannels()
+    served = await serve(channels=channels)
+    async with connect(served.url) as viewer:
+        for number in range(3 * MAX_CHANGES):
+            await viewer.send(str(number))
+        await (await viewer.ping())
+        assert channels.asked == [str(number) for number in range(MAX_CHANGES)]
+        served.pass_time(1.0)
+        assert channels.asked[MAX_CHANGES:] == [str(3 * MAX_CHANGES - 1)]
+        async for frame in viewer:
+            if frame == str(3 * MAX_CHANGES - 1):
+                break
+        await viewer.send("next")
+        await (await viewer.ping())
+        assert channels.asked[-1] == "next"
