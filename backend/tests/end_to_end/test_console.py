@@ -10,7 +10,7 @@ from typing import Any, get_type_hints
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Locator, Page, expect
+from playwright.async_api import Browser, Locator, Page, WebSocket, expect
 
 from src.demo.nats_server import NatsServer
 from src.gateway.signals.contract import LevelSignal, MlPredictions, Retrieval
@@ -19,7 +19,7 @@ from tests.conftest import LaunchGateway
 from tests.documents import ROOT
 from tests.end_to_end.gateway_process import BACKEND, GatewayProcess
 from tests.end_to_end.publisher import FLOW, LEVELS, Publisher
-from tests.waiting import LIMIT_S
+from tests.waiting import LIMIT_S, until
 
 # One loop for all of them: the browser is started once.
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
@@ -293,6 +293,41 @@ async def test_nats_stopped_shows_stale_on_the_whole_page_and_recovers(
     await expect(page.locator("#state")).to_have_text("LIVE")
     await expect(page.locator("#frame-word")).to_have_text("")
     await expect(page).to_have_title("Spymaster")
+
+
+SHOW = """
+hidden => {
+    Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+    document.dispatchEvent(new Event("visibilitychange"));
+}
+"""
+
+
+async def test_a_page_asks_for_what_it_shows_and_for_less_while_it_is_hidden(
+    gateway: GatewayProcess, core: Publisher, open_console: OpenConsole
+) -> None:
+    page = await open_console(gateway)
+    asked: list[str] = []
+
+    def remember(socket: WebSocket) -> None:
+        asked.append(socket.url)
+        socket.on("framesent", lambda text: asked.append(str(text)))
+
+    page.on("websocket", remember)
+    await page.reload()
+    async with alive(core, page, spy={"spot": 687.5}):
+        assert asked == [f"ws://127.0.0.1:{gateway.port}/ws/stream?sections=levels%2Cflow"]
+        await page.evaluate(SHOW, True)
+        await until(lambda: len(asked) == 2, "less is asked for")
+        await page.evaluate(SHOW, False)
+        await until(lambda: len(asked) == 3, "all is asked for again")
+        assert asked[1:] == [
+            '{"subscribe":{"sections":["levels","flow"],"rate":2}}',
+            '{"subscribe":{"sections":["levels","flow"]}}',
+        ]
+    async with alive(core, page, spy={"spot": 688.5}):
+        await core.levels(10_000, spy={"spot": 688.5})
+        await expect(page.locator("#spot")).to_have_text("688.50")
 
 
 async def test_a_restarted_gateway_is_found_again(
