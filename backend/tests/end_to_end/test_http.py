@@ -60,7 +60,7 @@ def test_the_docs_name_every_route(shared_gateway: GatewayProcess) -> None:
     paths = shared_gateway.get("/openapi.json").json["paths"]
     assert paths.keys() == {"/health", "/ready", "/snapshot", "/metrics"}
     assert paths["/ready"]["get"]["responses"].keys() == {"200", "503"}
-    assert paths["/snapshot"]["get"]["responses"].keys() == {"200", "204", "401"}
+    assert paths["/snapshot"]["get"]["responses"].keys() == {"200", "204", "400", "401"}
 
 
 def test_the_root_is_a_page_that_a_browser_may_keep(shared_gateway: GatewayProcess) -> None:
