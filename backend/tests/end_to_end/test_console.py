@@ -307,6 +307,8 @@ async def test_a_page_asks_for_what_it_shows_and_for_less_while_it_is_hidden(
     gateway: GatewayProcess, core: Publisher, open_console: OpenConsole
 ) -> None:
     page = await open_console(gateway)
+    async with alive(core, page, spy={"spot": 687.5}):
+        pass  # the socket that is listened to is that of the reloaded page
     asked: list[str] = []
 
     def remember(socket: WebSocket) -> None:
