@@ -115,6 +115,12 @@ class FrameReader:
                 self._end(ended)
         return ended
 
+    def pongs(self) -> list[bytes]:
+        """The answers to the pings that came since the last call, masked with zeros."""
+        pongs = [bytes((0x8A, 0x80 | len(body), 0, 0, 0, 0)) + body for body in self.pings]
+        self.pings.clear()
+        return pongs
+
     def _read_header(self, piece: memoryview, at: int) -> int:
         """Where the payload begins, or the end of the piece when that holds only a part of the header."""
         known = len(self._header)
@@ -208,10 +214,9 @@ class Viewer:
         return self._inflate.decompress(message + FLUSH_TAIL)[:SEARCHED_BYTES]
 
     def _answer_pings(self) -> None:
-        for body in self._frames.pings:
+        for pong in self._frames.pongs():
             with contextlib.suppress(OSError):
-                self.socket.send(bytes((0x8A, 0x80 | len(body), 0, 0, 0, 0)) + body)
-        self._frames.pings.clear()
+                self.socket.send(pong)
 
 
 class Load:

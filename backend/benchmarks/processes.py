@@ -62,7 +62,7 @@ def serving(arguments: list[str], port: int, environment: Mapping[str, str], log
             [sys.executable, *arguments], death_signal=SIGKILL, output=output, env={**os.environ, **environment}
         )
     try:
-        _wait_until_it_listens(process, port, log)
+        until_listening(process, port, log)
         yield process.pid
         if process.poll() is not None:
             raise RuntimeError(f"{' '.join(arguments)} ended while it was measured:\n{log.read_text()[-2000:]}")
@@ -71,7 +71,12 @@ def serving(arguments: list[str], port: int, environment: Mapping[str, str], log
         process.wait()
 
 
-def _wait_until_it_listens(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
+def until_listening(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
+    """Wait until a child listens on `port`.
+
+    Raises:
+        RuntimeError: it does not; with the end of what it said.
+    """
     deadline_s = time.monotonic() + START_LIMIT_S
     while process.poll() is None and time.monotonic() < deadline_s:
         with contextlib.suppress(OSError), socket.create_connection((HOST, port), 1):

@@ -16,6 +16,7 @@ from pathlib import Path
 from signal import SIGKILL
 from typing import Final
 
+from benchmarks.load import FrameReader
 from benchmarks.processes import allow_many_sockets, cores, cpu_s, pinned, serving
 from src.demo.child_process import start_child
 from src.demo.nats_server import HOST, NatsServer, free_port
@@ -32,22 +33,31 @@ HANDSHAKE: Final = (
     "GET /ws/stream?{query} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n{extensions}\r\n"
 )
+END_OF_HEAD: Final = b"\r\n\r\n"
 DEFLATE: Final = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
 
 
 class CountingViewer(asyncio.Protocol):
-    """Counts what arrives."""
+    """Counts what arrives, and answers pings."""
 
     def __init__(self, query: str, extensions: str) -> None:
         self.received_bytes = 0
+        self._reader: FrameReader | None = None
         self._request = HANDSHAKE.format(query=query, host=HOST, extensions=extensions).encode()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.WriteTransport)
+        self._transport = transport
         transport.write(self._request)
 
     def data_received(self, data: bytes) -> None:
         self.received_bytes += len(data)
+        if self._reader is None:
+            self._reader = FrameReader(kept_bytes=0)
+            data = data[data.index(END_OF_HEAD) + len(END_OF_HEAD) :]
+        self._reader.ended_in(memoryview(data))
+        for pong in self._reader.pongs():
+            self._transport.write(pong)
 
 
 async def bytes_an_hour(port: int, seconds: float) -> dict[str, float]:

@@ -7,16 +7,19 @@ They are plain integers, added to once a message or once a fan-out and never onc
 from bisect import bisect_left
 from collections import Counter, deque
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final
 
 NORMALIZATION_BOUNDS_S: Final = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1)
 FAN_OUT_BOUNDS_S: Final = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1)
 LATENCY_BOUNDS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+VIEWER_AGE_BOUNDS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 LOOP_LAG_BOUNDS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 FAULTS: Final = ("level_left_out", "prediction_left_out", "spot_left_out", "viewport_dropped", "non_finite")
 
 LOOP_LAG_INTERVAL_S: Final = 0.25
+NEWEST: Final = int(1.0 / LOOP_LAG_INTERVAL_S)  # observations of one second
 RECENT_S: Final = 60.0  # the longest lag is that of this time: a scrape an hour later wants to know about now
 
 
@@ -60,6 +63,11 @@ class LoopLag:
         self._recent.append(max(late_s, 0.0))
 
     @property
+    def newest_s(self) -> float:
+        """The longest of the last second."""
+        return max(islice(reversed(self._recent), NEWEST), default=0.0)
+
+    @property
     def recent_max_s(self) -> float:
         """The longest of the last minute."""
         return max(self._recent, default=0.0)
@@ -73,14 +81,12 @@ class Metrics:
         faults: bad parts that were left out of good messages, by kind.
         unserializable: merged payloads that could not be written as JSON and were skipped.
         normalization: seconds to map a levels message to the payload's section.
-        loop_lag: see there.
         arrived_s: when the message that each known section comes from arrived, monotonic seconds.
     """
 
     faults: Counter[str] = field(default_factory=Counter)
     unserializable: int = 0
     normalization: Histogram = field(default_factory=lambda: Histogram(NORMALIZATION_BOUNDS_S))
-    loop_lag: LoopLag = field(default_factory=LoopLag)
     arrived_s: dict[str, float] = field(default_factory=dict)
 
     def state_age_s(self, now_s: float) -> dict[str, float]:

@@ -5,7 +5,6 @@ import gc
 import logging
 import signal
 import socket
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -19,7 +18,6 @@ from src.gateway.listener.file_descriptors import FileDescriptorWatch, limit
 from src.gateway.listener.handshake_timeouts import HandshakeLimits, HandshakeTimeouts
 from src.gateway.listener.server import BACKLOG, Server, connection_factory, server_config
 from src.gateway.listener.tls import Certificate
-from src.gateway.metrics import LOOP_LAG_INTERVAL_S, LoopLag
 from src.gateway.processes.viewer_count import REPORT_INTERVAL_S, ViewerCount
 from src.gateway.processes.worker_messages import WorkerMessages
 from src.gateway.settings import Settings
@@ -88,7 +86,6 @@ async def _serve(broadcaster: SocketBroadcaster, parts: Parts, listener: socket.
     timeouts.open()
     periodic = [
         asyncio.create_task(_report(broadcaster, parts.viewer_count), name="viewer count"),
-        asyncio.create_task(_measure_lag(broadcaster.metrics.loop_lag), name="event loop lag"),
     ]
     serving = asyncio.create_task(server.serve(sockets=[listener]), name="http server")
     await unless(stop, asyncio.wait({serving}))
@@ -155,11 +152,3 @@ async def _report(broadcaster: SocketBroadcaster, viewer_count: ViewerCount) -> 
         guarded(file_descriptors.look)
         viewer_count.report(len(broadcaster.hub.peers))
         await asyncio.sleep(REPORT_INTERVAL_S if viewer_count.configured > 1 else REPORT_ALONE_S)
-
-
-async def _measure_lag(lag: LoopLag) -> None:
-    """Everything else that is due waits as long as this does."""
-    while True:
-        due_s = time.monotonic() + LOOP_LAG_INTERVAL_S
-        await asyncio.sleep(LOOP_LAG_INTERVAL_S)
-        lag.observe(time.monotonic() - due_s)

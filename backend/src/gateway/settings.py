@@ -234,12 +234,14 @@ class Settings(BaseSettings):
         "GATEWAY_STALL_LIMIT", default=30.0, text="A viewer that takes no byte for this long is closed with 4001."
     )
     ping_interval_s: Annotated[Seconds, Ge(1), Le(3600)] = _variable(
-        "GATEWAY_PING_INTERVAL", default=20.0, text="A viewer that sends nothing for this long is pinged."
+        "GATEWAY_PING_INTERVAL",
+        default=8.0,
+        text="The longest time between two pings of a viewer. Its pongs tell whether frames wait on their way to it.",
     )
     pong_timeout_s: Annotated[Seconds, Ge(1), Le(3600)] = _variable(
         "GATEWAY_PONG_TIMEOUT",
-        default=20.0,
-        text="A viewer that sends nothing for this long after a ping is closed with 4002.",
+        default=30.0,
+        text="A viewer that does not answer a ping for this long is closed with 4002.",
     )
     max_incoming_bytes: Annotated[Whole, Unit("of bytes"), Ge(125), Le(1 << 20)] = _variable(
         "GATEWAY_MAX_INCOMING",

@@ -12,6 +12,7 @@ from src.demo.nats_server import HOST
 from tests.end_to_end.gateway_process import GatewayProcess
 
 PING: Final = 0x89
+PONG: Final = 0x8A
 TEXT: Final = 0x81
 SMALL_BUFFER_BYTES: Final = 4096
 

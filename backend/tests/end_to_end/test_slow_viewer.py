@@ -3,7 +3,7 @@
 import asyncio
 import json
 
-from websockets.frames import Frame
+from websockets.frames import Frame, Opcode
 from websockets.streams import StreamReader
 
 from tests.end_to_end.gateway_process import GatewayProcess
@@ -23,7 +23,8 @@ def frames_in(received: bytes) -> list[int]:
         try:
             next(parser)
         except StopIteration as parsed:
-            numbers.append(json.loads(bytes(parsed.value.data))["flow"]["n"])
+            if parsed.value.opcode is not Opcode.PING:
+                numbers.append(json.loads(bytes(parsed.value.data))["flow"]["n"])
         else:
             return numbers
 

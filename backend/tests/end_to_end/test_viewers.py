@@ -15,7 +15,7 @@ from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFact
 from tests.conftest import LaunchGateway
 from tests.end_to_end.gateway_process import GatewayProcess
 from tests.end_to_end.publisher import Publisher, fresh
-from tests.end_to_end.sockets import PING, TEXT, client_frame, deaf_viewer, raw_viewer
+from tests.end_to_end.sockets import PING, PONG, TEXT, client_frame, deaf_viewer, raw_viewer
 from tests.end_to_end.viewer import Viewer, numbers_in
 from tests.waiting import until
 
@@ -133,7 +133,7 @@ async def sending_pings(raw: socket.socket) -> AsyncIterator[None]:
 
 FLOODS = {
     "pings": client_frame(PING),
-    "pongs": client_frame(0x8A, b"unasked"),
+    "pongs": client_frame(PONG, b"unasked"),
     "messages": client_frame(TEXT, b"x" * 20),
     "a message in parts without an end": client_frame(0x00),
 }

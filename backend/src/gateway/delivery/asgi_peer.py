@@ -30,6 +30,7 @@ class AsgiPeer:
     ) -> None:
         self.websocket = websocket
         self.form = text
+        self.pongs = None  # that server's pings are its own
         self._hub = hub
         self._admission = admission
         self._stall_limit_s = stall_limit_s

@@ -24,7 +24,8 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from src.gateway.close_codes import CloseCode
 from src.gateway.delivery.frame import Form, Frame, Last, form_name
-from src.gateway.metrics import FAN_OUT_BOUNDS_S, LATENCY_BOUNDS_S, Histogram
+from src.gateway.delivery.pong_clock import PongClock
+from src.gateway.metrics import FAN_OUT_BOUNDS_S, LATENCY_BOUNDS_S, VIEWER_AGE_BOUNDS_S, Histogram
 
 # Payloads of earlier frames, as dictionaries for peers that missed the frames since: one second at Core's pace. A peer
 # that is further behind gets a frame without a dictionary.
@@ -46,6 +47,10 @@ class Peer(Protocol):
     @property
     def send(self) -> Send:
         """Sends what the kernel takes of a frame and returns how many bytes; raises OSError where that is none."""
+
+    @property
+    def pongs(self) -> PongClock | None:
+        """What the viewer's pongs say; None where another server pings it."""
 
     def send_rest(self, wire: Any, taken: int) -> None:
         """Send the bytes that `send` left, later."""
@@ -79,6 +84,7 @@ class Counters:
         sent_bytes: bytes of those frames, each counted whole, likewise.
         fan_out: seconds until every peer of a round had its frame or a newer one.
         latency: seconds from the publication of each message to the end of the round that sent it.
+        viewer_age: seconds from each ping behind a frame to its pong: at most how old the frame was on arrival.
     """
 
     def __init__(self) -> None:
@@ -86,6 +92,7 @@ class Counters:
         self.sent_bytes: Counter[str] = Counter()
         self.fan_out = Histogram(FAN_OUT_BOUNDS_S)
         self.latency = Histogram(LATENCY_BOUNDS_S)
+        self.viewer_age = Histogram(VIEWER_AGE_BOUNDS_S)
 
 
 class Channel:

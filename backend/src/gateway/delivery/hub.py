@@ -1,4 +1,4 @@
-"""The hub knows every peer and the channel that it is on, checks all peers once a second, and closes them in the end.
+"""The hub knows every peer and the channel that it is on, checks each peer once a second, and closes them in the end.
 
 **A channel is one payload, prepared once for all peers that asked for the same** (`channel.py`). The hub's own channel
 has the payload of the contract. Further channels exist while they have peers, and their number is bounded.
@@ -6,18 +6,21 @@ has the payload of the contract. Further channels exist while they have peers, a
 
 import asyncio
 import contextlib
+import itertools
 import math
 import time
 from collections import Counter
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from typing import Final
 
 from src.common.tasks import end, guarded
 from src.gateway.close_codes import CloseCode
 from src.gateway.delivery.channel import Channel, Counters, Peer
 from src.gateway.delivery.frame import Frame
+from src.gateway.delivery.pong_clock import PongClock
+from src.gateway.metrics import LOOP_LAG_INTERVAL_S, LoopLag
 
-WATCH_INTERVAL_S: Final = 1.0
+CHECKS_PER_S: Final = int(1 / LOOP_LAG_INTERVAL_S)  # each looks at this part of the peers
 DRAIN_PER_S: Final = 100  # other gateways can accept this many at any time
 DRAIN_STEP_S: Final = 0.01
 
@@ -34,6 +37,7 @@ class Hub:
         skipped: frames never sent, each counted for each peer, when that peer is ready again.
         closed: peers that the gateway closed, by close code.
         left: peers that left by themselves, by close code, one of `LEFT_CODES`.
+        loop_lag: how late the checks of the peers begin; everything else that is due waits as long.
     """
 
     def __init__(self) -> None:
@@ -45,6 +49,7 @@ class Hub:
         self.skipped = 0
         self.closed: Counter[int] = Counter()
         self.left: Counter[str] = Counter()
+        self.loop_lag = LoopLag()
         self._close_code: CloseCode | None = None
         self._empty = asyncio.Event()
         self._watch: asyncio.Task[None] | None = None
@@ -63,6 +68,20 @@ class Hub:
         """How many peers take nothing now: their socket buffer is full, or they are being closed."""
         ready = self.channel.ready_peers + sum(channel.ready_peers for channel in self.channels.values())
         return len(self.peers) - ready
+
+    @property
+    def one_at_a_time(self) -> int:
+        """How many peers take a frame only when the one before has arrived."""
+        return sum(pongs.one_at_a_time for pongs in self._pong_clocks)
+
+    def worst_age_s(self, now_s: float) -> float | None:
+        """The largest age that the pongs of a peer tell, see `PongClock.age_s`; None where that of no peer is known."""
+        ages_s = (pongs.age_s(now_s) for pongs in self._pong_clocks)
+        return max((age_s for age_s in ages_s if age_s is not None), default=None)
+
+    @property
+    def _pong_clocks(self) -> Iterator[PongClock]:
+        return (peer.pongs for peer in self.peers if peer.pongs is not None)
 
     async def settle(self) -> None:
         """Wait until every ready peer of every channel has been sent the newest frame."""
@@ -166,8 +185,14 @@ class Hub:
         self._watch = None
 
     async def _check_peers(self) -> None:
-        while True:
-            await asyncio.sleep(WATCH_INTERVAL_S)
+        peers: tuple[Peer, ...] = ()
+        for turn in itertools.count():
+            due_s = time.monotonic() + LOOP_LAG_INTERVAL_S
+            await asyncio.sleep(LOOP_LAG_INTERVAL_S)
             now_s = time.monotonic()
-            for peer in tuple(self.peers):
-                guarded(peer.check, now_s)
+            self.loop_lag.observe(now_s - due_s)
+            if turn % CHECKS_PER_S == 0:
+                peers = tuple(self.peers)
+            for peer in peers[turn % CHECKS_PER_S :: CHECKS_PER_S]:
+                if peer in self.peers:
+                    guarded(peer.check, now_s)

@@ -113,6 +113,7 @@ class ViewerProtocol(ServerProtocol):
         answered_subprotocol: the subprotocol in the response; set before the handshake is accepted.
         frames_left: how many frames, of any kind, may come until it is set again; below 0 there were more, and the rest
             of that read is dropped.
+        owes_pong: whether the next pong was asked for, and does not count.
     """
 
     def __init__(self, max_size: int) -> None:
@@ -125,6 +126,7 @@ class ViewerProtocol(ServerProtocol):
         self._text: codecs.IncrementalDecoder | None = None
         self._checked_bytes = 0
         self.frames_left = 0
+        self.owes_pong = False
         self.reader: PartsReader = PartsReader()
         self.parser = self.parse()
         next(self.parser)
@@ -148,6 +150,11 @@ class ViewerProtocol(ServerProtocol):
         if self.state is OPEN:
             self._check_unfinished()
 
+    @property
+    def between_frames(self) -> bool:
+        """Whether the connection is open and no frame is half read."""
+        return self.state is OPEN and not self.reader.parts and not self.reader.buffer
+
     def forget(self) -> None:
         """Break the reference cycles, so that a viewer's memory is free as soon as it leaves."""
         self.parser.close()
@@ -156,7 +163,10 @@ class ViewerProtocol(ServerProtocol):
     def recv_frame(self, frame: Frame) -> None:
         """Called for each complete frame."""
         self.reader.parts.clear()
-        self.frames_left -= 1
+        if frame.opcode is Opcode.PONG and self.owes_pong:
+            self.owes_pong = False
+        else:
+            self.frames_left -= 1
         if self.frames_left < 0:
             self.reader.discard()
             return

@@ -38,6 +38,11 @@ class ViewersHealth(BaseModel):
     closed: Annotated[dict[str, int], Field(description="closed by the gateway since the start, by close code")]
     left: Annotated[dict[str, int], Field(description="gone by themselves since the start, by close code")]
     behind: Annotated[int, Field(description="connected now and taking nothing")]
+    one_at_a_time: Annotated[int, Field(description="connected now and sent a frame only when the one before arrived")]
+    worst_age_s: Annotated[
+        float | None,
+        Field(description="at most how old the newest frame at any viewer was on arrival; null: not known"),
+    ]
     frames_skipped: Annotated[int, Field(description="frames that slow viewers were never sent since the start")]
 
 
@@ -97,6 +102,7 @@ def _health(broadcaster: SocketBroadcaster, viewer_count: ViewerCount) -> Health
     viewer_count.report(len(hub.peers))
     workers = WorkerHealth(configured=viewer_count.configured, live=viewer_count.live)
     subscriptions = {one.subject: _subscription_health(one) for one in bus.subscriptions}
+    worst_age_s = hub.worst_age_s(time.monotonic())
     arrivals = [one.last_message_ts for one in subscriptions.values() if one.last_message_ts is not None]
     return Health(
         service="gateway",
@@ -109,10 +115,12 @@ def _health(broadcaster: SocketBroadcaster, viewer_count: ViewerCount) -> Health
             closed={str(code): count for code, count in hub.closed.items()},
             left=dict(hub.left),
             behind=hub.behind,
+            one_at_a_time=hub.one_at_a_time,
+            worst_age_s=None if worst_age_s is None else round(worst_age_s, 3),
             frames_skipped=hub.skipped,
         ),
         state_age_s={name: round(age_s, 3) for name, age_s in metrics.state_age_s(time.monotonic()).items()},
-        loop_lag_s=round(metrics.loop_lag.recent_max_s, 4),
+        loop_lag_s=round(hub.loop_lag.recent_max_s, 4),
         nats_connected=bus.is_connected,
         nats_trouble=bus.trouble,
         last_message_ts=max(arrivals, default=None),

@@ -251,6 +251,20 @@ FAMILIES: Final = (
         lambda gateway: gateway.hub.behind,
     ),
     Family(
+        "gateway_viewers_one_at_a_time",
+        "gauge",
+        (),
+        "Those that are sent a frame only when the one before has arrived: new ones, and those on slow lines.",
+        lambda gateway: gateway.hub.one_at_a_time,
+    ),
+    Family(
+        "gateway_viewer_age_seconds",
+        "histogram",
+        (),
+        "At most how old a frame was when it arrived at a viewer: from a ping behind it to the pong.",
+        lambda gateway: gateway.hub.counters.viewer_age,
+    ),
+    Family(
         "gateway_viewers_accepted_total",
         "counter",
         (),
@@ -383,14 +397,14 @@ FAMILIES: Final = (
         "histogram",
         (),
         "How late the event loop ran what was due, looked at four times a second.",
-        lambda gateway: gateway.metrics.loop_lag.histogram,
+        lambda gateway: gateway.hub.loop_lag.histogram,
     ),
     Family(
         "gateway_event_loop_lag_max_seconds",
         "gauge",
         (),
         "The longest such lag of the last minute.",
-        lambda gateway: gateway.metrics.loop_lag.recent_max_s,
+        lambda gateway: gateway.hub.loop_lag.recent_max_s,
     ),
     Family(
         "gateway_tasks",

@@ -10,6 +10,7 @@ from src.gateway.close_codes import GOING_AWAY, CloseCode
 from src.gateway.delivery.channel import SLICE_PEERS
 from src.gateway.delivery.frame import Frame, Last
 from src.gateway.delivery.hub import Hub
+from src.gateway.delivery.pong_clock import PongClock
 
 
 def payload(frame: Frame, _last: Last) -> bytes:
@@ -24,6 +25,7 @@ class RememberingPeer:
         self.deaf = deaf
         self.room = room
         self.form = payload
+        self.pongs: PongClock | None = None
         self.frames: list[bytes] = []
         self.rests: list[bytes] = []
         self.closed: list[CloseCode] = []

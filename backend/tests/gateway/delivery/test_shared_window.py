@@ -29,6 +29,7 @@ class Viewer:
     def __init__(self, hub: Hub, form: Form) -> None:
         self.hub = hub
         self.form = form
+        self.pongs = None
         self.room: int | None = None  # None takes all
         self.got: list[bytes] = []
         self._outbox = Outbox()

@@ -22,8 +22,9 @@ from src.gateway.close_codes import GOING_AWAY, NOT_RESPONDING, STALLED, TOO_MAN
 from src.gateway.delivery import viewer_protocol
 from src.gateway.delivery.channel import Channel
 from src.gateway.delivery.hub import Hub
+from src.gateway.delivery.pong_clock import FIRST_INTERVAL_S, LATE_S, QUICK_IN_A_ROW, UNANSWERED_S
 from src.gateway.delivery.stream_peer import MAX_CHANGES, Channels, PeerLimits, StreamPeer
-from tests.end_to_end.sockets import client_frame
+from tests.end_to_end.sockets import PONG, TEXT, client_frame
 from tests.waiting import until
 
 HANDSHAKE = (
@@ -32,6 +33,7 @@ HANDSHAKE = (
 )
 AGREED = "permessage-deflate; client_no_context_takeover"
 DECLINED = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+FIRST_PING = b"\x89\x04\x00\x00\x00\x01"
 PLAIN, DEFLATED = b"\x81", b"\xc1"  # first byte of a text frame
 
 
@@ -300,10 +302,13 @@ async def deaf_viewer(port: int) -> socket.socket:
 
 
 async def until_blocked(served: Served) -> StreamPeer:
-    """Publish until the deaf viewer's buffers are full."""
+    """Publish until the deaf viewer's buffers are full. It answers no ping, so frames do not wait for its pongs."""
     await until(lambda: served.hub.peers, "joined")
     (peer,) = served.hub.peers
     assert isinstance(peer, StreamPeer)
+    served.hub.publish(b"{}")
+    await until(lambda: not peer._outbox.ready, "its first frame")
+    served.pass_time(UNANSWERED_S)
     n = 0
     while peer._outbox.ready:
         n += 1
@@ -366,6 +371,83 @@ async def test_a_viewer_that_answers_pings_stays(serve: Serve) -> None:
         assert not served.hub.closed
 
 
+# -- pongs -------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_new_viewer_gets_the_next_frame_when_its_pong_says_that_the_one_before_has_arrived(
+    serve: Serve,
+) -> None:
+    served = await serve()
+    served.hub.publish(b"1")
+    async with raw_viewer(served.port) as (reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        assert await reader.readexactly(3 + len(FIRST_PING)) == b"\x81\x011" + FIRST_PING
+        for n in range(2, 6):
+            served.hub.publish(b"%d" % n)
+            await served.hub.settle()
+        writer.write(client_frame(PONG, FIRST_PING[-4:-1] + b"\x07"))  # of another ping
+        writer.write(client_frame(PONG, FIRST_PING[-4:]))
+        assert await reader.readexactly(3) == b"\x81\x015"
+        assert served.hub.skipped == 3
+        assert served.hub.counters.viewer_age.counts[0] == 1
+
+
+@pytest.mark.parametrize("cut", [1, 5, 9])
+async def test_a_pong_in_pieces_or_behind_other_frames_is_read_as_well(serve: Serve, cut: int) -> None:
+    served = await serve()
+    served.hub.publish(b"1")
+    async with raw_viewer(served.port) as (reader, writer):
+        await reader.readuntil(FIRST_PING)
+        served.hub.publish(b"2")
+        await served.hub.settle()
+        said = client_frame(TEXT, b"hello") + client_frame(PONG, FIRST_PING[-4:])
+        writer.write(said[:-cut])
+        await asyncio.sleep(0.01)
+        writer.write(said[-cut:])
+        assert await reader.readexactly(3) == b"\x81\x012"
+
+
+async def test_a_quick_viewer_gets_frames_without_a_ping_behind_each(serve: Serve) -> None:
+    served = await serve()
+    async with connect(served.url) as viewer:
+        await until(lambda: served.hub.peers, "joined")
+        (peer,) = served.hub.peers
+        assert peer.pongs is not None
+        for n in range(QUICK_IN_A_ROW):
+            assert peer.pongs.one_at_a_time
+            await until(lambda: served.hub.behind == 0, "the pong")
+            served.hub.publish(b"%d" % n)
+            assert await viewer.recv() == str(n)
+        await until(lambda: served.hub.one_at_a_time == 0, "it was quick")
+        for n in range(100):
+            served.hub.publish(b"%d" % n)
+            await asyncio.sleep(0)
+        assert [await viewer.recv() for _ in range(100)] == [str(n) for n in range(100)]
+        assert not peer.pongs.waits
+
+
+async def test_a_viewer_whose_pong_is_overdue_takes_no_more_frames_before_it_comes(serve: Serve) -> None:
+    served = await serve()
+    served.hub.publish(b"1")
+    async with raw_viewer(served.port) as (reader, writer):
+        for number in range(1, QUICK_IN_A_ROW + 1):
+            ping = b"\x89\x04" + number.to_bytes(4)
+            await reader.readuntil(ping)
+            served.hub.publish(b"%d" % number)
+            writer.write(client_frame(PONG, ping[2:]))
+        await until(lambda: served.hub.one_at_a_time == 0, "it was quick")
+        served.pass_time(FIRST_INTERVAL_S)
+        ping = b"\x89\x04" + (QUICK_IN_A_ROW + 1).to_bytes(4)
+        await reader.readuntil(ping)
+        served.pass_time(LATE_S + 0.01)
+        assert (served.hub.one_at_a_time, served.hub.behind) == (1, 1)
+        assert served.hub.worst_age_s(served.now_s) == pytest.approx(LATE_S + 0.01)
+        served.hub.publish(b"8")
+        served.hub.publish(b"9")
+        writer.write(client_frame(PONG, ping[2:]))
+        assert await reader.readexactly(3) == b"\x81\x019"
+
+
 @pytest.fixture
 def no_collector() -> Iterator[None]:
     gc.collect()
@@ -412,6 +494,7 @@ async def test_a_viewer_waits_for_admission_and_is_not_read_meanwhile(serve: Ser
         admission_control.waiting.pop()()
         assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101")
         assert await reader.readexactly(4) == b"\x81\x02{}"
+        assert await reader.readexactly(6) == FIRST_PING
         assert await reader.readexactly(2) == b"\x8a\x00", "the ping that came early"
 
 
