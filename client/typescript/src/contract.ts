@@ -11,6 +11,8 @@ export interface Payload {
   levels?: LevelsPayload;
   /** that of the newest levels message, value for value: integers beyond 2^53 included, which JavaScript's `JSON.parse` rounds */
   viewport?: Record<string, unknown>;
+  /** only for viewers that ask for it by `status=1` */
+  status?: Status;
 }
 
 /** Section `levels`: the newest `levels.signals`, normalized. */
@@ -139,6 +141,66 @@ export interface Retrieval {
   n_neighbors?: number;
   /** by what they were found, by shape and without physics: geometry_only */
   feature_set?: Known<"geometry_only">;
+}
+
+/** Section `status`: how fresh the frame is, and why. Only for viewers that ask for it by `status=1`. */
+export interface Status {
+  /** the number of the state in the frame; a heartbeat repeats it, 0 or more */
+  seq: number;
+  /** the life of the stream in which `seq` counts; another after a restart */
+  epoch: string;
+  /** when the frame was made, by the gateway's clock, in ms since 1970 UTC */
+  sent_ms: number;
+  /** the longest silence of the gateway, in ms, 1 or more */
+  heartbeat_ms: number;
+  /** since the viewer's last frame */
+  skipped: Skipped;
+  /** of `levels` and `viewport` */
+  levels?: SectionStatus;
+  /** of `flow` */
+  flow?: SectionStatus;
+  /** why not all is live, in a word; null when it is: gateway_draining, nats_down, subscription_lost, replay, no_message, market_closed, core_silent, levels_silent, flow_silent, core_behind, spot_missing */
+  cause: Known<"gateway_draining" | "nats_down" | "subscription_lost" | "replay" | "no_message" | "market_closed" | "core_silent" | "levels_silent" | "flow_silent" | "core_behind" | "spot_missing"> | null;
+  /** the same in a sentence */
+  explanation: string | null;
+  /** the market's hours */
+  market: MarketStatus;
+}
+
+/** What a viewer was not sent since its last frame, because a newer state was there. */
+export interface Skipped {
+  /** how many states; above 99 two digits, rounded down, 0 or more */
+  frames: number;
+  /** the viewer was slow, asked for a rate, or was not reached by an older frame; null: none: slow, rate, busy */
+  why: Known<"slow" | "rate" | "busy"> | null;
+}
+
+/** How fresh one section is. */
+export interface SectionStatus {
+  /** sequence of its message in the stream, 0 or more */
+  seq: number;
+  /** since NATS took its message, at `sent_ms`, in ms, 0 or more */
+  age_ms: number;
+  /** when NATS took its message, in ms since 1970 UTC */
+  published_ms: number;
+  /** `published_ms` less Core's time in the message; null where it has none, in ms */
+  core_lag_ms: number | null;
+  /** whether it comes at its own pace, is overdue, or too old to trade on; whether the market is closed, or Core's time is that of another day: live, late, stale, closed, replay */
+  verdict: Known<"live" | "late" | "stale" | "closed" | "replay">;
+}
+
+/** The market of `GATEWAY_MARKET`. */
+export interface MarketStatus {
+  /** of the calendar: XNYS, CMES, 24x7 */
+  name: Known<"XNYS" | "CMES" | "24x7">;
+  /** whether it trades now */
+  open: boolean;
+  /** the same for people, in New York's time */
+  sentence: string;
+  /** when it opens next; null while it is open, in ms since 1970 UTC */
+  opens_ms: number | null;
+  /** when this session, or the next, closes; null: never, in ms since 1970 UTC */
+  closes_ms: number | null;
 }
 
 /** The gateway's own close codes: what each means, and whether connecting again makes sense. */

@@ -1,4 +1,4 @@
-import type { LevelSignal, LevelsPayload, MlPredictions, Payload, Retrieval, SpotSnapshot } from "./contract.js";
+import type { LevelSignal, LevelsPayload, MarketStatus, MlPredictions, Payload, Retrieval, SectionStatus, Skipped, SpotSnapshot, Status } from "./contract.js";
 
 /** What each field of the payload means, for pages that show it. Written by `make contract`, like `contract.ts`. */
 
@@ -20,6 +20,7 @@ export const PAYLOAD: Readonly<Record<keyof Payload, FieldDescription>> = {
   flow: { words: "the newest `market.flow`, value for value" },
   levels: { words: "the newest `levels.signals`, normalized" },
   viewport: { words: "that of the newest levels message, value for value: integers beyond 2^53 included, which JavaScript's `JSON.parse` rounds" },
+  status: { words: "only for viewers that ask for it by `status=1`" },
 };
 
 /** Section `levels`: the newest `levels.signals`, normalized. */
@@ -94,4 +95,42 @@ export const RETRIEVAL: Readonly<Record<keyof Retrieval, FieldDescription>> = {
   entropy: { words: "of the neighbours' outcomes" },
   n_neighbors: { words: "how many neighbours: the sample size", least: 0 },
   feature_set: { words: "by what they were found, by shape and without physics", known: ["geometry_only"] },
+};
+
+/** Section `status`: how fresh the frame is, and why. Only for viewers that ask for it by `status=1`. */
+export const STATUS: Readonly<Record<keyof Status, FieldDescription>> = {
+  seq: { words: "the number of the state in the frame; a heartbeat repeats it", least: 0 },
+  epoch: { words: "the life of the stream in which `seq` counts; another after a restart" },
+  sent_ms: { words: "when the frame was made, by the gateway's clock", unit: "ms since 1970 UTC" },
+  heartbeat_ms: { words: "the longest silence of the gateway", unit: "ms", least: 1 },
+  skipped: { words: "since the viewer's last frame" },
+  levels: { words: "of `levels` and `viewport`" },
+  flow: { words: "of `flow`" },
+  cause: { words: "why not all is live, in a word; null when it is", known: ["gateway_draining", "nats_down", "subscription_lost", "replay", "no_message", "market_closed", "core_silent", "levels_silent", "flow_silent", "core_behind", "spot_missing"] },
+  explanation: { words: "the same in a sentence" },
+  market: { words: "the market's hours" },
+};
+
+/** What a viewer was not sent since its last frame, because a newer state was there. */
+export const SKIPPED: Readonly<Record<keyof Skipped, FieldDescription>> = {
+  frames: { words: "how many states; above 99 two digits, rounded down", least: 0 },
+  why: { words: "the viewer was slow, asked for a rate, or was not reached by an older frame; null: none", known: ["slow", "rate", "busy"] },
+};
+
+/** How fresh one section is. */
+export const SECTION_STATUS: Readonly<Record<keyof SectionStatus, FieldDescription>> = {
+  seq: { words: "sequence of its message in the stream", least: 0 },
+  age_ms: { words: "since NATS took its message, at `sent_ms`", unit: "ms", least: 0 },
+  published_ms: { words: "when NATS took its message", unit: "ms since 1970 UTC" },
+  core_lag_ms: { words: "`published_ms` less Core's time in the message; null where it has none", unit: "ms" },
+  verdict: { words: "whether it comes at its own pace, is overdue, or too old to trade on; whether the market is closed, or Core's time is that of another day", known: ["live", "late", "stale", "closed", "replay"] },
+};
+
+/** The market of `GATEWAY_MARKET`. */
+export const MARKET_STATUS: Readonly<Record<keyof MarketStatus, FieldDescription>> = {
+  name: { words: "of the calendar", known: ["XNYS", "CMES", "24x7"] },
+  open: { words: "whether it trades now" },
+  sentence: { words: "the same for people, in New York's time" },
+  opens_ms: { words: "when it opens next; null while it is open", unit: "ms since 1970 UTC" },
+  closes_ms: { words: "when this session, or the next, closes; null: never", unit: "ms since 1970 UTC" },
 };

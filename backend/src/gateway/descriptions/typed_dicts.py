@@ -6,13 +6,28 @@ from src.gateway.signals.contract import (
     FieldDescription,
     LevelSignal,
     LevelsPayload,
+    MarketStatus,
     MlPredictions,
     Payload,
     Retrieval,
+    SectionStatus,
+    Skipped,
     SpotSnapshot,
+    Status,
 )
 
-TYPED_DICTS: Final[tuple[Any, ...]] = (Payload, LevelsPayload, SpotSnapshot, LevelSignal, MlPredictions, Retrieval)
+TYPED_DICTS: Final[tuple[Any, ...]] = (
+    Payload,
+    LevelsPayload,
+    SpotSnapshot,
+    LevelSignal,
+    MlPredictions,
+    Retrieval,
+    Status,
+    Skipped,
+    SectionStatus,
+    MarketStatus,
+)
 
 
 class Field(NamedTuple):

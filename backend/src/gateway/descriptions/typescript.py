@@ -69,7 +69,8 @@ def _given(field: Field) -> str:
 
 def _kind_of(field: Field) -> str:
     if field.description.known:
-        return f"Known<{' | '.join(map(json.dumps, field.description.known))}>"
+        known = f"Known<{' | '.join(map(json.dumps, field.description.known))}>"
+        return f"{known} | null" if types.NoneType in get_args(field.kind) else known
     return _kind(field.kind)
 
 

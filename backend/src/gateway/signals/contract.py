@@ -8,6 +8,8 @@ Prices are points of the underlying. Every number is finite; integers are exact 
 
 from typing import Annotated, Any, Final, NamedTuple, NotRequired, TypedDict
 
+from src.gateway.signals.causes import CAUSES
+
 EXACT: Final = 2**53  # in JavaScript: the largest size of an integer in a frame, beside `flow` and `viewport`
 LAST_TS_MS: Final = 253_402_300_799_999  # the end of the year 9999
 
@@ -150,6 +152,69 @@ class LevelsPayload(TypedDict):
     levels: Annotated[list[LevelSignal], FieldDescription("in Core's order; equal ids are kept")]
 
 
+VERDICTS: Final = ("live", "late", "stale", "closed", "replay")
+SKIPPED_WHY: Final = ("slow", "rate", "busy")
+UTC_MS: Final = "ms since 1970 UTC"
+
+
+class Skipped(TypedDict):
+    """What a viewer was not sent since its last frame, because a newer state was there."""
+
+    frames: Annotated[int, FieldDescription("how many states; above 99 two digits, rounded down", least=0)]
+    why: Annotated[
+        str | None,
+        FieldDescription(
+            "the viewer was slow, asked for a rate, or was not reached by an older frame; null: none", known=SKIPPED_WHY
+        ),
+    ]
+
+
+class SectionStatus(TypedDict):
+    """How fresh one section is."""
+
+    seq: Annotated[int, FieldDescription("sequence of its message in the stream", least=0)]
+    age_ms: Annotated[int, FieldDescription("since NATS took its message, at `sent_ms`", "ms", least=0)]
+    published_ms: Annotated[int, FieldDescription("when NATS took its message", UTC_MS)]
+    core_lag_ms: Annotated[
+        int | None, FieldDescription("`published_ms` less Core's time in the message; null where it has none", "ms")
+    ]
+    verdict: Annotated[
+        str,
+        FieldDescription(
+            "whether it comes at its own pace, is overdue, or too old to trade on; whether the market is closed, or "
+            "Core's time is that of another day",
+            known=VERDICTS,
+        ),
+    ]
+
+
+class MarketStatus(TypedDict):
+    """The market of `GATEWAY_MARKET`."""
+
+    name: Annotated[str, FieldDescription("of the calendar", known=("XNYS", "CMES", "24x7"))]
+    open: Annotated[bool, FieldDescription("whether it trades now")]
+    sentence: Annotated[str, FieldDescription("the same for people, in New York's time")]
+    opens_ms: Annotated[int | None, FieldDescription("when it opens next; null while it is open", UTC_MS)]
+    closes_ms: Annotated[int | None, FieldDescription("when this session, or the next, closes; null: never", UTC_MS)]
+
+
+class Status(TypedDict):
+    """Section `status`: how fresh the frame is, and why. Only for viewers that ask for it by `status=1`."""
+
+    seq: Annotated[int, FieldDescription("the number of the state in the frame; a heartbeat repeats it", least=0)]
+    epoch: Annotated[str, FieldDescription("the life of the stream in which `seq` counts; another after a restart")]
+    sent_ms: Annotated[int, FieldDescription("when the frame was made, by the gateway's clock", UTC_MS)]
+    heartbeat_ms: Annotated[int, FieldDescription("the longest silence of the gateway", "ms", least=1)]
+    skipped: Annotated[Skipped, FieldDescription("since the viewer's last frame")]
+    levels: NotRequired[Annotated[SectionStatus, FieldDescription("of `levels` and `viewport`")]]
+    flow: NotRequired[Annotated[SectionStatus, FieldDescription("of `flow`")]]
+    cause: Annotated[
+        str | None, FieldDescription("why not all is live, in a word; null when it is", known=tuple(CAUSES))
+    ]
+    explanation: Annotated[str | None, FieldDescription("the same in a sentence")]
+    market: Annotated[MarketStatus, FieldDescription("the market's hours")]
+
+
 class Payload(TypedDict):
     """One frame: the whole state. A section that was never seen is absent, not null."""
 
@@ -164,3 +229,4 @@ class Payload(TypedDict):
             ),
         ]
     ]
+    status: NotRequired[Annotated[Status, FieldDescription("only for viewers that ask for it by `status=1`")]]

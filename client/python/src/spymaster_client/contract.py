@@ -3,6 +3,72 @@
 from typing import Any, Final, NotRequired, TypedDict
 
 
+class MarketStatus(TypedDict):
+    """The market of `GATEWAY_MARKET`."""
+
+    name: str
+    """of the calendar: XNYS, CMES, 24x7"""
+    open: bool
+    """whether it trades now"""
+    sentence: str
+    """the same for people, in New York's time"""
+    opens_ms: int | None
+    """when it opens next; null while it is open, in ms since 1970 UTC"""
+    closes_ms: int | None
+    """when this session, or the next, closes; null: never, in ms since 1970 UTC"""
+
+
+class SectionStatus(TypedDict):
+    """How fresh one section is."""
+
+    seq: int
+    """sequence of its message in the stream, 0 or more"""
+    age_ms: int
+    """since NATS took its message, at `sent_ms`, in ms, 0 or more"""
+    published_ms: int
+    """when NATS took its message, in ms since 1970 UTC"""
+    core_lag_ms: int | None
+    """`published_ms` less Core's time in the message; null where it has none, in ms"""
+    verdict: str
+    """whether it comes at its own pace, is overdue, or too old to trade on; whether the market is closed, or Core's
+    time is that of another day: live, late, stale, closed, replay"""
+
+
+class Skipped(TypedDict):
+    """What a viewer was not sent since its last frame, because a newer state was there."""
+
+    frames: int
+    """how many states; above 99 two digits, rounded down, 0 or more"""
+    why: str | None
+    """the viewer was slow, asked for a rate, or was not reached by an older frame; null: none: slow, rate, busy"""
+
+
+class Status(TypedDict):
+    """Section `status`: how fresh the frame is, and why. Only for viewers that ask for it by `status=1`."""
+
+    seq: int
+    """the number of the state in the frame; a heartbeat repeats it, 0 or more"""
+    epoch: str
+    """the life of the stream in which `seq` counts; another after a restart"""
+    sent_ms: int
+    """when the frame was made, by the gateway's clock, in ms since 1970 UTC"""
+    heartbeat_ms: int
+    """the longest silence of the gateway, in ms, 1 or more"""
+    skipped: Skipped
+    """since the viewer's last frame"""
+    levels: NotRequired[SectionStatus]
+    """of `levels` and `viewport`"""
+    flow: NotRequired[SectionStatus]
+    """of `flow`"""
+    cause: str | None
+    """why not all is live, in a word; null when it is: gateway_draining, nats_down, subscription_lost, replay,
+    no_message, market_closed, core_silent, levels_silent, flow_silent, core_behind, spot_missing"""
+    explanation: str | None
+    """the same in a sentence"""
+    market: MarketStatus
+    """the market's hours"""
+
+
 class Retrieval(TypedDict):
     """What the nearest neighbours in trajectory shape did: empty, or what Core gave, with `feature_set`."""
 
@@ -146,6 +212,8 @@ class Payload(TypedDict):
     viewport: NotRequired[dict[str, Any]]
     """that of the newest levels message, value for value: integers beyond 2^53 included, which JavaScript's
     `JSON.parse` rounds"""
+    status: NotRequired[Status]
+    """only for viewers that ask for it by `status=1`"""
 
 
 CLOSE_CODES: Final = {
