@@ -34,7 +34,7 @@ $(shell [ "$$(cat $(READY) 2>/dev/null)" = '$(CURDIR)' ] && $(VENV)/bin/python -
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check lint types layers links contract described client client-types watch run conformance bench soak
-.PHONY: fuzz faults lock clean console console-types images
+.PHONY: fuzz faults lock calendar clean console console-types images
 
 help:
 	@echo 'make demo     NATS, the gateway and a simulated market on this machine; Ctrl-C stops them'
@@ -55,6 +55,7 @@ help:
 	@echo 'make faults   each fault of NATS, Core and the gateway, also those that take half a minute'
 	@echo 'make fuzz     150,000 invalid inputs'
 	@echo 'make lock     write the requirements files again from backend/pyproject.toml'
+	@echo 'make calendar write the table of holidays and early closes again, from exchange_calendars'
 	@echo 'make clean    remove what make has installed and what the tools have cached'
 	@echo
 	@echo 'GATEWAY_PORT=8001 make demo    another port than 8000; the same for run and watch'
@@ -180,6 +181,10 @@ lock: $(READY)
 	@$(IN_BACKEND) '$(UV)' $(COMPILE) pyproject.toml --extra fuzz --output-file requirements-fuzz.txt
 	@$(IN_BACKEND) '$(UV)' $(COMPILE) --group uv --output-file requirements-uv.txt
 	@$(IN_BACKEND) '$(UV)' $(COMPILE) --group node --output-file requirements-node.txt
+
+# Years and names are in tools/calendar_table.py. The gateway imports the rows, and the library is for developers alone.
+calendar: $(READY)
+	@$(IN_BACKEND) $(PYTHON) -m tools.calendar_table
 
 clean:
 	rm -rf .tools $(VENV) backend/uv.lock backend/.mypy_cache backend/.ruff_cache backend/.pytest_cache
