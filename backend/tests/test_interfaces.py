@@ -16,8 +16,10 @@ from src.gateway.descriptions.typed_dicts import fields as fields_of
 from src.gateway.http.health import Health, Readiness, SubscriptionHealth, ViewersHealth, WorkerHealth
 from src.gateway.http.metrics_page import FAMILIES, WORKER_FAMILIES
 from src.gateway.refusals import REFUSALS
+from src.gateway.signals.causes import CAUSES
 from src.gateway.signals.contract import (
     EXACT,
+    VERDICTS,
     LevelSignal,
     MlPredictions,
     Retrieval,
@@ -242,3 +244,12 @@ def test_a_member_that_is_told_is_there() -> None:
 
 
 assert EXACT == 2**53, "the document says 2^53"
+
+
+def test_the_causes_are_the_codes() -> None:
+    told = [(code_words(row["cause"])[0], row["what is so"], row["what to do"]) for row in DOCUMENT.table("Causes")]
+    assert told == [(name, *cause) for name, cause in CAUSES.items()]
+
+
+def test_the_verdicts_are_the_codes() -> None:
+    assert [code_words(row["verdict"])[0] for row in DOCUMENT.table("Verdicts")] == list(VERDICTS)

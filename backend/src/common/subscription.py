@@ -20,7 +20,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription as NatsSubscription
@@ -53,6 +53,20 @@ LEAVE_LIMIT_S: Final = 0.5  # for deleting an ephemeral consumer; the server doe
 EPHEMERAL_IDLE_S: Final = 30.0  # the server forgets an ephemeral consumer this long after its reader went
 
 
+class Stored(NamedTuple):
+    """A message in its stream.
+
+    Attributes:
+        seq: its sequence.
+        stored_s: when the stream took it, by the server's clock, seconds since the epoch.
+        is_first: whether it is the first one since the subscription was bound: it may be of last week.
+    """
+
+    seq: int
+    stored_s: float
+    is_first: bool
+
+
 class Subscription:
     """Delivers the messages of one subject, in stream order, each sequence once, to one callback.
 
@@ -67,6 +81,7 @@ class Subscription:
         last_message_s: when the newest message arrived, seconds since the epoch, or None.
         published_s: when the stream took the message that the callback has in hand, by the server's clock, seconds
             since the epoch; None between messages.
+        in_hand: where and when the stream took the message that the callback has in hand; None between messages.
         trouble: why the subscription is not live, or None while it is.
     """
 
@@ -89,6 +104,7 @@ class Subscription:
         self.rebinds = 0
         self.last_message_s: float | None = None
         self.published_s: float | None = None
+        self.in_hand: Stored | None = None
         self.trouble: str | None = "not bound yet"
         self._connection = connection
         self._callback = callback
@@ -266,7 +282,9 @@ class Subscription:
                 logger.warning("%s: no good message yet, and none before it can be read: %s", self.subject, refusal)
                 return
             if stored.subject == self.subject and not self._has_delivered:
+                self.in_hand = None if stored.time is None else Stored(seq, stored.time.timestamp(), is_first=True)
                 await self._deliver(seq, stored.data or b"")
+                self.in_hand = None
             if self._has_delivered:
                 return
 
@@ -283,10 +301,11 @@ class Subscription:
         self.received += 1
         self.last_message_s = time.time()
         self.published_s = metadata.timestamp.timestamp()
+        self.in_hand = Stored(seq, self.published_s, is_first=not self._arrived.is_set())
         try:
             await self._deliver(seq, message.data)
         finally:
-            self.published_s = None
+            self.published_s = self.in_hand = None
             self._arrived.set()
 
     async def _deliver(self, seq: int, body: bytes) -> None:

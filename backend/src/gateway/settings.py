@@ -65,6 +65,11 @@ class SettingError(ValueError):
     """A variable has a value that is not accepted; the text names variable, value and what is accepted."""
 
 
+def _spelled_market(text: str) -> str:
+    """In any case of its letters."""
+    return {market.lower(): market for market in ("XNYS", "CMES", "24x7")}.get(text.lower(), text)
+
+
 def _variable(*names: str, default: object, text: str) -> Any:
     """One setting. Where it has several names, the first that is set counts."""
     return Field(default, validation_alias=AliasChoices(*names), description=text)
@@ -129,6 +134,12 @@ class Settings(BaseSettings):
         "GATEWAY_CONSUMERS",
         default="durable",
         text="How to subscribe: with the durables `gateway_levels` and `gateway_flow`, or with ephemeral consumers.",
+    )
+
+    market: Annotated[Literal["XNYS", "CMES", "24x7"], BeforeValidator(_spelled_market)] = _variable(
+        "GATEWAY_MARKET",
+        default="XNYS",
+        text="Whose hours say whether silence is an outage: the US exchanges, the ES future, or one without hours.",
     )
 
     # The port

@@ -1,15 +1,27 @@
 """The channels of the shapes that viewers asked for, each prepared once for all its viewers."""
 
+import functools
+import itertools
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
 
-from src.gateway.delivery.channel import Channel
+from src.gateway.delivery.channel import Channel, Stamp
 from src.gateway.delivery.hub import Hub
 from src.gateway.refusals import TOO_MANY_SHAPES, WRONG_PARAMETER, Refusal
-from src.gateway.signals.shape import WHOLE, Contracts, Shape, WrongParameter, shape_of_message, shape_of_query, shaped
+from src.gateway.signals.shape import (
+    WHOLE,
+    Contracts,
+    Shape,
+    WrongParameter,
+    judged_sections,
+    shape_of_message,
+    shape_of_query,
+    shaped,
+)
 
 Asked = TypeVar("Asked")
 Read = TypeVar("Read")
@@ -18,16 +30,22 @@ Read = TypeVar("Read")
 class Shapes:
     """Chooses the channel of a viewer, and publishes on each channel what its viewers asked for."""
 
-    def __init__(self, hub: Hub, max_shapes: int, further: Sequence[str] = ()) -> None:
+    def __init__(
+        self, hub: Hub, max_shapes: int, further: Sequence[str] = (), status: Callable[..., bytes] | None = None
+    ) -> None:
         """
         Args:
             hub: keeps the channels while they have viewers.
             max_shapes: how many channels there may be beside the contract's; 0 is no limit.
             further: names of sections beside the contract's, which only viewers that name them get.
+            status: makes the section `status`: by the sections that count, the epoch, and as `Stamp`.
         """
         self._hub = hub
         self._max_shapes = max_shapes
         self._further = further
+        self._status = status
+        self._life = f"{time.time_ns():x}"
+        self._lives = itertools.count(1)
         self._payload: Mapping[str, Any] = {}
         self._contracts: Contracts | None = None
 
@@ -62,6 +80,8 @@ class Shapes:
         if isinstance(shape, Refusal):
             return shape
         sections = shaped(self._payload, self._contracts, shape)
+        if (stamp := self._stamp(shape)) is not None:
+            sections["status"] = msgspec.Raw(stamp(0, 0, None))
         return msgspec.json.encode(sections) if sections else None
 
     def _channel(self, shape: Shape) -> Channel | Refusal:
@@ -72,10 +92,16 @@ class Shapes:
             return channel
         if 0 < self._max_shapes <= len(self._hub.channels):
             return TOO_MANY_SHAPES
-        channel = Channel(self._hub.counters, only_changes=True, rate=shape.rate or math.inf)
+        channel = Channel(self._hub.counters, only_changes=True, rate=shape.rate or math.inf, stamp=self._stamp(shape))
         self._hub.channels[shape] = channel
         self._publish_on(channel, shape, None)
         return channel
+
+    def _stamp(self, shape: Shape) -> Stamp | None:
+        """Of a stream that begins now; None where the shape has no status."""
+        if not shape.status or self._status is None:
+            return None
+        return functools.partial(self._status, judged_sections(shape), f"{self._life}-{next(self._lives)}")
 
     def _publish_on(self, channel: Channel, shape: Shape, published_s: float | None) -> None:
         """Nothing is sent until something of the shape is known; when that is gone again, an empty object says so."""

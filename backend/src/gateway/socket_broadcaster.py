@@ -29,6 +29,7 @@ from src.gateway.close_codes import GOING_AWAY
 from src.gateway.delivery.asgi_peer import AsgiPeer
 from src.gateway.delivery.channel import Channel
 from src.gateway.delivery.hub import Hub
+from src.gateway.live_status import LiveStatus
 from src.gateway.metrics import Metrics
 from src.gateway.setting_types import FurtherSection
 from src.gateway.settings import Settings, nats_access
@@ -81,8 +82,12 @@ class SocketBroadcaster:
         self.settings = settings or Settings.from_environment(os.environ)
         self.bus = bus or make_bus(self.settings)
         self.hub = hub or Hub()
+        self.live_status = LiveStatus(self.hub, self.bus, self.settings.market, now_ms)
         self.shapes = Shapes(
-            self.hub, self.settings.max_shapes, tuple(section.name for section in self.settings.sections)
+            self.hub,
+            self.settings.max_shapes,
+            tuple(section.name for section in self.settings.sections),
+            self.live_status.stamp,
         )
         self.admission_control = admission_control or AdmissionControl(self.settings)
         self.metrics = Metrics()
@@ -102,6 +107,7 @@ class SocketBroadcaster:
         """
         async with self._lock:
             self.hub.open()
+            self.live_status.open()
             await self.admission_control.open()
             await self.bus.connect()
             await self._subscribe(LEVELS_SIGNALS, self._on_level_signals, DURABLES[LEVELS_SIGNALS])
@@ -131,6 +137,7 @@ class SocketBroadcaster:
         """Close every viewer, then the connection to NATS; idempotent, bounded in time."""
         async with self._lock:
             await self.close_viewers()
+            await self.live_status.close()
             self._subscriptions.clear()
             await self.bus.close()
             await self.admission_control.close()
@@ -143,11 +150,13 @@ class SocketBroadcaster:
         levels = self._normalize(message)
         self.metrics.normalization.observe(time.monotonic() - arrived_s)
         self.metrics.faults.update(message.faults)
+        self.live_status.add("levels", LEVELS_SIGNALS, levels)
         self._state.levels, self._state.viewport = levels, message.viewport
         self._note_arrival(arrived_s, levels=levels, viewport=message.viewport)
         await self.broadcast(self._build_payload(), published_s=self._published_s(LEVELS_SIGNALS))
 
     async def _on_flow_snapshot(self, data: Any) -> None:
+        self.live_status.add("flow", MARKET_FLOW)
         self._state.flow = data
         self._note_arrival(time.monotonic(), flow=data)
         await self.broadcast(self._build_payload(), published_s=self._published_s(MARKET_FLOW))

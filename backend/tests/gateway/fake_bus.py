@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from src.common.subscription import Callback
+from src.common.subscription import Callback, Stored
 
 
 @dataclass
@@ -24,6 +24,7 @@ class FakeSubscription:
     delivered: int = 0
     repeated: int = 0
     published_s: float | None = None
+    in_hand: Stored | None = None
 
 
 class FakeBus:

@@ -49,6 +49,8 @@ def test_an_empty_variable_counts_as_not_set(name: str, text: str) -> None:
         ("GATEWAY_DRAIN", "0", "drain_s", 0.0),
         ("GATEWAY_STALL_LIMIT", "1", "stall_limit_s", 1.0),
         ("GATEWAY_PING_INTERVAL", "3600", "ping_interval_s", 3600.0),
+        ("GATEWAY_MARKET", "cmes", "market", "CMES"),
+        ("GATEWAY_MARKET", "24X7", "market", "24x7"),
         ("GATEWAY_PONG_TIMEOUT", "2.5", "pong_timeout_s", 2.5),
         ("GATEWAY_MAX_INCOMING", "125", "max_incoming_bytes", 125),
         ("GATEWAY_METRICS", "OFF", "metrics", "off"),

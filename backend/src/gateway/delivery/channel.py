@@ -12,6 +12,11 @@ where the form is compressed with that frame as dictionary. A peer changes its g
 
 **A paced channel begins a round at fixed moments**, with the newest payload of that moment, so all its peers share
 frames. A peer that joins between two moments is sent the newest payload at once.
+
+**A channel with a stamp adds a section to each payload when a frame is made of it**: what is true at that moment, and
+how many states a group of peers has skipped. So one state is shown by several frames, each for the groups that skipped
+the same; one that is older than `STAMP_LIMIT_S` is not sent any more. In silence such a channel tells the stamp alone,
+in a frame without compression, which leaves the windows of the peers as they are.
 """
 
 import asyncio
@@ -23,16 +28,21 @@ from itertools import islice
 from typing import Any, Final, NamedTuple, Protocol
 
 from src.gateway.close_codes import CloseCode
-from src.gateway.delivery.frame import Form, Frame, Last, form_name
+from src.gateway.delivery.frame import FORM_NAMES, Form, Frame, Last, form_name, plain, state_of, text
 from src.gateway.delivery.pong_clock import PongClock
 from src.gateway.metrics import FAN_OUT_BOUNDS_S, LATENCY_BOUNDS_S, VIEWER_AGE_BOUNDS_S, Histogram
 
 # Payloads of earlier frames, as dictionaries for peers that missed the frames since: one second at Core's pace. A peer
 # that is further behind gets a frame without a dictionary.
 KEPT_PAYLOADS: Final = 8
+KEPT_STAMPED: Final = 16  # likewise, where one state has several frames
+STAMP_LIMIT_S: Final = 0.05
 SLICE_PEERS: Final = 32  # half a millisecond of sends; measured: 16 cost more CPU a frame and gained nothing
 
+Stamp = Callable[[int, int, str | None], bytes]
+"""The value of the section that is added, as JSON: by the state, how many states a peer skipped, and why."""
 Send = Callable[[Any], int]
+NOTHING: Final = Last(0, None)
 Group = tuple[Form, int]
 """A form, and the number of the frame that its peers were sent last; 0 for none."""
 
@@ -99,23 +109,40 @@ class Channel:
     """One payload, its newest frame, and the peers that take it.
 
     Attributes:
-        newest: the newest frame that a round began with, or that a joining peer was sent; None before the first.
+        newest: the newest frame that a round began with, or that a joining peer was sent, without the stamp; None
+            before the first.
         peers: how many peers are on this channel, ready or not.
         idle: set while every ready peer has been sent the newest frame.
+        spoke_s: when a round began or the stamp was told, by the loop's clock.
     """
 
-    def __init__(self, counters: Counters | None = None, *, only_changes: bool = False, rate: float = math.inf) -> None:
+    def __init__(
+        self,
+        counters: Counters | None = None,
+        *,
+        only_changes: bool = False,
+        rate: float = math.inf,
+        stamp: Stamp | None = None,
+    ) -> None:
         """
         Args:
             counters: by default of this channel alone.
             only_changes: whether a payload equal to the newest frame's is not sent.
             rate: rounds a second, at most; infinite: each payload begins a round.
+            stamp: makes the section that is added to each payload; by default there is none.
         """
         self.newest: Frame | None = None
         self.peers = 0
         self.idle = asyncio.Event()
         self.idle.set()
         self._counters = counters or Counters()
+        self.spoke_s = -math.inf
+        self._stamp = stamp
+        self._states = 0
+        self._variants = 0  # of the newest state
+        self._stamped: dict[
+            tuple[int, str | None], tuple[float, Frame]
+        ] = {}  # of the newest state, by what was skipped
         self._only_changes = only_changes
         self._rate = rate
         self._last_moment = -1  # in whole periods of a paced channel, since the start of the clock
@@ -136,13 +163,34 @@ class Channel:
             payload: one complete JSON object, UTF-8.
             published_s: when the new message in it was published, seconds since the epoch; None: not measured.
         """
+        latest = self._next or self.newest
+        if self._only_changes and latest is not None and latest.payload == payload:
+            return
         if published_s is not None:
             self._published_s.append(published_s)
-        self._next = Frame(payload, self.newest.number + 1 if self.newest else 1)
+        if self._next is None or self._rate != math.inf:
+            self._states += 1
+        self._next = Frame(payload, self._states)
         if self._rate == math.inf:
             self._take_turn()
         elif self._moment is None:
             self._await_moment()
+
+    def tell(self) -> None:
+        """Send the stamp alone to every ready peer, in slices."""
+        if self._stamp is not None:
+            self.spoke_s = asyncio.get_running_loop().time()
+            state = state_of(self.newest.number) if self.newest else 0
+            frame = Frame(_with_stamp(b"{}", self._stamp(state, 0, None)))
+            self._tell([peer for ready in self._ready.values() for peer in ready.values()], frame)
+
+    def _tell(self, peers: list[Peer], frame: Frame) -> None:
+        for peer in peers[:SLICE_PEERS]:
+            if any(peer.send in ready for ready in self._ready.values()):
+                form = text if peer.form is text else plain
+                self._hand_over({peer.send: peer}, form(frame, NOTHING), FORM_NAMES[form])
+        if rest := peers[SLICE_PEERS:]:
+            asyncio.get_running_loop().call_soon(self._tell, rest, frame)
 
     def close(self) -> None:
         """No round begins any more; idempotent."""
@@ -184,10 +232,10 @@ class Channel:
             missed: None where it was sent the newest one.
             last: the number of the frame that it was sent last; 0 for none.
         """
-        number = last if missed is None else missed.number
-        self._ready.setdefault((peer.form, number), {})[peer.send] = peer
-        if missed is not None:
-            self._send_all({peer.send: peer}, missed, peer.form, self._last(last))
+        frame = None if missed is None else self._frame_after(last, "slow")
+        self._ready.setdefault((peer.form, last if frame is None else frame.number), {})[peer.send] = peer
+        if frame is not None:
+            self._send_all({peer.send: peer}, frame, peer.form, self._last(last))
 
     def blocked(self, peer: Peer) -> int:
         """The peer takes no frame for now; idempotent. Returns the number of the frame that it was sent last, or 0."""
@@ -199,6 +247,27 @@ class Channel:
 
     def _last(self, number: int) -> Last:
         return Last(number, self._payloads.get(number))
+
+    def _frame_after(self, last: int, why: str) -> Frame:
+        """The newest frame for peers that were sent the one with the number `last`.
+
+        Args:
+            last: 0 for none.
+            why: they were not sent those in between, if there are any.
+        """
+        assert self.newest is not None, "there is one to send"
+        if self._stamp is None:
+            return self.newest
+        state, now_s = state_of(self.newest.number), time.monotonic()
+        states = max(state - state_of(last) - 1, 0) if last else 0
+        skipped = (_rounded(states), why if states else None)
+        made_s, frame = self._stamped.get(skipped, (-math.inf, self.newest))
+        if now_s - made_s > STAMP_LIMIT_S:
+            self._variants += 1
+            frame = Frame(_with_stamp(self.newest.payload, self._stamp(state, *skipped)), state, self._variants)
+            self._stamped[skipped] = (now_s, frame)
+            self._keep_payload(frame, KEPT_STAMPED)
+        return frame
 
     # -- fan-out ---------------------------------------------------------------------------------------------------
 
@@ -239,26 +308,39 @@ class Channel:
         self._keep(frame)
         self._next = None
         self._ready = {group: ready for group, ready in self._ready.items() if ready}
-        self._due = {group: ready.copy() for group, ready in self._ready.items() if group[1] != frame.number}
+        self._due = {
+            group: ready.copy() for group, ready in self._ready.items() if state_of(group[1]) != state_of(frame.number)
+        }
         due = sum(map(len, self._due.values()))
         self._rounds.append(Round(time.monotonic(), self._served + due, tuple(self._published_s)))
         self._published_s.clear()
 
     def _keep(self, frame: Frame) -> None:
+        if frame is self.newest:
+            return
         self.newest = frame
+        self.spoke_s = asyncio.get_running_loop().time()
+        self._variants = 0
+        self._stamped.clear()
+        if self._stamp is None:
+            self._keep_payload(frame, KEPT_PAYLOADS)
+
+    def _keep_payload(self, frame: Frame, count: int) -> None:
+        """Keep it as dictionary, beside those of the newest frames, `count` in all."""
         self._payloads[frame.number] = frame.payload
-        self._payloads.pop(frame.number - KEPT_PAYLOADS, None)
+        if len(self._payloads) > count:
+            del self._payloads[next(iter(self._payloads))]
 
     def _send_slice(self, group: Group) -> None:
-        assert self.newest is not None, "a round has begun"
         form, last = group
+        frame = self._frame_after(last, "busy" if self._rate == math.inf else "rate")
         due, ready = self._due[group], self._ready[group]
         peers = dict(islice(due.items(), SLICE_PEERS))
         for send in peers:
             del due[send], ready[send]
-        self._ready.setdefault((form, self.newest.number), {}).update(peers)
+        self._ready.setdefault((form, frame.number), {}).update(peers)
         self._served += len(peers)
-        self._send_all(peers, self.newest, form, self._last(last))
+        self._send_all(peers, frame, form, self._last(last))
 
     def _end_rounds(self, served: int | None) -> None:
         """End the rounds whose goal is reached; all of them where no peer is due, as peers may leave before it."""
@@ -269,7 +351,9 @@ class Channel:
                 self._counters.latency.observe(time.time() - published_s)
 
     def _send_all(self, peers: dict[Send, Peer], frame: Frame, form: Form, last: Last) -> None:
-        wire = form(frame, last)
+        self._hand_over(peers, form(frame, last), form_name(form, last))
+
+    def _hand_over(self, peers: dict[Send, Peer], wire: Any, name: str) -> None:
         whole = len(wire)
         for send in peers:
             try:
@@ -278,10 +362,20 @@ class Channel:
                 taken = 0
             if taken != whole:
                 peers[send].send_rest(wire, taken)
-        name = form_name(form, last)
         self._counters.sent[name] += len(peers)
         self._counters.sent_bytes[name] += whole * len(peers)
 
 
 def _last_number(group: Group) -> int:
     return group[1]
+
+
+def _with_stamp(payload: bytes, stamp: bytes) -> bytes:
+    """The payload, an object, with the section `status` at its end."""
+    return payload[:-1] + (b"" if payload == b"{}" else b",") + b'"status":' + stamp + b"}"
+
+
+def _rounded(states: int) -> int:
+    """Above 99 two digits, rounded down, so that few frames tell how many were skipped."""
+    digits = len(str(states)) - 2
+    return states if digits <= 0 else states // 10**digits * 10**digits

@@ -7,7 +7,7 @@ left. This module decides in values: time is an argument, and the caller sends.
 
 from typing import NamedTuple
 
-from src.gateway.delivery.frame import Frame
+from src.gateway.delivery.frame import Frame, state_of
 
 
 class Missed(NamedTuple):
@@ -16,7 +16,7 @@ class Missed(NamedTuple):
     Attributes:
         frame: the newest frame; None where the peer was sent that.
         last: the number of the frame that it was sent last; 0 for none.
-        skipped: how many frames in between it skips.
+        skipped: how many states in between it skips.
     """
 
     frame: Frame | None
@@ -57,9 +57,9 @@ class Outbox:
         sent, self._sent, self._blocked_since_s = self._sent, 0, None
         if sent is None:
             return Missed(newest, 0, 0)
-        if newest is None or newest.number == sent:
+        if newest is None or state_of(newest.number) == state_of(sent):
             return Missed(None, sent, 0)
-        return Missed(newest, sent, newest.number - sent - 1)
+        return Missed(newest, sent, state_of(newest.number) - state_of(sent) - 1)
 
     def progressed(self, now_s: float) -> None:
         """Some bytes have left, though the peer is not ready."""

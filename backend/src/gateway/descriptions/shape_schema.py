@@ -44,5 +44,9 @@ def shape_schema(*, in_query: bool) -> dict[str, Any]:
                 "maximum": LARGEST_RATE,
                 "description": "At most so many frames a second.",
             },
+            "status": {
+                **({"type": "string", "enum": ["1", "0"]} if in_query else {"type": "boolean"}),
+                "description": "Also the section `status`, and a heartbeat each second in silence.",
+            },
         },
     }

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from src.common.subscription import Subscription
 from src.gateway.processes.viewer_count import ViewerCount
+from src.gateway.signals.causes import CAUSES
 from src.gateway.socket_broadcaster import SocketBroadcaster
 
 
@@ -59,6 +60,11 @@ class Health(BaseModel):
     viewers: ViewersHealth
     state_age_s: Annotated[dict[str, float], Field(description="since the message of each known section arrived")]
     loop_lag_s: Annotated[float, Field(description="the latest that the event loop was in the last minute")]
+    verdicts: Annotated[dict[str, str], Field(description="of each known section: live, late, stale, closed, replay")]
+    cause: Annotated[str | None, Field(description="why not all is live, in a word; null when it is")]
+    explanation: Annotated[str | None, Field(description="the same in a sentence")]
+    what_to_do: Annotated[str | None, Field(description="about it; null where there is nothing to do")]
+    market: Annotated[str, Field(description="the hours of the market of `GATEWAY_MARKET`, in words")]
     nats_connected: bool
     nats_trouble: Annotated[str | None, Field(description="why not")]
     last_message_ts: Annotated[int | None, Field(description="arrival of the newest message of any subject, ms UTC")]
@@ -102,6 +108,8 @@ def _health(broadcaster: SocketBroadcaster, viewer_count: ViewerCount) -> Health
     viewer_count.report(len(hub.peers))
     workers = WorkerHealth(configured=viewer_count.configured, live=viewer_count.live)
     subscriptions = {one.subject: _subscription_health(one) for one in bus.subscriptions}
+    judgement = broadcaster.live_status.judge()
+    cause = None if judgement.cause is None else CAUSES[judgement.cause]
     worst_age_s = hub.worst_age_s(time.monotonic())
     arrivals = [one.last_message_ts for one in subscriptions.values() if one.last_message_ts is not None]
     return Health(
@@ -121,6 +129,11 @@ def _health(broadcaster: SocketBroadcaster, viewer_count: ViewerCount) -> Health
         ),
         state_age_s={name: round(age_s, 3) for name, age_s in metrics.state_age_s(time.monotonic()).items()},
         loop_lag_s=round(hub.loop_lag.recent_max_s, 4),
+        verdicts=dict(judgement.verdicts),
+        cause=judgement.cause,
+        explanation=None if cause is None else cause.sentence,
+        what_to_do=None if cause is None else cause.what_to_do or None,
+        market=broadcaster.live_status.market_sentence,
         nats_connected=bus.is_connected,
         nats_trouble=bus.trouble,
         last_message_ts=max(arrivals, default=None),

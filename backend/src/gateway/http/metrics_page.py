@@ -23,6 +23,7 @@ from src.gateway.metrics import FAULTS, Histogram
 from src.gateway.processes.viewer_count import ViewerCount
 from src.gateway.processes.worker_messages import WorkerMessages
 from src.gateway.refusals import REFUSAL_NAMES
+from src.gateway.signals.causes import CAUSES
 from src.gateway.socket_broadcaster import SocketBroadcaster
 
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
@@ -233,6 +234,27 @@ FAMILIES: Final = (
         (),
         "Compressed size of the newest frame by its plain size; absent while no viewer takes it compressed.",
         _compression_ratio,
+    ),
+    Family(
+        "gateway_section_verdict",
+        "gauge",
+        ("section", "verdict"),
+        "1 for the verdict of each known section.",
+        lambda gateway: dict.fromkeys(gateway.live_status.judge().verdicts.items(), 1),
+    ),
+    Family(
+        "gateway_cause",
+        "gauge",
+        ("cause",),
+        "1 for the reason why not all is live.",
+        lambda gateway: {cause: int(cause == gateway.live_status.judge().cause) for cause in CAUSES},
+    ),
+    Family(
+        "gateway_market_open",
+        "gauge",
+        (),
+        "1 while the market of GATEWAY_MARKET is open.",
+        lambda gateway: int(gateway.live_status.judge().is_open),
     ),
     # viewers
     Family(

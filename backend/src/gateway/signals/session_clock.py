@@ -1,4 +1,4 @@
-"""The session of the New York exchanges: how far into it a moment is. No other module knows New York."""
+"""The session of the New York exchanges: how far into it a moment is."""
 
 from datetime import datetime, time
 from typing import Final, NamedTuple

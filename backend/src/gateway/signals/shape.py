@@ -38,6 +38,7 @@ class Shape(NamedTuple):
         confidence: of `CONFIDENCES`.
         signals: of `SIGNALS`.
         rate: frames a second, at most.
+        status: whether the section `status` is sent as well, and heartbeats.
     """
 
     sections: frozenset[str] | None = None
@@ -47,6 +48,7 @@ class Shape(NamedTuple):
     confidence: frozenset[str] | None = None
     signals: frozenset[str] | None = None
     rate: float | None = None
+    status: bool = False
 
 
 WHOLE: Final = Shape()
@@ -149,6 +151,14 @@ def _number(least: float, most: float) -> Callable[[str, Any], float]:
     return read
 
 
+def _switch(name: str, value: Any) -> bool:
+    if value in (True, 1, "1", "true"):
+        return True
+    if value in (False, 0, "0", "false", ""):
+        return False
+    raise WrongParameter(f"{name} accepts 1 and 0")
+
+
 PARAMETERS: Final[Mapping[str, Callable[[str, Any], Any]]] = {
     "sections": _known(SECTIONS, str.lower),
     "near": _number(0, LARGEST_DISTANCE),
@@ -157,6 +167,7 @@ PARAMETERS: Final[Mapping[str, Callable[[str, Any], Any]]] = {
     "confidence": _known(CONFIDENCES, str.upper),
     "signals": _known(SIGNALS, str.upper),
     "rate": _number(SMALLEST_RATE, LARGEST_RATE),
+    "status": _switch,
 }
 
 
@@ -206,6 +217,13 @@ def shaped(payload: Mapping[str, Any], contracts: Contracts | None, shape: Shape
         if spot is not None:
             seen["flow"] = contracts.near(spot, shape.near)
     return seen
+
+
+def judged_sections(shape: Shape) -> tuple[str, ...]:
+    """The sections whose freshness counts for a viewer of this shape: a viewport comes with the levels."""
+    if shape.sections is None:
+        return ("levels", "flow")
+    return tuple(name for name, of in (("levels", {"levels", "viewport"}), ("flow", {"flow"})) if of & shape.sections)
 
 
 def strike_of(ticker: str) -> float | None:

@@ -1,11 +1,14 @@
 """Channels: what is paced, what is left out, and how peers move between them."""
 
 import asyncio
+import itertools
+import math
 from collections.abc import AsyncIterator
 
 import pytest
 
-from src.gateway.delivery.channel import Channel
+from src.gateway.delivery.channel import KEPT_STAMPED, SLICE_PEERS, Channel, Stamp, _rounded
+from src.gateway.delivery.frame import Frame, Last, plain
 from src.gateway.delivery.hub import Hub
 from tests.gateway.delivery.test_hub import RememberingPeer, end_of_turn
 from tests.waiting import until
@@ -21,8 +24,8 @@ async def hub() -> AsyncIterator[Hub]:
         channel.close()
 
 
-def opened(hub: Hub, *, only_changes: bool = True, rate: float | None = None) -> Channel:
-    channel = Channel(hub.counters, only_changes=only_changes, **({} if rate is None else {"rate": rate}))
+def opened(hub: Hub, *, only_changes: bool = True, rate: float = math.inf, stamp: Stamp | None = None) -> Channel:
+    channel = Channel(hub.counters, only_changes=only_changes, rate=rate, stamp=stamp)
     hub.channels[f"shape {len(hub.channels)}"] = channel
     return channel
 
@@ -154,3 +157,88 @@ async def test_the_channel_of_the_contract_stays_without_peers(hub: Hub) -> None
     hub.publish(b"1")
     await end_of_turn()
     assert hub.newest is not None
+
+
+# -- a stamp -----------------------------------------------------------------------------------------------------------
+
+
+def numbers(state: int, states: int, why: str | None) -> bytes:
+    return b'{"seq":%d,"skipped":%d,"why":"%s"}' % (state, states, (why or "").encode())
+
+
+def stamped(payload: bytes, state: int, states: int = 0, why: str | None = None) -> bytes:
+    return payload[:-1] + (b"" if payload == b"{}" else b",") + b'"status":' + numbers(state, states, why) + b"}"
+
+
+async def test_each_frame_is_stamped_with_its_state_and_what_the_peer_skipped(hub: Hub) -> None:
+    channel, quick, slow = opened(hub, stamp=numbers), RememberingPeer(hub), RememberingPeer(hub)
+    hub.join(quick, channel)
+    hub.join(slow, channel)
+    channel.publish(b'{"n":1}')
+    await end_of_turn()
+    last = hub.blocked(slow)
+    for n in (2, 3, 4):
+        channel.publish(b'{"n":%d}' % n)
+        await end_of_turn()
+    hub.ready(slow, hub.newest_for(slow), last)
+    channel.publish(b'{"n":5}')
+    await channel.idle.wait()
+    assert quick.frames == [stamped(b'{"n":%d}' % n, n) for n in (1, 2, 3, 4, 5)]
+    assert slow.frames == [stamped(b'{"n":1}', 1), stamped(b'{"n":4}', 4, 2, "slow"), stamped(b'{"n":5}', 5)]
+
+
+async def test_a_rate_spares_states_and_says_so(hub: Hub) -> None:
+    channel, peer = opened(hub, rate=SOON, stamp=numbers), RememberingPeer(hub)
+    hub.join(peer, channel)
+    channel.publish(b"{}")
+    await until(lambda: peer.frames, "a first round")
+    for n in (2, 3, 4):
+        channel.publish(b'{"n":%d}' % n)
+    await until(lambda: len(peer.frames) == 2, "the next round")
+    assert peer.frames == [stamped(b"{}", 1), stamped(b'{"n":4}', 4, 2, "rate")]
+
+
+async def test_a_joining_peer_is_told_what_is_so_when_it_joins(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = 100.0
+    monkeypatch.setattr("src.gateway.delivery.channel.time.monotonic", lambda: now_s)
+    said = iter((b'"before"', b'"now"'))
+    channel = opened(hub, stamp=lambda _state, _states, _why: next(said))
+    peers = [RememberingPeer(hub) for _ in range(3)]
+    channel.publish(b'{"n":1}')
+    await end_of_turn()
+    hub.join(peers[0], channel)
+    hub.join(peers[1], channel)
+    now_s += 150.0
+    hub.join(peers[2], channel)
+    assert [peer.frames for peer in peers] == [[b'{"n":1,"status":"before"}']] * 2 + [[b'{"n":1,"status":"now"}']]
+
+
+async def test_a_channel_tells_its_stamp_alone_to_all_that_are_ready(hub: Hub) -> None:
+    channel, peers = opened(hub, stamp=numbers), [RememberingPeer(hub) for _ in range(2 * SLICE_PEERS)]
+    for peer in peers:
+        hub.join(peer, channel)
+    channel.tell()
+    hub.blocked(peers[-1])
+    hub.leave(peers[-2])
+    while not peers[-3].frames:
+        await end_of_turn()
+    expected = plain(Frame(stamped(b"{}", 0)), Last(0, None))
+    assert [peer.frames for peer in peers] == [[expected]] * (len(peers) - 2) + [[], []]
+    channel.publish(b'{"n":1}')
+    await channel.idle.wait()
+    assert peers[0].frames[1:] == [stamped(b'{"n":1}', 1)]
+
+
+def test_many_skipped_states_are_rounded_so_that_few_frames_tell_them() -> None:
+    assert [_rounded(states) for states in (0, 7, 99, 100, 129, 1_999, 345_678)] == [0, 7, 99, 100, 120, 1_900, 340_000]
+
+
+async def test_the_frames_of_one_state_that_are_kept_are_bounded(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = itertools.count(0.0, 1.0)
+    monkeypatch.setattr("src.gateway.delivery.channel.time.monotonic", lambda: next(clock))
+    channel = opened(hub, stamp=numbers)
+    channel.publish(b'{"n":1}')
+    await end_of_turn()
+    for _ in range(100):
+        hub.join(RememberingPeer(hub), channel)
+    assert len(channel._payloads) == KEPT_STAMPED

@@ -8,7 +8,7 @@ import pytest
 
 from src.gateway.close_codes import GOING_AWAY, CloseCode
 from src.gateway.delivery.channel import SLICE_PEERS
-from src.gateway.delivery.frame import Frame, Last
+from src.gateway.delivery.frame import Frame, Last, state_of
 from src.gateway.delivery.hub import Hub
 from src.gateway.delivery.pong_clock import PongClock
 
@@ -150,7 +150,7 @@ async def test_a_peer_blocked_before_its_turn_learns_that_it_missed_the_frame() 
         await end_of_turn()
         if number == b"1":
             await end_of_round(hub)
-    sent = [hub.blocked(peer) for peer in (peers[0], peers[-1])]
+    sent = [state_of(hub.blocked(peer)) for peer in (peers[0], peers[-1])]
     await end_of_round(hub)
     assert sent == [2, 1]
     assert peers[-1].frames == [b"1"]

@@ -8,14 +8,20 @@ FIRST, SECOND, FIFTH = (Frame(b"{}", number) for number in (1, 2, 5))
 
 def test_a_slow_peer_skips_to_the_newest_frame() -> None:
     outbox = Outbox()
-    outbox.pause(sent=2, now_s=0.0)
-    assert outbox.resume(newest=FIFTH) == (FIFTH, 2, 2), "without the third and the fourth"
+    outbox.pause(sent=SECOND.number, now_s=0.0)
+    assert outbox.resume(newest=FIFTH) == (FIFTH, SECOND.number, 2), "without the third and the fourth"
 
 
 def test_a_peer_that_missed_nothing_is_sent_nothing_when_it_is_ready_again() -> None:
     outbox = Outbox()
-    outbox.pause(sent=1, now_s=0.0)
-    assert outbox.resume(newest=FIRST) == (None, 1, 0)
+    outbox.pause(sent=FIRST.number, now_s=0.0)
+    assert outbox.resume(newest=FIRST) == (None, FIRST.number, 0)
+
+
+def test_another_frame_of_the_same_state_is_nothing_missed() -> None:
+    outbox = Outbox()
+    outbox.pause(sent=Frame(b"{}", 5, variant=7).number, now_s=0.0)
+    assert outbox.resume(newest=FIFTH).frame is None
 
 
 def test_a_peer_that_was_busy_before_the_first_frame_is_sent_the_newest() -> None:
@@ -29,7 +35,7 @@ def test_a_peer_that_was_busy_before_the_first_frame_is_sent_the_newest() -> Non
 def test_a_peer_is_ready_until_it_pauses_and_when_it_resumes() -> None:
     outbox = Outbox()
     ready = [outbox.ready]
-    outbox.pause(sent=1, now_s=0.0)
+    outbox.pause(sent=FIRST.number, now_s=0.0)
     ready.append(outbox.ready)
     outbox.resume(newest=FIRST)
     ready.append(outbox.ready)

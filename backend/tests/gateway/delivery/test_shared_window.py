@@ -2,12 +2,14 @@
 
 import asyncio
 import random
+import re
 import zlib
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from websockets.extensions.permessage_deflate import PerMessageDeflate
 from websockets.frames import Frame as ReadFrame
@@ -89,13 +91,20 @@ steps = st.lists(
         st.tuples(st.just("leave"), peers),
         st.tuples(st.just("join"), peers),
         st.tuples(st.just("move"), peers),
+        st.tuples(st.just("tell"), st.just(0)),
     ),
     max_size=60,
 )
 
 
+PUBLISHED = [("publish", 400), ("turn", 0), ("turn", 0)]
+
+
 @settings(deadline=None, max_examples=200)
 @given(steps)
+@example(
+    [*PUBLISHED, ("block", 1), *PUBLISHED * 4, ("tell", 0), ("resume", 1), *PUBLISHED]
+)  # skips states of the shape
 def test_every_peer_inflates_every_frame_whatever_happens_between(script: list[tuple[str, int]]) -> None:
     asyncio.run(play(script))
 
@@ -106,7 +115,8 @@ async def play(script: list[tuple[str, int]]) -> None:
     all_viewers = list(viewers)
     moved: set[Viewer] = set()
     published: list[bytes] = []
-    narrow = Channel(hub.counters, only_changes=True)  # a shape, whose payloads are like those of the whole
+    # A shape with a stamp, whose payloads are like those of the whole.
+    narrow = Channel(hub.counters, only_changes=True, stamp=lambda *stamp: b"[%d,%d]" % stamp[:2])
     hub.join(Viewer(hub, plain), narrow)  # keeps it
 
     def publish(size: int) -> None:
@@ -126,7 +136,7 @@ async def play(script: list[tuple[str, int]]) -> None:
         if viewers[n] not in hub.peers:
             viewers[n] = Viewer(hub, FORMS[n])
             all_viewers.append(viewers[n])
-            hub.join(viewers[n])
+            hub.join(viewers[n], narrow if n % 2 else None)
 
     actions: dict[str, Callable[[int], Any]] = {
         "publish": publish,
@@ -135,7 +145,10 @@ async def play(script: list[tuple[str, int]]) -> None:
         "leave": lambda n: hub.leave(viewers[n]),
         "join": join,
         "move": move,
+        "tell": lambda _: narrow.tell(),
     }
+    for n in range(PEERS):
+        join(n)
     for action, argument in script:
         if action == "turn":
             await asyncio.sleep(0)
@@ -147,13 +160,32 @@ async def play(script: list[tuple[str, int]]) -> None:
     await narrow.idle.wait()
     order = {body: number for number, body in enumerate(published)}
     for viewer in all_viewers:
-        numbers = [order[body] // 2 for body in viewer.got]  # a frame that was not published would be no key
+        got = [body for body in map(without_stamp, viewer.got) if body != b"{}"]
+        numbers = [order[body] // 2 for body in got]  # a frame that was not published would be no key
         assert numbers == sorted(numbers), "none older"
         if viewer not in moved:
             assert len(numbers) == len(set(numbers)), "none twice"
         if viewer in hub.peers and published:
             newest = published[-1 if hub.peers[viewer] is narrow else -2]
-            assert viewer.got[-1] == newest, "the newest in the end"
+            assert got[-1] == newest, "the newest in the end"
+        if viewer not in moved:
+            frames = [body for body in viewer.got if without_stamp(body) != b"{}"]
+            stamps = [stamp for stamp in map(stamp_of, frames) if stamp is not None]
+            for (state, _), (next_state, skipped) in pairwise(stamps):
+                assert skipped == max(next_state - state - 1, 0), "each skipped state is told"
+
+
+STAMP = re.compile(rb',?"status":\[(\d+),(\d+)\]}$')
+
+
+def without_stamp(body: bytes) -> bytes:
+    return STAMP.sub(b"}", body)
+
+
+def stamp_of(body: bytes) -> tuple[int, int] | None:
+    """The state that a frame shows, and how many its viewer skipped; None without a stamp."""
+    found = STAMP.search(body)
+    return None if found is None else (int(found[1]), int(found[2]))
 
 
 # -- the bytes ---------------------------------------------------------------------------------------------------------

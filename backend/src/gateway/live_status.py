@@ -1,0 +1,91 @@
+"""The section `status` of this process: it collects the facts, makes the stamps, and tells in silence that it lives."""
+
+import asyncio
+from collections.abc import Callable, Collection
+from typing import Final
+
+from src.common.bus import NATSBus
+from src.common.subscription import Stored
+from src.common.tasks import end, guarded
+from src.gateway.delivery.channel import Channel
+from src.gateway.delivery.hub import Hub
+from src.gateway.signals.contract import LevelsPayload
+from src.gateway.signals.shape import Shape, judged_sections
+from src.gateway.signals.status import HEARTBEAT_MS, JUDGED, Facts, Judgement, StreamStatus
+
+LOOK_EVERY_S: Final = 0.25  # a change of verdict is told within this time, and no silence is longer than a heartbeat
+
+
+class LiveStatus:
+    """How fresh the stream is now.
+
+    Attributes:
+        stream: the freshness of each section.
+    """
+
+    def __init__(self, hub: Hub, bus: NATSBus, market: str, now_ms: Callable[[], int]) -> None:
+        """
+        Args:
+            hub: has the channels, some of which tell the status.
+            bus: see there.
+            market: one of `MARKETS`.
+            now_ms: the gateway's clock, ms since 1970 UTC.
+        """
+        self.stream = StreamStatus(market)
+        self._hub = hub
+        self._bus = bus
+        self._now_ms = now_ms
+        self._judgements: dict[Channel, Judgement] = {}
+        self._looking: asyncio.Task[None] | None = None
+
+    def open(self) -> None:
+        """Start to look at the freshness."""
+        if self._looking is None:
+            self._looking = asyncio.create_task(self._look_regularly(), name="status")
+
+    async def close(self) -> None:
+        """Idempotent."""
+        await end(self._looking)
+        self._looking = None
+
+    def add(self, section: str, subject: str, levels: LevelsPayload | None = None) -> None:
+        """A message of `section` is in hand, on `subject`; `levels` where it is a levels message."""
+        now_ms = self._now_ms()
+        stored = next((each.in_hand for each in self._bus.subscriptions if each.subject == subject), None)
+        if stored is None:  # it did not come from a stream
+            stored = Stored(0, now_ms / 1000, is_first=True)
+        published_ms = int(stored.stored_s * 1000)
+        self.stream.add(section, stored.seq, published_ms, now_ms, is_live=not stored.is_first, levels=levels)
+
+    def judge(self, asked: Collection[str] = JUDGED) -> Judgement:
+        """How fresh the sections are that count, and why not all is live."""
+        return self.stream.judge(self._facts(), self._now_ms(), asked)
+
+    @property
+    def market_sentence(self) -> str:
+        """The hours of the market, in words."""
+        return self.stream.market_sentence(self._now_ms())
+
+    def stamp(self, asked: Collection[str], epoch: str, state: int, states: int, why: str | None) -> bytes:
+        """The section as JSON; see `StreamStatus.stamp`."""
+        return self.stream.stamp(self._facts(), self._now_ms(), asked, epoch, state, states, why)
+
+    def _facts(self) -> Facts:
+        troubles = [subscription.trouble for subscription in self._bus.subscriptions]
+        return Facts(self._hub.is_closing, self._bus.is_connected, bool(troubles) and not any(troubles))
+
+    async def _look_regularly(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            guarded(self._look, asyncio.get_running_loop().time())
+
+    def _look(self, now_s: float) -> None:
+        """Tell the viewers that ask for it what has changed, and that the gateway lives where nothing has."""
+        before, self._judgements = self._judgements, {}
+        for shape, channel in self._hub.channels.items():
+            if not isinstance(shape, Shape) or not shape.status:
+                continue
+            judgement = self._judgements[channel] = self.judge(judged_sections(shape))
+            is_silent = now_s - channel.spoke_s > HEARTBEAT_MS / 1000 - LOOK_EVERY_S
+            if is_silent or judgement != before.get(channel, judgement):
+                channel.tell()

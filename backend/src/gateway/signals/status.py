@@ -1,0 +1,192 @@
+"""Section `status`: how fresh each section is, why not all is live, and whether the market is open.
+
+Values in, values out: the facts about NATS and the process come from outside, and so does the time.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Final, NamedTuple
+
+import msgspec
+
+from src.gateway.signals.causes import CAUSES
+from src.gateway.signals.contract import LevelsPayload, MarketStatus, SectionStatus, Status
+from src.gateway.signals.freshness import CLOSED, LIVE, REPLAY, SectionFreshness
+from src.gateway.signals.market_calendar import MarketState, market_at, sentence
+
+HEARTBEAT_MS: Final = 1_000
+JUDGED: Final = ("levels", "flow")
+
+
+class Facts(NamedTuple):
+    """What the process knows beside the messages.
+
+    Attributes:
+        is_draining: whether viewers are being closed, or are about to be.
+        is_connected: to NATS.
+        is_subscribed: whether every subscription is live.
+    """
+
+    is_draining: bool = False
+    is_connected: bool = True
+    is_subscribed: bool = True
+
+
+class Judgement(NamedTuple):
+    """What a viewer is to know of at once when it changes.
+
+    Attributes:
+        verdicts: of the sections that are known.
+        cause: a word of `CAUSES`; None while all is live.
+        is_open: whether the market is.
+    """
+
+    verdicts: Mapping[str, str]
+    cause: str | None
+    is_open: bool
+
+
+class StreamStatus:
+    """How fresh the stream is.
+
+    Attributes:
+        sections: those of `JUDGED` of which a message has come.
+    """
+
+    def __init__(self, market: str) -> None:
+        """
+        Args:
+            market: one of `MARKETS`, whose hours rule.
+        """
+        self.sections: dict[str, SectionFreshness] = {}
+        self._market = market
+        self._has_spot = True
+        self._was_open = True
+        self._opened_ms = 0  # 0: since before the first look
+
+    def add(
+        self,
+        section: str,
+        seq: int,
+        published_ms: int,
+        now_ms: int,
+        *,
+        is_live: bool,
+        levels: LevelsPayload | None = None,
+    ) -> None:
+        """A message of `section` has come; see `SectionFreshness.add`.
+
+        Args:
+            section: one of `JUDGED`.
+            seq: its sequence in the stream.
+            published_ms: when NATS took it.
+            now_ms: the gateway's clock.
+            is_live: False for the first one of a subscription.
+            levels: of a levels message.
+        """
+        ts_ms = None if levels is None else levels["ts"]
+        if levels is not None:
+            self._has_spot = any(
+                spot is not None and spot["spot"] is not None for spot in (levels["spy"], levels.get("es"))
+            )
+        self.sections.setdefault(section, SectionFreshness()).add(seq, published_ms, ts_ms, now_ms, is_live=is_live)
+
+    def market(self, now_ms: int) -> MarketState:
+        """The hours of the market, now."""
+        state = market_at(self._market, now_ms)
+        if state.is_open and not self._was_open:
+            self._opened_ms = now_ms
+        self._was_open = state.is_open
+        return state
+
+    def judge(self, facts: Facts, now_ms: int, asked: Collection[str] = JUDGED) -> Judgement:
+        """How it stands.
+
+        Args:
+            facts: see there.
+            now_ms: the gateway's clock, ms since 1970 UTC.
+            asked: the sections that count.
+        """
+        is_open = self.market(now_ms).is_open
+        opened_ms = self._opened_ms if is_open else None
+        verdicts = {
+            name: section.verdict(now_ms, opened_ms) for name, section in self.sections.items() if name in asked
+        }
+        return Judgement(verdicts, self._cause(facts, verdicts, now_ms, asked), is_open)
+
+    def _cause(self, facts: Facts, verdicts: Mapping[str, str], now_ms: int, asked: Collection[str]) -> str | None:
+        """The first of the table that is true."""
+        silent = {name for name, section in self.sections.items() if section.is_silent(now_ms)}
+        told = {name for name, verdict in verdicts.items() if verdict != LIVE}
+        of_core = bool(silent & told)
+        true = {
+            "gateway_draining": facts.is_draining,
+            "nats_down": not facts.is_connected,
+            "subscription_lost": not facts.is_subscribed,
+            "replay": REPLAY in verdicts.values(),
+            "no_message": not verdicts,
+            "market_closed": CLOSED in verdicts.values(),
+            "core_silent": of_core and silent == self.sections.keys(),
+            "levels_silent": of_core and "levels" in silent & told,
+            "flow_silent": of_core and "flow" in silent & told,
+            "core_behind": bool(told),
+            "spot_missing": "levels" in asked and "levels" in self.sections and not self._has_spot,
+        }
+        return next((cause for cause in CAUSES if true[cause]), None)
+
+    def stamp(
+        self, facts: Facts, now_ms: int, asked: Collection[str], epoch: str, state: int, states: int, why: str | None
+    ) -> bytes:
+        """The section, as JSON.
+
+        Args:
+            facts: see there.
+            now_ms: the gateway's clock.
+            asked: the sections that count.
+            epoch: the life of the stream in which `state` counts.
+            state: the number of the state that the frame shows.
+            states: how many a viewer has skipped.
+            why: it did.
+        """
+        judgement = self.judge(facts, now_ms, asked)
+        cause = judgement.cause
+        market = self.market(now_ms)
+        status: Status = {
+            "seq": state,
+            "epoch": epoch,
+            "sent_ms": now_ms,
+            "heartbeat_ms": HEARTBEAT_MS,
+            "skipped": {"frames": states, "why": why},
+            "cause": cause,
+            "explanation": None if cause is None else CAUSES[cause].sentence,
+            "market": self._market_status(market, now_ms),
+        }
+        for name, verdict in judgement.verdicts.items():
+            status[name] = self._section(name, verdict, now_ms)  # type: ignore[literal-required]
+        return msgspec.json.encode(status)
+
+    def _section(self, name: str, verdict: str, now_ms: int) -> SectionStatus:
+        section = self.sections[name]
+        return {
+            "seq": section.seq,
+            "age_ms": section.age_ms(now_ms),
+            "published_ms": section.published_ms,
+            "core_lag_ms": section.core.lag_ms,
+            "verdict": verdict,
+        }
+
+    def market_sentence(self, now_ms: int) -> str:
+        """The hours, in words."""
+        return sentence(self.market(now_ms), now_ms, self._last_data_ms)
+
+    def _market_status(self, market: MarketState, now_ms: int) -> MarketStatus:
+        return {
+            "name": market.market,
+            "open": market.is_open,
+            "sentence": sentence(market, now_ms, self._last_data_ms),
+            "opens_ms": market.opens_ms,
+            "closes_ms": market.closes_ms,
+        }
+
+    @property
+    def _last_data_ms(self) -> int | None:
+        return max((section.published_ms for section in self.sections.values()), default=None)
