@@ -31,6 +31,9 @@ TOKEN_EXPIRED: Final = CloseCode(4003, "the token has expired; reconnect with a 
 TOKEN_WITHDRAWN: Final = CloseCode(4004, "the token is not accepted any more", False)
 WRONG_SUBSCRIBE: Final = CloseCode(4005, "a value in the subscribe message is not accepted", False)
 NO_SHAPE_LEFT: Final = CloseCode(4006, "as many shapes as GATEWAY_MAX_SHAPES allows are in use", True)
+ORIGIN_NOT_ALLOWED: Final = CloseCode(
+    4007, "a page of this origin may not connect; add the origin to GATEWAY_ALLOWED_ORIGINS", False
+)
 
 OWN_CLOSE_CODES: Final = (
     GOING_AWAY,
@@ -41,6 +44,7 @@ OWN_CLOSE_CODES: Final = (
     TOKEN_WITHDRAWN,
     WRONG_SUBSCRIBE,
     NO_SHAPE_LEFT,
+    ORIGIN_NOT_ALLOWED,
 )
 
 PROTOCOL_ERROR_CODES: Final = (1002, 1007, 1009)  # sent to a viewer that breaks the protocol

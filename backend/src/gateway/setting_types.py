@@ -69,6 +69,8 @@ def _key_set(text: str) -> str:
 
 
 def _origin(text: str) -> str:
+    if text in ("*", "null"):
+        return text
     origin = ORIGIN.fullmatch(text)
     if origin is None:
         raise ValueError(text)
@@ -129,7 +131,7 @@ Origins = Annotated[
     tuple[str, ...],
     NoDecode,
     BeforeValidator(_origins),
-    Accepted("https://host, https://host:port or https://*.host, or several separated by commas"),
+    Accepted("https://host, https://host:port, https://*.host, null or *, or several separated by commas"),
 ]
 Sections = Annotated[
     tuple[FurtherSection, ...],

@@ -176,7 +176,8 @@ class Settings(BaseSettings):
     allowed_origins: Origins = _variable(
         "GATEWAY_ALLOWED_ORIGINS",
         default=(),
-        text="The pages that may connect. By default those of the gateway's own address and of localhost.",
+        text="The pages that may connect, beside those of the gateway's own address: `null` are pages without an "
+        "origin, such as files, `*` are all. By default those of localhost.",
     )
     auth: Annotated[Literal["none", "token", "jwt"], BeforeValidator(str.lower)] = _variable(
         "GATEWAY_AUTH",

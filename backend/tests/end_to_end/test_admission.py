@@ -376,8 +376,10 @@ async def test_a_listed_page_may_connect_and_read(guarded: GatewayProcess, origi
 
 @pytest.mark.parametrize("origin", ["https://evil.example.com", "http://localhost:4200", "null", PAGE + ".evil.com"])
 async def test_another_page_may_not(guarded: GatewayProcess, origin: str) -> None:
-    status, detail = await refusal(guarded, origin=origin, additional_headers=bearer(TOKEN))
-    assert (status, "GATEWAY_ALLOWED_ORIGINS" in detail) == (403, True)
+    async with Viewer(guarded, origin=origin, subprotocols=["bearer", TOKEN]) as viewer:
+        assert await viewer.close_code() == 4007
+        assert "GATEWAY_ALLOWED_ORIGINS" in (viewer.socket.close_reason or "")
+    assert viewer.payloads == []
     for method, headers in (("GET", bearer(TOKEN)), ("OPTIONS", {"Access-Control-Request-Method": "GET"})):
         answer = guarded.get("/snapshot", method, {"Origin": origin, **headers})
         assert answer.headers["Vary"] == "Origin"
@@ -400,7 +402,10 @@ async def test_by_default_pages_of_the_own_address_and_of_this_machine_may_conne
     for origin in (f"http://127.0.0.1:{shared_gateway.port}", "http://localhost:4200", None):
         async with Viewer(shared_gateway, origin=origin):
             pass
-    assert (await refusal(shared_gateway, origin="https://evil.example.com"))[0] == 403
+    for _ in range(3):
+        async with Viewer(shared_gateway, origin="https://evil.example.com") as viewer:
+            assert await viewer.close_code() == 4007
+    assert shared_gateway.stderr.count("a page of 'https://evil.example.com' may not connect") == 1
     assert shared_gateway.health()["refused"]["origin_refused"] >= 1
 
 

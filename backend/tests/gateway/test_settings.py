@@ -55,6 +55,7 @@ def test_an_empty_variable_counts_as_not_set(name: str, text: str) -> None:
         ("GATEWAY_MAX_INCOMING", "125", "max_incoming_bytes", 125),
         ("GATEWAY_METRICS", "OFF", "metrics", "off"),
         ("GATEWAY_ALLOWED_ORIGINS", "https://a.b", "allowed_origins", ("https://a.b",)),
+        ("GATEWAY_ALLOWED_ORIGINS", "*, null", "allowed_origins", ("*", "null")),
         ("GATEWAY_AUTH", "None", "auth", "none"),
         ("GATEWAY_AUTH_QUERY", "1", "auth_query", True),
         ("GATEWAY_TOKENS_FILE", "/run/tokens", "tokens_file", "/run/tokens"),
@@ -174,10 +175,9 @@ def test_gateway_port_counts_before_port(environment: dict[str, str], port: int)
         ("GATEWAY_AUTH", "basic", "one of none, token, jwt"),
         *[("GATEWAY_AUTH_QUERY", text, "0 or 1") for text in ("yes", "2", "-1")],
         *[
-            ("GATEWAY_ALLOWED_ORIGINS", text, "https://host, https://host:port or https://*.host")
+            ("GATEWAY_ALLOWED_ORIGINS", text, "https://host, https://host:port, https://*.host, null or *")
             for text in (
-                "*",
-                "null",
+                "**",
                 "app.example.com",
                 "https://",
                 "https://*",

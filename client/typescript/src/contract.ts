@@ -213,4 +213,5 @@ export const CLOSE_CODES: Readonly<Record<number, readonly [explanation: string,
   4004: ["the token is not accepted any more", false],
   4005: ["a value in the subscribe message is not accepted", false],
   4006: ["as many shapes as GATEWAY_MAX_SHAPES allows are in use", true],
+  4007: ["a page of this origin may not connect; add the origin to GATEWAY_ALLOWED_ORIGINS", false],
 };

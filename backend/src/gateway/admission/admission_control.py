@@ -9,7 +9,9 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable
+from typing import Final
 
+from src.common.logs import Throttle
 from src.gateway.admission.addresses import client_address
 from src.gateway.admission.client_request import (
     MAX_TOKEN_CHARACTERS,
@@ -30,6 +32,8 @@ from src.gateway.settings import SettingError, Settings
 logger = logging.getLogger("gateway")
 
 UNDECIDED = (NO_KEYS, TOKEN_KEY_UNKNOWN)  # newer keys may decide otherwise
+ORIGIN_LINES_S: Final = 60.0
+LOGGED_ORIGIN_CHARACTERS: Final = 200
 
 
 class Admission:
@@ -103,6 +107,7 @@ class AdmissionControl:
         self._handshake_rate = HandshakeRate(settings.max_handshakes, clock())
         self._now_s = now_s
         self._clock = clock
+        self._origin_lines = Throttle(ORIGIN_LINES_S, clock)
 
     # -- lifecycle -------------------------------------------------------------------------------------------------
 
@@ -181,6 +186,7 @@ class AdmissionControl:
 
     def _decide(self, request: ClientRequest) -> Admission | Refusal:
         if not self._origin_allowed(request):
+            self._log_origin(request)
             return ORIGIN_REFUSED
         grant = self._grant(request)
         if isinstance(grant, Refusal):
@@ -199,6 +205,13 @@ class AdmissionControl:
         if not origins:
             return True
         return len(origins) == 1 and self.origins.allow(origins[0], hosts[0] if len(hosts) == 1 else "")
+
+    def _log_origin(self, request: ClientRequest) -> None:
+        held_back = self._origin_lines.lets_through()
+        if held_back is not None:
+            origin = ", ".join(request.header("Origin"))[:LOGGED_ORIGIN_CHARACTERS]
+            more = f"; {held_back} more were refused since the last such line" if held_back else ""
+            logger.warning("a page of %r may not connect: add its origin to GATEWAY_ALLOWED_ORIGINS%s", origin, more)
 
     def _client_address(self, request: ClientRequest) -> str:
         return client_address(request.address, request.header("X-Forwarded-For"), self._trusted_proxies)

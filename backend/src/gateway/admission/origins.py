@@ -12,15 +12,17 @@ LOCAL: Final = ("localhost", "127.0.0.1", "[::1]")
 
 
 class Origins:
-    """The rule of one gateway. Where none is listed, the gateway's own origin and those of this machine are allowed."""
+    """The rule of one gateway. Its own origin is always allowed; where none is listed, so are those of this machine."""
 
     def __init__(self, listed: Sequence[str]) -> None:
         """
         Args:
-            listed: in lower case, without default ports; `*.` before a host name is any subdomain of it.
+            listed: in lower case, without default ports; `*.` before a host name is any subdomain of it, `null` a page
+                without an origin, and `*` any page.
         """
+        self._any = "*" in listed
         self._exact = {origin for origin in listed if "*" not in origin}
-        self._wildcards = [origin.split("*") for origin in listed if "*" in origin]
+        self._wildcards = [origin.split("*") for origin in listed if "*." in origin]
         self._any_listed = bool(listed)
 
     def allow(self, origin: str, host: str) -> bool:
@@ -30,9 +32,11 @@ class Origins:
             host: the header of that name.
         """
         origin = origin.lower()
+        if self._any or _is_same(origin, host.lower()):
+            return True
         if self._any_listed:
             return origin in self._exact or any(_matches(origin, *wildcard) for wildcard in self._wildcards)
-        return _is_local(origin) or _is_same(origin, host.lower())
+        return _is_local(origin)
 
 
 def _matches(origin: str, scheme: str, domain: str) -> bool:

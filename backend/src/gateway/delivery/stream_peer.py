@@ -26,11 +26,12 @@ from websockets.protocol import CLOSED, CLOSING
 from websockets.typing import Subprotocol
 
 from src.gateway.admission.admission_control import Admission, AdmissionControl
-from src.gateway.admission.client_request import ClientRequest
+from src.gateway.admission.client_request import ClientRequest, answered_subprotocol, subprotocols
 from src.gateway.close_codes import (
     CLOSE_HANDSHAKE_TIMEOUT_S,
     NO_SHAPE_LEFT,
     NOT_RESPONDING,
+    ORIGIN_NOT_ALLOWED,
     STALLED,
     TOO_MANY_MESSAGES,
     WRONG_SUBSCRIBE,
@@ -43,7 +44,7 @@ from src.gateway.delivery.hub import Hub
 from src.gateway.delivery.outbox import Outbox
 from src.gateway.delivery.pong_clock import PONG_BYTES, PONG_HEADER, PongClock, pong_number
 from src.gateway.delivery.viewer_protocol import FULL_WINDOW, ViewerDeflate, ViewerProtocol
-from src.gateway.refusals import NO_STREAM, TOO_MANY_SHAPES, Refusal
+from src.gateway.refusals import NO_STREAM, ORIGIN_REFUSED, TOO_MANY_SHAPES, Refusal
 
 STREAM_PATH: Final = "/ws/stream"
 ENDING: Final = (CLOSING, CLOSED)
@@ -361,6 +362,9 @@ class StreamPeer(asyncio.Protocol):
             self.data_received(piece)
 
     def _respond(self, decision: Admission | Refusal, request: Request) -> None:
+        if decision is ORIGIN_REFUSED:
+            self._close_at_once(request)
+            return
         if isinstance(decision, Refusal):
             self._websocket.send_response(refused(decision))
             return
@@ -380,6 +384,17 @@ class StreamPeer(asyncio.Protocol):
             self._hub.join(self, channel)
         else:
             self._hub.release(channel)
+
+    def _close_at_once(self, request: Request) -> None:
+        """Tell a page why it may not connect: a browser shows it a close code, and nothing of an HTTP response."""
+        offered = subprotocols(ClientRequest("", "", request.headers.get_all))
+        self._websocket.answered_subprotocol = cast(Subprotocol | None, answered_subprotocol(offered))
+        response = self._websocket.accept(request)
+        self._websocket.send_response(response)
+        if response.status_code == 101:
+            self._flush()
+            self.close(ORIGIN_NOT_ALLOWED)
+            asyncio.get_running_loop().call_later(CLOSE_HANDSHAKE_TIMEOUT_S, self._transport.abort)
 
     def _channel(self, query: str) -> Channel | Refusal:
         return self._hub.channel if self._channels is None else self._channels.of_query(query)

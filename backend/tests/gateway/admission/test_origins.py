@@ -73,8 +73,14 @@ LISTED = ("https://app.example.com", "https://*.example.org", "http://*.example.
         ("null", False),
         ("", False),
         ("http://localhost:4200", False),
-        ("http://gateway.example.com:8000", False),
+        ("http://gateway.example.com:8001", False),
+        ("http://gateway.example.com:8000", True),
     ],
 )
-def test_a_list_is_all_that_is_allowed(origin: str, allowed: bool) -> None:
+def test_a_list_is_all_that_is_allowed_beside_the_gateways_own_origin(origin: str, allowed: bool) -> None:
     assert Origins(LISTED).allow(origin, GATEWAY) is allowed
+
+
+def test_null_and_any_page_are_allowed_by_name() -> None:
+    assert [Origins(("null",)).allow(origin, GATEWAY) for origin in ("null", "https://a.b")] == [True, False]
+    assert [Origins(("*",)).allow(origin, GATEWAY) for origin in ("null", "https://a.b")] == [True, True]

@@ -16,6 +16,7 @@ from fastapi.routing import APIRoute
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
+from src.gateway.close_codes import ORIGIN_NOT_ALLOWED
 from src.gateway.delivery.stream_peer import STREAM_PATH
 from src.gateway.http.app import make_app
 from src.gateway.listener.server import Server
@@ -197,7 +198,6 @@ def tokens(tmp_path: Path) -> Path:
     [
         ({}, 401),
         ({"subprotocols": ["bearer", OTHER]}, 401),
-        ({"subprotocols": ["bearer", TOKEN], "origin": "https://evil.example.com"}, 403),
     ],
 )
 async def test_admission_is_decided_on_another_server_too(tokens: Path, asking: dict[str, Any], status: int) -> None:
@@ -207,6 +207,15 @@ async def test_admission_is_decided_on_another_server_too(tokens: Path, asking: 
             await api.stream(**asking)
         assert refused.value.response.status_code == status
         assert b"detail" in (refused.value.response.body or b"")
+        assert api.broadcaster.active_connections == []
+
+
+async def test_a_page_of_another_origin_is_told_so_on_another_server_too() -> None:
+    async with serving(Settings()) as api:
+        await api.broadcaster.start()
+        async with api.stream(origin="https://evil.example.com") as viewer:
+            await viewer.wait_closed()
+            assert viewer.close_code == ORIGIN_NOT_ALLOWED.code
         assert api.broadcaster.active_connections == []
 
 

@@ -225,5 +225,6 @@ CLOSE_CODES: Final = {
     4004: ("the token is not accepted any more", False),
     4005: ("a value in the subscribe message is not accepted", False),
     4006: ("as many shapes as GATEWAY_MAX_SHAPES allows are in use", True),
+    4007: ("a page of this origin may not connect; add the origin to GATEWAY_ALLOWED_ORIGINS", False),
 }
 """The gateway's own close codes: what each means, and whether to connect again."""
