@@ -41,6 +41,8 @@ SLICE_PEERS: Final = 32  # half a millisecond of sends; measured: 16 cost more C
 
 Stamp = Callable[[int, int, str | None], bytes]
 """The value of the section that is added, as JSON: by the state, how many states a peer skipped, and why."""
+Skipped = tuple[int, str | None]
+"""How many states, and why."""
 Send = Callable[[Any], int]
 NOTHING: Final = Last(0, None)
 Group = tuple[Form, int]
@@ -140,9 +142,7 @@ class Channel:
         self._stamp = stamp
         self._states = 0
         self._variants = 0  # of the newest state
-        self._stamped: dict[
-            tuple[int, str | None], tuple[float, Frame]
-        ] = {}  # of the newest state, by what was skipped
+        self._stamped: dict[Skipped, tuple[float, Frame]] = {}  # of the newest state, and when each was made
         self._only_changes = only_changes
         self._rate = rate
         self._last_moment = -1  # in whole periods of a paced channel, since the start of the clock
