@@ -1,7 +1,7 @@
 """The section `status` of this process: it collects the facts, makes the stamps, and tells in silence that it lives."""
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 from src.common.bus import NATSBus
@@ -10,6 +10,7 @@ from src.common.tasks import end, guarded
 from src.gateway.delivery.channel import Channel
 from src.gateway.delivery.hub import Hub
 from src.gateway.signals.contract import LevelsPayload
+from src.gateway.signals.freshness import Message
 from src.gateway.signals.shape import Shape, judged_sections
 from src.gateway.signals.status import HEARTBEAT_MS, JUDGED, Facts, Judgement, StreamStatus
 
@@ -66,9 +67,22 @@ class LiveStatus:
         """The hours of the market, in words."""
         return self.stream.market_sentence(self._now_ms())
 
-    def stamp(self, asked: Collection[str], epoch: str, state: int, states: int, why: str | None) -> bytes:
+    @property
+    def messages(self) -> Mapping[str, Message]:
+        """Those that the payload of this moment shows."""
+        return self.stream.messages
+
+    def stamp(
+        self,
+        asked: Collection[str],
+        epoch: str,
+        messages: Mapping[str, Message] | None,
+        state: int,
+        states: int,
+        why: str | None,
+    ) -> bytes:
         """The section as JSON; see `StreamStatus.stamp`."""
-        return self.stream.stamp(self._facts(), self._now_ms(), asked, epoch, state, states, why)
+        return self.stream.stamp(self._facts(), self._now_ms(), asked, epoch, messages, state, states, why)
 
     def _facts(self) -> Facts:
         troubles = [subscription.trouble for subscription in self._bus.subscriptions]

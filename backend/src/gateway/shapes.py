@@ -11,7 +11,9 @@ import msgspec
 
 from src.gateway.delivery.channel import Channel, Stamp
 from src.gateway.delivery.hub import Hub
+from src.gateway.live_status import LiveStatus
 from src.gateway.refusals import TOO_MANY_SHAPES, WRONG_PARAMETER, Refusal
+from src.gateway.signals.freshness import Message
 from src.gateway.signals.shape import (
     WHOLE,
     Contracts,
@@ -31,14 +33,14 @@ class Shapes:
     """Chooses the channel of a viewer, and publishes on each channel what its viewers asked for."""
 
     def __init__(
-        self, hub: Hub, max_shapes: int, further: Sequence[str] = (), status: Callable[..., bytes] | None = None
+        self, hub: Hub, max_shapes: int, further: Sequence[str] = (), status: LiveStatus | None = None
     ) -> None:
         """
         Args:
             hub: keeps the channels while they have viewers.
             max_shapes: how many channels there may be beside the contract's; 0 is no limit.
             further: names of sections beside the contract's, which only viewers that name them get.
-            status: makes the section `status`: by the sections that count, the epoch, and as `Stamp`.
+            status: makes the section `status`; by default nobody gets that.
         """
         self._hub = hub
         self._max_shapes = max_shapes
@@ -47,6 +49,7 @@ class Shapes:
         self._life = f"{time.time_ns():x}"
         self._lives = itertools.count(1)
         self._payload: Mapping[str, Any] = {}
+        self._messages: Mapping[str, Message] | None = None
         self._contracts: Contracts | None = None
 
     def publish(self, payload: Mapping[str, Any], published_s: float | None) -> None:
@@ -57,6 +60,7 @@ class Shapes:
             published_s: as for `Channel.publish`.
         """
         self._payload = payload
+        self._messages = None if self._status is None else self._status.messages
         flow = payload.get("flow")
         if self._contracts is None or self._contracts.whole is not flow:
             self._contracts = None if flow is None else Contracts(flow)
@@ -81,7 +85,7 @@ class Shapes:
             return shape
         sections = shaped(self._payload, self._contracts, shape)
         if (stamp := self._stamp(shape)) is not None:
-            sections["status"] = msgspec.Raw(stamp(0, 0, None))
+            sections["status"] = msgspec.Raw(stamp(self._messages, 0, 0, None))
         return msgspec.json.encode(sections) if sections else None
 
     def _channel(self, shape: Shape) -> Channel | Refusal:
@@ -101,13 +105,13 @@ class Shapes:
         """Of a stream that begins now; None where the shape has no status."""
         if not shape.status or self._status is None:
             return None
-        return functools.partial(self._status, judged_sections(shape), f"{self._life}-{next(self._lives)}")
+        return functools.partial(self._status.stamp, judged_sections(shape), f"{self._life}-{next(self._lives)}")
 
     def _publish_on(self, channel: Channel, shape: Shape, published_s: float | None) -> None:
         """Nothing is sent until something of the shape is known; when that is gone again, an empty object says so."""
         sections = shaped(self._payload, self._contracts, shape)
         if sections or channel.has_frame:
-            channel.publish(msgspec.json.encode(sections), published_s)
+            channel.publish(msgspec.json.encode(sections), published_s, self._messages)
 
     def _read(self, read: Callable[[Asked, Sequence[str]], Read], asked: Asked) -> Read | Refusal:
         try:

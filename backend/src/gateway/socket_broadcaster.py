@@ -87,7 +87,7 @@ class SocketBroadcaster:
             self.hub,
             self.settings.max_shapes,
             tuple(section.name for section in self.settings.sections),
-            self.live_status.stamp,
+            self.live_status,
         )
         self.admission_control = admission_control or AdmissionControl(self.settings)
         self.metrics = Metrics()

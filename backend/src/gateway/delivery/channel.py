@@ -39,8 +39,9 @@ KEPT_STAMPED: Final = 16  # likewise, where one state has several frames
 STAMP_LIMIT_S: Final = 0.05
 SLICE_PEERS: Final = 32  # half a millisecond of sends; measured: 16 cost more CPU a frame and gained nothing
 
-Stamp = Callable[[int, int, str | None], bytes]
-"""The value of the section that is added, as JSON: by the state, how many states a peer skipped, and why."""
+Stamp = Callable[[Any, int, int, str | None], bytes]
+"""The value of the section that is added, as JSON: by the messages that a frame shows, its state, how many states a
+peer skipped, and why."""
 Skipped = tuple[int, str | None]
 """How many states, and why."""
 Send = Callable[[Any], int]
@@ -156,21 +157,23 @@ class Channel:
         self._rounds: deque[Round] = deque()  # under way, oldest first
         self._served = 0
 
-    def publish(self, payload: bytes, published_s: float | None = None) -> None:
+    def publish(self, payload: bytes, published_s: float | None = None, messages: object = None) -> None:
         """Send `payload` to every ready peer, unless a newer one comes before its turn.
 
         Args:
             payload: one complete JSON object, UTF-8.
             published_s: when the new message in it was published, seconds since the epoch; None: not measured.
+            messages: which ones it shows, for the stamp.
         """
         latest = self._next or self.newest
         if self._only_changes and latest is not None and latest.payload == payload:
+            latest.messages = messages
             return
         if published_s is not None:
             self._published_s.append(published_s)
         if self._next is None or self._rate != math.inf:
             self._states += 1
-        self._next = Frame(payload, self._states)
+        self._next = Frame(payload, self._states, messages=messages)
         if self._rate == math.inf:
             self._take_turn()
         elif self._moment is None:
@@ -180,8 +183,8 @@ class Channel:
         """Send the stamp alone to every ready peer, in slices."""
         if self._stamp is not None:
             self.spoke_s = asyncio.get_running_loop().time()
-            state = state_of(self.newest.number) if self.newest else 0
-            frame = Frame(_with_stamp(b"{}", self._stamp(state, 0, None)))
+            newest = self.newest or Frame(b"{}")
+            frame = Frame(_with_stamp(b"{}", self._stamp(newest.messages, state_of(newest.number), 0, None)))
             self._tell([peer for ready in self._ready.values() for peer in ready.values()], frame)
 
     def _tell(self, peers: list[Peer], frame: Frame) -> None:
@@ -264,7 +267,8 @@ class Channel:
         made_s, frame = self._stamped.get(skipped, (-math.inf, self.newest))
         if now_s - made_s > STAMP_LIMIT_S:
             self._variants += 1
-            frame = Frame(_with_stamp(self.newest.payload, self._stamp(state, *skipped)), state, self._variants)
+            stamp = self._stamp(self.newest.messages, state, *skipped)
+            frame = Frame(_with_stamp(self.newest.payload, stamp), state, self._variants)
             self._stamped[skipped] = (now_s, frame)
             self._keep_payload(frame, KEPT_STAMPED)
         return frame

@@ -39,17 +39,20 @@ class Frame:
 
     Attributes:
         number: of the state and the variant; unique among the frames of a channel.
+        messages: which ones it shows, for the stamp of its channel.
     """
 
-    def __init__(self, payload: bytes, state: int = 0, variant: int = 0) -> None:
+    def __init__(self, payload: bytes, state: int = 0, variant: int = 0, messages: object = None) -> None:
         """
         Args:
             payload: one complete JSON object, UTF-8.
             state: its position in the order of states, from 1.
             variant: of frames that show the same state, from 0 to 2^32 - 1.
+            messages: as the attribute.
         """
         self.payload = payload
         self.number = state << VARIANT_BITS | variant
+        self.messages = messages
         self._after: dict[int, bytes] = {}
 
     @cached_property

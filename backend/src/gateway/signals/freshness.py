@@ -118,18 +118,30 @@ class CoreClock:
         return (last_ts_ms - first_ts_ms) / (last_ms - first_ms)
 
 
+class Message(NamedTuple):
+    """One message of a section.
+
+    Attributes:
+        seq: its sequence in the stream; 0 for none.
+        published_ms: when NATS took it, by its clock, ms since 1970 UTC.
+        core_lag_ms: `published_ms` less Core's time; None where it has none.
+    """
+
+    seq: int = 0
+    published_ms: int = 0
+    core_lag_ms: int | None = None
+
+
 class SectionFreshness:
     """One section, from its first message on.
 
     Attributes:
-        seq: of the newest message in its stream.
-        published_ms: when NATS took it, by its clock, ms since 1970 UTC.
+        newest: its newest message.
         core: Core's clock in the messages.
     """
 
     def __init__(self) -> None:
-        self.seq = 0
-        self.published_ms = 0
+        self.newest = Message()
         self.core = CoreClock()
         self._pace = Pace()
         self._differences_ms: deque[int] = deque(maxlen=KEPT_DIFFERENCES)
@@ -144,17 +156,17 @@ class SectionFreshness:
             now_ms: the gateway's clock, ms since 1970 UTC.
             is_live: False for the first one of a subscription, which may be old.
         """
-        if self.published_ms:
-            self._pace.add(max(published_ms - self.published_ms, 0))
+        if self.newest.published_ms:
+            self._pace.add(max(published_ms - self.newest.published_ms, 0))
         if is_live:
             self._differences_ms.append(now_ms - published_ms)
-        self.seq = seq
-        self.published_ms = published_ms
         self.core.add(published_ms, ts_ms)
+        self.newest = Message(seq, published_ms, self.core.lag_ms)
 
-    def age_ms(self, now_ms: int) -> int:
-        """Since NATS took the newest message."""
-        return max(now_ms - self.published_ms - min(self._differences_ms, default=0), 0)
+    def age_ms(self, now_ms: int, message: Message | None = None) -> int:
+        """Since NATS took a message, by default the newest."""
+        published_ms = (message or self.newest).published_ms
+        return max(now_ms - published_ms - min(self._differences_ms, default=0), 0)
 
     def verdict(self, now_ms: int, opened_ms: int | None) -> str:
         """One of `VERDICTS` of the contract.

@@ -10,7 +10,7 @@ import msgspec
 
 from src.gateway.signals.causes import CAUSES
 from src.gateway.signals.contract import LevelsPayload, MarketStatus, SectionStatus, Status
-from src.gateway.signals.freshness import CLOSED, LIVE, REPLAY, SectionFreshness
+from src.gateway.signals.freshness import CLOSED, LIVE, REPLAY, Message, SectionFreshness
 from src.gateway.signals.market_calendar import MarketState, market_at, sentence
 
 HEARTBEAT_MS: Final = 1_000
@@ -133,8 +133,21 @@ class StreamStatus:
         }
         return next((cause for cause in CAUSES if true[cause]), None)
 
+    @property
+    def messages(self) -> Mapping[str, Message]:
+        """The newest of each section that is known: those that the payload of this moment shows."""
+        return {name: section.newest for name, section in self.sections.items()}
+
     def stamp(
-        self, facts: Facts, now_ms: int, asked: Collection[str], epoch: str, state: int, states: int, why: str | None
+        self,
+        facts: Facts,
+        now_ms: int,
+        asked: Collection[str],
+        epoch: str,
+        messages: Mapping[str, Message] | None,
+        state: int,
+        states: int,
+        why: str | None,
     ) -> bytes:
         """The section, as JSON.
 
@@ -143,6 +156,7 @@ class StreamStatus:
             now_ms: the gateway's clock.
             asked: the sections that count.
             epoch: the life of the stream in which `state` counts.
+            messages: those that the frame shows, which may be older than the newest; None where it shows none.
             state: the number of the state that the frame shows.
             states: how many a viewer has skipped.
             why: it did.
@@ -161,16 +175,16 @@ class StreamStatus:
             "market": self._market_status(market, now_ms),
         }
         for name, verdict in judgement.verdicts.items():
-            status[name] = self._section(name, verdict, now_ms)  # type: ignore[literal-required]
+            if messages is not None and name in messages:
+                status[name] = self._section(name, messages[name], verdict, now_ms)  # type: ignore[literal-required]
         return msgspec.json.encode(status)
 
-    def _section(self, name: str, verdict: str, now_ms: int) -> SectionStatus:
-        section = self.sections[name]
+    def _section(self, name: str, message: Message, verdict: str, now_ms: int) -> SectionStatus:
         return {
-            "seq": section.seq,
-            "age_ms": section.age_ms(now_ms),
-            "published_ms": section.published_ms,
-            "core_lag_ms": section.core.lag_ms,
+            "seq": message.seq,
+            "age_ms": self.sections[name].age_ms(now_ms, message),
+            "published_ms": message.published_ms,
+            "core_lag_ms": message.core_lag_ms,
             "verdict": verdict,
         }
 
@@ -189,4 +203,4 @@ class StreamStatus:
 
     @property
     def _last_data_ms(self) -> int | None:
-        return max((section.published_ms for section in self.sections.values()), default=None)
+        return max((section.newest.published_ms for section in self.sections.values()), default=None)

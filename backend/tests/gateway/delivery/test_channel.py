@@ -162,12 +162,12 @@ async def test_the_channel_of_the_contract_stays_without_peers(hub: Hub) -> None
 # -- a stamp -----------------------------------------------------------------------------------------------------------
 
 
-def numbers(state: int, states: int, why: str | None) -> bytes:
+def numbers(_messages: object, state: int, states: int, why: str | None) -> bytes:
     return b'{"seq":%d,"skipped":%d,"why":"%s"}' % (state, states, (why or "").encode())
 
 
 def stamped(payload: bytes, state: int, states: int = 0, why: str | None = None) -> bytes:
-    return payload[:-1] + (b"" if payload == b"{}" else b",") + b'"status":' + numbers(state, states, why) + b"}"
+    return payload[:-1] + (b"" if payload == b"{}" else b",") + b'"status":' + numbers(None, state, states, why) + b"}"
 
 
 async def test_each_frame_is_stamped_with_its_state_and_what_the_peer_skipped(hub: Hub) -> None:
@@ -202,7 +202,7 @@ async def test_a_joining_peer_is_told_what_is_so_when_it_joins(hub: Hub, monkeyp
     now_s = 100.0
     monkeypatch.setattr("src.gateway.delivery.channel.time.monotonic", lambda: now_s)
     said = iter((b'"before"', b'"now"'))
-    channel = opened(hub, stamp=lambda _state, _states, _why: next(said))
+    channel = opened(hub, stamp=lambda *_: next(said))
     peers = [RememberingPeer(hub) for _ in range(3)]
     channel.publish(b'{"n":1}')
     await end_of_turn()
@@ -227,6 +227,20 @@ async def test_a_channel_tells_its_stamp_alone_to_all_that_are_ready(hub: Hub) -
     channel.publish(b'{"n":1}')
     await channel.idle.wait()
     assert peers[0].frames[1:] == [stamped(b'{"n":1}', 1)]
+
+
+async def test_between_two_moments_the_stamp_is_about_the_messages_that_were_sent(hub: Hub) -> None:
+    channel, peer = opened(hub, rate=SOON, stamp=lambda messages, *_: messages), RememberingPeer(hub)
+    hub.join(peer, channel)
+    channel.publish(b'{"n":1}', messages=b"1")
+    await until(lambda: peer.frames, "a first round")
+    channel.publish(b'{"n":2}', messages=b"2")
+    channel.tell()
+    assert b'{"status":1}' in peer.frames[-1]
+    await until(lambda: len(peer.frames) == 3, "the next round")
+    channel.publish(b'{"n":2}', messages=b"3")
+    channel.tell()
+    assert b'{"status":3}' in peer.frames[-1], "a message that changes nothing is shown too"
 
 
 def test_many_skipped_states_are_rounded_so_that_few_frames_tell_them() -> None:

@@ -116,7 +116,7 @@ async def play(script: list[tuple[str, int]]) -> None:
     moved: set[Viewer] = set()
     published: list[bytes] = []
     # A shape with a stamp, whose payloads are like those of the whole.
-    narrow = Channel(hub.counters, only_changes=True, stamp=lambda *stamp: b"[%d,%d]" % stamp[:2])
+    narrow = Channel(hub.counters, only_changes=True, stamp=lambda *stamp: b"[%d,%d]" % stamp[1:3])
     hub.join(Viewer(hub, plain), narrow)  # keeps it
 
     def publish(size: int) -> None:

@@ -96,7 +96,9 @@ CASES = list(causes())
 @pytest.mark.parametrize(("cause", "stream"), CASES, ids=[cause for cause, _ in CASES])
 def test_a_cause_is_told_with_its_sentence(cause: str, stream: Stream) -> None:
     assert stream.cause() == cause
-    section = stream.status.stamp(stream.facts, stream.now_ms, ("levels", "flow"), "life", 7, 3, "slow")
+    section = stream.status.stamp(
+        stream.facts, stream.now_ms, ("levels", "flow"), "life", stream.status.messages, 7, 3, "slow"
+    )
     status = msgspec.json.decode(section, type=Status)
     assert (status["cause"], status["explanation"]) == (cause, CAUSES[cause].sentence)
     assert (status["seq"], status["epoch"], status["skipped"]) == (7, "life", {"frames": 3, "why": "slow"})
