@@ -73,10 +73,40 @@ def test_an_outage_does_not_count_as_a_gap() -> None:
     assert seen.usual_s == 1.0
 
 
+def moments(*runs: tuple[float, float]) -> list[float]:
+    """Moments of changes, from 0 on: each run is a gap and how long changes come at it."""
+    made = [0.0]
+    for gap_s, length_s in runs:
+        made += [made[-1] + gap_s * number for number in range(1, round(length_s / gap_s) + 1)]
+    return made
+
+
+@pytest.mark.parametrize("outage_s", [2.6, 10.0, 600.0])
+def test_an_outage_of_core_within_a_connection_does_not_count_as_a_gap_either(outage_s: float) -> None:
+    changes = moments((0.25, 10.0), (outage_s, outage_s), (0.25, 5.0))
+    made = cadence(*changes)
+    seen = [(silent_s, age_at(made, changes[-1] + silent_s)) for silent_s in (0.85, 0.9, 2.45, 2.55)]
+    assert seen == [(0.85, "live"), (0.9, "late"), (2.45, "late"), (2.55, "stale")]
+
+
+def test_outages_one_after_the_other_are_no_cadence_when_they_differ() -> None:
+    changes = moments((0.25, 10.0), (4.0, 4.0), (9.0, 9.0), (30.0, 30.0), (3.0, 3.0), (10.0, 10.0))
+    assert age_at(cadence(*changes), changes[-1] + 2.55) == "stale"
+
+
+@pytest.mark.parametrize("runs", [((12.0, 48.0),), ((2.0, 8.0), (30.0, 600.0)), ((0.25, 20.0), (12.0, 36.0))])
+def test_a_slow_steady_producer_is_live_at_its_own_pace(runs: tuple[tuple[float, float], ...]) -> None:
+    changes = moments(*runs)
+    gap_s = runs[-1][0]
+    made = cadence(*changes)
+    seen = [age_at(made, changes[-1] + share * gap_s) for share in (1.0, 2.4, 3.0, 8.1)]
+    assert seen == ["live", "live", "late", "stale"]
+
+
 def test_the_usual_gap_is_one_that_nine_of_ten_keep() -> None:
     moments, moment = [0.0], 0.0
     for number in range(40):
-        moment += 3.0 if number == 20 else 0.25
+        moment += 2.4 if number == 20 else 0.25
         moments.append(moment)
     seen = cadence(*moments).at(moment)
     assert seen is not None

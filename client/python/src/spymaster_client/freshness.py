@@ -43,8 +43,14 @@ class Freshness:
 class Cadence:
     """When one section changed."""
 
+    # An outage is no cadence. A gap beyond the stale limit counts only when as many come in a row, of about one length:
+    # then it is the pace of a slow producer.
+    ALIKE_GAPS: Final = 3
+    ALIKE_WITHIN: Final = 1.5  # times the shortest of them
+
     def __init__(self) -> None:
         self._gaps_s: deque[float] = deque(maxlen=GAPS)
+        self._long_gaps_s: deque[float] = deque(maxlen=self.ALIKE_GAPS)  # the last ones, not learned yet
         self._last_s: float | None = None
         self._moves = False
         self.least_gap_s = 0.0  # the shortest that is possible, where frames come at a rate that was asked for
@@ -52,13 +58,14 @@ class Cadence:
     def add(self, now_s: float, *, first: bool) -> None:
         """A change; `first` when it came with the first frame of a connection, which may be of any age."""
         if self._moves and self._last_s is not None:
-            self._gaps_s.append(now_s - self._last_s)
+            self._learn(now_s - self._last_s)
         self._last_s = now_s
         self._moves = not first
 
     def interrupt(self) -> None:
         """A connection ended: the next change spans the outage and says nothing about the cadence."""
         self._moves = False
+        self._long_gaps_s.clear()
 
     def at(self, now_s: float) -> SectionFreshness | None:
         """None before the first change."""
@@ -67,14 +74,30 @@ class Cadence:
         usual_s = self._usual_s()
         return SectionFreshness(self._age(now_s - self._last_s, usual_s), now_s - self._last_s, usual_s)
 
+    def _learn(self, gap_s: float) -> None:
+        if gap_s <= self._stale_after_s(self._usual_s()):
+            self._long_gaps_s.clear()
+            self._gaps_s.append(gap_s)
+            return
+        self._long_gaps_s.append(gap_s)
+        are_alike = max(self._long_gaps_s) <= self.ALIKE_WITHIN * min(self._long_gaps_s)
+        if len(self._long_gaps_s) == self.ALIKE_GAPS and are_alike:
+            self._gaps_s = deque(self._long_gaps_s, maxlen=GAPS)  # the pace has changed: the one before is over
+            self._long_gaps_s.clear()
+
     def _usual_s(self) -> float | None:
         return sorted(self._gaps_s)[int(len(self._gaps_s) * 0.9)] if self._gaps_s else None
 
+    def _gap_s(self, usual_s: float | None) -> float:
+        return max(USUAL_BEFORE_KNOWN_S if usual_s is None else usual_s, self.least_gap_s)
+
+    def _stale_after_s(self, usual_s: float | None) -> float:
+        return max(STALE_AT_LEAST_S, STALE_GAPS * self._gap_s(usual_s))
+
     def _age(self, age_s: float, usual_s: float | None) -> Age:
-        gap_s = max(USUAL_BEFORE_KNOWN_S if usual_s is None else usual_s, self.least_gap_s)
-        if age_s > max(STALE_AT_LEAST_S, STALE_GAPS * gap_s):
+        if age_s > self._stale_after_s(usual_s):
             return "stale"
-        return "live" if self._moves and age_s <= LATE_GAPS * gap_s + LATE_SLACK_S else "late"
+        return "live" if self._moves and age_s <= LATE_GAPS * self._gap_s(usual_s) + LATE_SLACK_S else "late"
 
 
 class FrameRate:
