@@ -432,7 +432,7 @@ async def test_a_gateway_that_restarts_and_a_bus_that_goes_away_are_seen_and_pas
     make_gateway: LaunchGateway, nats_server: NatsServer
 ) -> None:
     gateway = make_gateway().start()
-    async with Publisher(nats_server) as publisher, stream(gateway.url()) as states:
+    async with Publisher(nats_server) as publisher, stream(gateway.url(), status=False) as states:
         await publisher.levels(1)
         await until_state(states, *LAST_KNOWN, number=1)
         await publisher.levels(2)
@@ -484,14 +484,26 @@ async def test_a_wrong_path_on_the_gateway_ends_the_stream_with_its_words(make_g
     ],
 )
 def test_a_shape_is_asked_for_in_the_query(shape: Shape, url: str) -> None:
-    assert with_shape("ws://x/s", shape) == url
+    assert with_shape("ws://x/s", shape, status=False) == url
+
+
+@pytest.mark.parametrize(
+    ("url", "asked"),
+    [
+        ("ws://x/s", "ws://x/s?near=25&status=1"),
+        ("ws://x/s?a=1", "ws://x/s?a=1&near=25&status=1"),
+        ("ws://x/s?status=0", "ws://x/s?status=0&near=25"),  # the gateway refuses a parameter that is there twice
+    ],
+)
+def test_status_is_asked_for_beside_the_shape(url: str, asked: str) -> None:
+    assert with_shape(url, Shape(near=25), status=True) == asked
 
 
 async def test_the_gateway_sends_the_shape_that_is_asked_for(make_gateway: LaunchGateway, publisher: Publisher) -> None:
     gateway = make_gateway().start()
     await publisher.levels(5)
     await publisher.flow(6)
-    async with stream(gateway.url(), shape=Shape(sections=["levels"])) as states:
+    async with stream(gateway.url(), shape=Shape(sections=["levels"]), status=False) as states:
         assert (await state_with(states, 5)).payload.keys() == {"levels"}
         await states.change(Shape(sections=["flow"], rate=50))
         async for state in states:
@@ -516,4 +528,8 @@ async def test_a_shape_that_changed_is_asked_for_again_after_a_reconnect() -> No
         await state_with(states, 1)
         await states.change(Shape(near=10))
         await state_with(states, 3)
-    assert asked == ["/ws/stream?near=25", '{"subscribe": {"near": 10}}', "/ws/stream?near=10"]
+    assert asked == [
+        "/ws/stream?near=25&status=1",
+        '{"subscribe": {"near": 10, "status": true}}',
+        "/ws/stream?near=10&status=1",
+    ]

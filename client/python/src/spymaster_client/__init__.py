@@ -12,10 +12,14 @@
 from spymaster_client.contract import (
     LevelSignal,
     LevelsPayload,
+    MarketStatus,
     MlPredictions,
     Payload,
     Retrieval,
+    SectionStatus,
+    Skipped,
     SpotSnapshot,
+    Status,
 )
 from spymaster_client.disconnect import Disconnect
 from spymaster_client.freshness import Age, Freshness, SectionFreshness
@@ -29,13 +33,17 @@ __all__ = [
     "Freshness",
     "LevelSignal",
     "LevelsPayload",
+    "MarketStatus",
     "MlPredictions",
     "Payload",
     "Retrieval",
     "SectionFreshness",
+    "SectionStatus",
     "Shape",
+    "Skipped",
     "SpotSnapshot",
     "State",
+    "Status",
     "Stream",
     "stream",
 ]

@@ -5,14 +5,19 @@ The numbers are those of the TypeScript client, so a page and a terminal never d
 
 from collections import deque
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
-Age = Literal["live", "late", "stale"]
+Age = Literal["live", "late", "stale", "closed", "replay"]
 
 GAPS: Final = 40
 USUAL_BEFORE_KNOWN_S: Final = 1.0  # Core publishes several times a second
 LATE_GAPS, LATE_SLACK_S = 2.5, 0.25
 STALE_GAPS, STALE_AT_LEAST_S = 8.0, 2.5
+STALE_HEARTBEATS = 3
+# An outage is no cadence. A gap beyond the stale limit counts only when as many come in a row, of about one length:
+# then it is the pace of a slow producer.
+IN_A_ROW: Final = 3
+ALIKE: Final = 1.5  # the longest of them, in the shortest
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +25,11 @@ class SectionFreshness:
     """One section's age.
 
     Attributes:
-        age: `late` when it is overdue by well over its usual gap, or is only the last known state; `stale` when it is
-            too old to trade on.
-        age_s: since it last changed here. Core's `ts` plays no part: it may repeat and jump back.
+        age: the gateway's verdict, where it sends `status`: `closed` when the market is, `replay` when Core's time is
+            that of another day. Else, and while there is no connection, by the client: `late` when it is overdue by
+            well over its usual gap, or is only the last known state; `stale` when it is too old to trade on.
+        age_s: as `status` says, and on from there by this machine's clock; without `status`, since it last changed
+            here. Core's `ts` plays no part: it may repeat and jump back.
         usual_s: the gap that nine of ten changes keep; None before there were two.
     """
 
@@ -40,19 +47,24 @@ class Freshness:
     frames_per_s: float
 
 
+class _Told(NamedTuple):
+    """What the gateway said of a section, and when that arrived."""
+
+    now_s: float
+    age_s: float
+    heartbeat_s: float
+
+
 class Cadence:
     """When one section changed."""
 
-    # An outage is no cadence. A gap beyond the stale limit counts only when as many come in a row, of about one length:
-    # then it is the pace of a slow producer.
-    ALIKE_GAPS: Final = 3
-    ALIKE_WITHIN: Final = 1.5  # times the shortest of them
-
     def __init__(self) -> None:
         self._gaps_s: deque[float] = deque(maxlen=GAPS)
-        self._long_gaps_s: deque[float] = deque(maxlen=self.ALIKE_GAPS)  # the last ones, not learned yet
+        self._long_gaps_s: deque[float] = deque(maxlen=IN_A_ROW)  # the last ones, not learned yet
         self._last_s: float | None = None
         self._moves = False
+        self._verdict: Age | None = None  # the gateway's, of this connection
+        self._told: _Told | None = None
         self.least_gap_s = 0.0  # the shortest that is possible, where frames come at a rate that was asked for
 
     def add(self, now_s: float, *, first: bool) -> None:
@@ -62,17 +74,40 @@ class Cadence:
         self._last_s = now_s
         self._moves = not first
 
+    def tell(self, now_s: float, verdict: Age, age_s: float, heartbeat_s: float) -> None:
+        """The gateway says how old the section is, and will say something within `heartbeat_s` again."""
+        self._verdict = verdict
+        self._told = _Told(now_s, age_s, heartbeat_s)
+
+    def untell(self) -> None:
+        """The gateway says nothing about ages, as one without `status`."""
+        self._verdict = self._told = None
+
+    def forget(self) -> None:
+        """There is no such section any more."""
+        self.interrupt()
+        self._last_s = self._told = None
+
     def interrupt(self) -> None:
         """A connection ended: the next change spans the outage and says nothing about the cadence."""
         self._moves = False
+        self._verdict = None
         self._long_gaps_s.clear()
 
     def at(self, now_s: float) -> SectionFreshness | None:
         """None before the first change."""
-        if self._last_s is None:
+        if self._told is not None:
+            age_s = self._told.age_s + now_s - self._told.now_s
+        elif self._last_s is not None:
+            age_s = now_s - self._last_s
+        else:
             return None
         usual_s = self._usual_s()
-        return SectionFreshness(self._age(now_s - self._last_s, usual_s), now_s - self._last_s, usual_s)
+        if self._told is not None and self._verdict is not None:
+            age = self._verdict_after(now_s - self._told.now_s, self._told.heartbeat_s, self._verdict)
+        else:
+            age = self._age(age_s, usual_s)
+        return SectionFreshness(age, age_s, usual_s)
 
     def _learn(self, gap_s: float) -> None:
         if gap_s <= self._stale_after_s(self._usual_s()):
@@ -80,13 +115,23 @@ class Cadence:
             self._gaps_s.append(gap_s)
             return
         self._long_gaps_s.append(gap_s)
-        are_alike = max(self._long_gaps_s) <= self.ALIKE_WITHIN * min(self._long_gaps_s)
-        if len(self._long_gaps_s) == self.ALIKE_GAPS and are_alike:
+        are_alike = max(self._long_gaps_s) <= ALIKE * min(self._long_gaps_s)
+        if len(self._long_gaps_s) == IN_A_ROW and are_alike:
             self._gaps_s = deque(self._long_gaps_s, maxlen=GAPS)  # the pace has changed: the one before is over
             self._long_gaps_s.clear()
 
     def _usual_s(self) -> float | None:
-        return sorted(self._gaps_s)[int(len(self._gaps_s) * 0.9)] if self._gaps_s else None
+        return sorted(self._gaps_s)[int((len(self._gaps_s) - 1) * 0.9)] if self._gaps_s else None
+
+    def _verdict_after(self, silent_s: float, heartbeat_s: float, verdict: Age) -> Age:
+        """The gateway's verdict, which is out of date when nothing has arrived for a while, as on a dead line."""
+        if verdict not in ("live", "late"):
+            return verdict
+        usual_s = self._usual_s()
+        if silent_s > max(self._stale_after_s(usual_s), STALE_HEARTBEATS * heartbeat_s):
+            return "stale"
+        is_late = silent_s > LATE_GAPS * max(self._gap_s(usual_s), heartbeat_s) + LATE_SLACK_S
+        return "late" if is_late else verdict
 
     def _gap_s(self, usual_s: float | None) -> float:
         return max(USUAL_BEFORE_KNOWN_S if usual_s is None else usual_s, self.least_gap_s)

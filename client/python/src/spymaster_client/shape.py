@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote, urlsplit
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +33,20 @@ class Shape:
 WHOLE = Shape()
 
 
-def with_shape(url: str, shape: Shape) -> str:
-    """The URL with the parts of the shape as query parameters, behind those that it has."""
-    query = "&".join(f"{name}={quote(_text(value))}" for name, value in _asked(shape).items())
+def with_shape(url: str, shape: Shape, *, status: bool) -> str:
+    """The URL with the parts of the shape as query parameters, behind those that it has.
+
+    Args:
+        status: whether to ask for the section `status` too, unless the URL itself says so or not.
+    """
+    asked = _asked(shape) | ({"status": 1} if status and "status" not in parse_qs(urlsplit(url).query) else {})
+    query = "&".join(f"{name}={quote(_text(value))}" for name, value in asked.items())
     return url + ("&" if "?" in url else "?") * bool(query) + query
 
 
-def subscribe_message(shape: Shape) -> str:
-    """The message by which a connected viewer asks for another shape."""
-    return json.dumps({"subscribe": _asked(shape)})
+def subscribe_message(shape: Shape, *, status: bool) -> str:
+    """The message by which a connected viewer asks for another shape, and again for `status`: it replaces all."""
+    return json.dumps({"subscribe": _asked(shape) | ({"status": True} if status else {})})
 
 
 def same_content(one: Shape, other: Shape) -> bool:

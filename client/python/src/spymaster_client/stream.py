@@ -20,18 +20,22 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidURI, WebSocketException
 from websockets.uri import parse_uri
 
-from spymaster_client.contract import Payload
+from spymaster_client.contract import Payload, Status
 from spymaster_client.disconnect import LONGEST_PAUSE_S, LOST, Disconnect, disconnect_of, pause_s
 from spymaster_client.freshness import Cadence, FrameRate, Freshness
+from spymaster_client.line import Line
 from spymaster_client.shape import WHOLE, Shape, same_content, subscribe_message, with_shape
+from spymaster_client.status import VERDICTS, age_of, is_heartbeat, is_status, news_of, verdict_of
 from spymaster_client.tasks import end
 
-ConnectionState = Literal["connecting", "live", "late", "stale", "closed"]
+ConnectionState = Literal["connecting", "live", "late", "stale", "replay", "market_closed", "closed"]
 Token = str | Callable[[], str | Awaitable[str]]
 
 OPEN_LIMIT_S: Final = 10.0
 CLOSE_HANDSHAKE_TIMEOUT_S: Final = 1.0
-PING_EVERY_S = PONG_LIMIT_S = 5.0  # a dead line that says nothing is noticed within the sum of both
+# A dead line that says nothing is noticed within the sum of both; sooner where the gateway sends heartbeats.
+PING_EVERY_S = PONG_LIMIT_S = 5.0
+LAST_LOOK_S: Final = 0.25  # into the socket, before a line is called dead: this program may have been busy
 LOOK_EVERY_S: Final = 0.25  # live turns into late without any news
 # The gateway accepts messages of 8 MiB of each subject (GATEWAY_MAX_MESSAGE) and merges them.
 MAX_FRAME_BYTES: Final = 64 << 20
@@ -44,11 +48,16 @@ class State:
     """The stream at one moment.
 
     Attributes:
-        connection: `connecting`: no frame on this connection yet. `live`: the levels (the flow, where there are none)
-            arrive at their usual pace. `late`: they are due, or are only the last known state, as in the first frame
-            of a connection. `stale`: too old to trade on. `closed`: for good.
+        connection: `connecting`: no frame on this connection yet. `closed`: for good. The others are the gateway's
+            verdict on levels and flow, the worse of those that are asked for. `live`: they arrive at their usual pace.
+            `late`: they are due. `stale`: too old to trade on. `replay`: Core publishes a recorded day.
+            `market_closed`: nothing new comes until it opens. Where the gateway sends no `status`, the client judges by
+            the levels (the flow, where there are none): `live`, `late` or `stale`, and `late` also when they are only
+            the last known state, as in the first frame of a connection.
         payload: the newest, also while connecting; empty before the first. A section that did not change is the same
             object as before. Do not change it: it is what the next frame is compared with.
+        status: the gateway's newest word on how fresh that is, and why: as `payload["status"]`, but None while
+            connecting.
         freshness: ages, on this machine's clock.
         invalid_frames: how many frames were left out because they hold no payload.
         last_disconnect: why the last connection ended; None while none has.
@@ -56,13 +65,19 @@ class State:
 
     connection: ConnectionState
     payload: Payload
+    status: Status | None
     freshness: Freshness
     invalid_frames: int
     last_disconnect: Disconnect | None
 
 
 def stream(
-    url: str, token: Token | None = None, *, ssl: ssl.SSLContext | None = None, shape: Shape = WHOLE
+    url: str,
+    token: Token | None = None,
+    *,
+    ssl: ssl.SSLContext | None = None,
+    shape: Shape = WHOLE,
+    status: bool = True,
 ) -> "Stream":
     """The states of the gateway at `url`: each time something new came, and each time `connection` changed.
 
@@ -76,21 +91,28 @@ def stream(
             as tokens expire.
         ssl: for `wss://` with certificates that the system does not know.
         shape: what to ask for; by default everything. `Stream.change` asks for another one.
+        status: whether to ask for the section `status`, and judge by it. A gateway that does not know it sends none.
 
     Raises:
         ValueError: `url` is not the address of a WebSocket.
     """
-    return Stream(url, token, ssl=ssl, shape=shape)
+    return Stream(url, token, ssl=ssl, shape=shape, status=status)
 
 
 class Stream:
     """See `stream`. For one reader; `state()` may be called at any time besides."""
 
     def __init__(
-        self, url: str, token: Token | None = None, *, ssl: ssl.SSLContext | None = None, shape: Shape = WHOLE
+        self,
+        url: str,
+        token: Token | None = None,
+        *,
+        ssl: ssl.SSLContext | None = None,
+        shape: Shape = WHOLE,
+        status: bool = True,
     ) -> None:
         self._url, self._token = url, token
-        self._shape = shape
+        self._shape, self._wants_status = shape, status
         self._is_another = False  # the next frame is the first of another shape
         self._ssl = ssl or True if _is_secure(url) else None
         self._socket: ClientConnection | None = None
@@ -100,7 +122,8 @@ class Stream:
         self._connection_has_frame = False
         self._is_closed = False
         self._payload: Payload = {}
-        self._levels, self._flow, self._rate = Cadence(), Cadence(), FrameRate()
+        self._status: Status | None = None  # of this connection
+        self._levels, self._flow, self._rate, self._line = Cadence(), Cadence(), FrameRate(), Line()
         self._invalid_frames = 0
         self._last_disconnect: Disconnect | None = None
         self._expect_rate()
@@ -146,7 +169,14 @@ class Stream:
             self._receiving.result()  # a bug in the receiver is not taken for silence
         now_s = clock_s()
         freshness = Freshness(self._levels.at(now_s), self._flow.at(now_s), self._rate.at(now_s))
-        return State(self._connection(freshness), self._payload, freshness, self._invalid_frames, self._last_disconnect)
+        return State(
+            connection=self._connection(freshness),
+            payload=self._payload,
+            status=self._status,
+            freshness=freshness,
+            invalid_frames=self._invalid_frames,
+            last_disconnect=self._last_disconnect,
+        )
 
     async def change(self, shape: Shape) -> None:
         """Ask for another shape, in place of all that was asked for before. The next frame has it, also reconnected."""
@@ -156,7 +186,7 @@ class Stream:
             return  # the next connection asks for it
         self._is_another = self._is_another or not same_content(before, shape)
         with contextlib.suppress(ConnectionClosed):
-            await self._socket.send(subscribe_message(shape))
+            await self._socket.send(subscribe_message(shape, status=self._wants_status))
 
     def _expect_rate(self) -> None:
         self._levels.least_gap_s = self._flow.least_gap_s = 1 / self._shape.rate if self._shape.rate else 0.0
@@ -186,8 +216,12 @@ class Stream:
     def _connection(self, freshness: Freshness) -> ConnectionState:
         if self._is_closed:
             return "closed"
+        if self._status is not None:
+            known = {"levels": freshness.levels, "flow": freshness.flow}
+            ages = {name: section.age for name, section in known.items() if section is not None}
+            return verdict_of(ages, self._shape.sections, self._status["cause"])
         section = freshness.levels or freshness.flow
-        return section.age if self._connection_has_frame and section else "connecting"
+        return VERDICTS[section.age] if self._connection_has_frame and section else "connecting"
 
     # -- connections -----------------------------------------------------------------------------------------------
 
@@ -208,6 +242,7 @@ class Stream:
 
     def _end_connection(self, disconnect: Disconnect) -> None:
         self._connection_has_frame = False
+        self._status = None
         self._levels.interrupt()
         self._flow.interrupt()
         self._is_closed = not disconnect.reconnect
@@ -224,7 +259,7 @@ class Stream:
         shape, self._is_another = self._shape, False
         try:
             async with connect(
-                with_shape(self._url, shape),
+                with_shape(self._url, shape, status=self._wants_status),
                 additional_headers=headers,
                 ssl=self._ssl,
                 proxy=None,
@@ -237,6 +272,8 @@ class Stream:
                 if self._shape != shape:
                     await self.change(self._shape)  # changed while it connected
                 await self._receive(self._socket)
+        except _Silence as silence:
+            return Disconnect(LOST, str(silence), True)
         except (OSError, TimeoutError, WebSocketException) as error:
             disconnect = disconnect_of(error)
             if disconnect.code == UNAUTHORIZED and callable(self._token):
@@ -256,23 +293,53 @@ class Stream:
 
         Raises:
             ConnectionClosed: it has.
+            _Silence: the gateway has promised heartbeats, and none came.
         """
+        self._line.begin(clock_s())
         try:
             while True:
-                self._take(await socket.recv(), clock_s())
+                frame = await self._heard(socket)
+                self._line.add(clock_s())
+                self._take(frame, clock_s())
+                # The heartbeats tell. A pong comes behind a long frame, and late on a slow line.
+                socket.ping_timeout = PONG_LIMIT_S if self._status is None else None
         except asyncio.CancelledError:
             await socket.close()  # left to itself, the library takes leave with 1011, an error
             raise
+
+    async def _heard(self, socket: ClientConnection) -> str | bytes:
+        if self._status is None:
+            return await socket.recv()
+        limit_s = self._line.silence_limit_s(self._status["heartbeat_ms"])
+        for wait_s in (limit_s, LAST_LOOK_S):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    return await socket.recv()
+        socket.transport.abort()  # a dead line answers no close frame
+        raise _Silence(f"the gateway said nothing for {limit_s:.1f} s")
 
     # -- frames ----------------------------------------------------------------------------------------------------
 
     def _take(self, frame: str | bytes, now_s: float) -> None:
         before = self._payload
         try:
-            self._payload = read_payload(frame, before)
+            payload = read_payload(frame, before)
         except ValueError:
             self._invalid_frames += 1
             return
+        status = payload.get("status")
+        if status is not None and is_heartbeat(payload, status, before.get("status")):
+            self._payload = {**before, "status": status}
+            if self._status is None or news_of(status) != news_of(self._status):
+                self._news.set()
+            self._connection_has_frame = True
+        else:
+            self._payload = payload
+            self._take_state(before, now_s)
+            self._news.set()
+        self._take_status(status, now_s)
+
+    def _take_state(self, before: Payload, now_s: float) -> None:
         self._rate.add(now_s)
         first = self._is_another or not self._connection_has_frame
         self._is_another = False
@@ -281,7 +348,19 @@ class Stream:
             self._levels.add(now_s, first=first)
         if self._payload.get("flow") is not before.get("flow"):
             self._flow.add(now_s, first=first)
-        self._news.set()
+
+    def _take_status(self, status: Status | None, now_s: float) -> None:
+        self._status = status
+        for cadence, section in (
+            (self._levels, status and status.get("levels")),
+            (self._flow, status and status.get("flow")),
+        ):
+            if status is None:
+                cadence.untell()
+            elif section is None:
+                cadence.forget()
+            else:
+                cadence.tell(now_s, age_of(section), section["age_ms"] / 1000, status["heartbeat_ms"] / 1000)
 
 
 def read_payload(frame: str | bytes, before: Payload) -> Payload:
@@ -298,8 +377,14 @@ def read_payload(frame: str | bytes, before: Payload) -> Payload:
         raise ValueError("the frame is no payload")
     if "levels" in payload and not isinstance(payload["levels"].get("levels"), list):
         raise ValueError("the frame's levels are no list")
+    if "status" in payload and not is_status(payload["status"]):
+        raise ValueError("the frame's status is none")
     unchanged = {name: before[name] for name in SECTIONS if name in payload and payload[name] == before.get(name)}
     return cast(Payload, payload | unchanged)
+
+
+class _Silence(Exception):
+    """Says how long it was."""
 
 
 def clock_s() -> float:

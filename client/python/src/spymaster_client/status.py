@@ -1,0 +1,83 @@
+"""What the section `status` says: whether it is one, whether its frame is a heartbeat, and how far to believe the rest.
+
+The gateway judges; here its words are read. Rules only: no clock, no socket.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal, cast
+
+from spymaster_client.contract import SectionStatus, Status
+from spymaster_client.freshness import Age
+
+Verdict = Literal["live", "late", "stale", "replay", "market_closed"]
+
+# From the best to the worst. `closed` of a section is `market_closed` of the stream, which has an end called `closed`.
+VERDICTS: Final[dict[str, Verdict]] = {
+    "live": "live",
+    "late": "late",
+    "closed": "market_closed",
+    "stale": "stale",
+    "replay": "replay",
+}
+BY_SEVERITY: Final = tuple(VERDICTS.values())
+# The section of `status` that is about each section of a frame.
+JUDGED_BY: Final = {"levels": "levels", "viewport": "levels", "flow": "flow"}
+LARGEST_MS: Final = 1 << 53  # of an integer in the contract
+
+
+def is_status(status: object) -> bool:
+    """Whether it has what the client reads of a `Status`, in its types."""
+    if not isinstance(status, dict):
+        return False
+    market = status.get("market")
+    return (
+        isinstance(status.get("seq"), int)
+        and isinstance(status.get("epoch"), str)
+        and _is_number(status.get("heartbeat_ms"), 1)
+        and all(isinstance(status.get(name), str | None) for name in ("cause", "explanation"))
+        and isinstance(market, dict)
+        and isinstance(market.get("sentence"), str)
+        and all(_is_section(status[name]) for name in ("levels", "flow") if name in status)
+    )
+
+
+def is_heartbeat(frame: Mapping[str, object], status: Status, before: Status | None) -> bool:
+    """Whether a frame with this status repeats the state of the frame before, and so leaves every section as it is."""
+    return (
+        frame.keys() == {"status"}
+        and before is not None
+        and (status["epoch"], status["seq"]) == (before["epoch"], before["seq"])
+    )
+
+
+def age_of(section: SectionStatus) -> Age:
+    """The verdict. A word that this client does not know is no reason to trade."""
+    return cast(Age, section["verdict"]) if section["verdict"] in VERDICTS else "stale"
+
+
+def verdict_of(ages: Mapping[str, Age], sections: Sequence[str] | None, cause: str | None) -> Verdict:
+    """How far to believe a frame: the worst of levels and flow that are asked for and known.
+
+    Args:
+        ages: of those of levels and flow that are known.
+        sections: that are asked for; None for all.
+        cause: why not all is live. It decides where neither is known.
+    """
+    asked = {JUDGED_BY.get(name) for name in (JUDGED_BY if sections is None else sections)}
+    words = [VERDICTS[age] for name, age in ages.items() if name in asked]
+    return max(words, key=BY_SEVERITY.index) if words else "live" if cause is None else "stale"
+
+
+def news_of(status: Status) -> object:
+    """What is worth telling a reader: equal in two heartbeats between which only time has passed."""
+    verdicts = [section and section["verdict"] for section in (status.get("levels"), status.get("flow"))]
+    return verdicts, status["cause"], status["explanation"], status["market"]
+
+
+def _is_section(section: Any) -> bool:
+    is_judged = isinstance(section, dict) and isinstance(section.get("verdict"), str)
+    return is_judged and _is_number(section.get("age_ms"), 0)
+
+
+def _is_number(value: Any, least: int) -> bool:
+    return isinstance(value, int) and least <= value <= LARGEST_MS
