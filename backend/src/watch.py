@@ -23,23 +23,26 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from spymaster_client import ConnectionState, SectionFreshness, Stream, stream
+from spymaster_client import ConnectionState, SectionFreshness, Status, Stream, stream
 
 DEFAULT_URL = "ws://localhost:8000/ws/stream"
 NEW_YORK = ZoneInfo("America/New_York")
 
-Badge = Literal["WAITING", "OFFLINE", "LIVE", "LATE", "STALE"]
+Badge = Literal["WAITING", "OFFLINE", "LIVE", "LATE", "STALE", "REPLAY", "CLOSED"]
 
 REFRESH_S = 0.25
 FIRST_FRAME_LIMIT_S = 5.0
 
 BADGES: dict[Badge, tuple[str, str]] = {
-    "WAITING": ("no frame yet", "bold white on blue"),
+    "WAITING": ("nothing yet", "bold white on blue"),
     "OFFLINE": ("do not trade on this", "bold white on red"),
     "LIVE": ("", "bold black on green"),
     "LATE": ("", "bold black on yellow"),
     "STALE": ("do not trade on this", "bold white on red"),
+    "REPLAY": ("a recorded day: do not trade on this", "bold white on magenta"),
+    "CLOSED": ("", "bold white on bright_black"),
 }
+VERDICT_STYLES = {"live": "green", "late": "yellow", "stale": "bold red", "replay": "bold magenta"}
 SIGNAL_STYLES = {"BREAK": "bold yellow", "BOUNCE": "bold cyan", "NO_TRADE": "bright_black"}
 CONFIDENCE = {"HIGH": ("HIGH", "bold"), "MEDIUM": ("MED", ""), "LOW": ("LOW", "bright_black")}
 DIRECTIONS = {"UP": ("▲", "UP", "green"), "DOWN": ("▼", "DOWN", "red")}
@@ -112,6 +115,7 @@ class View:
     levels: SectionFreshness | None = None
     flow: SectionFreshness | None = None
     frames_per_s: float = 0.0
+    status: Status | None = None
 
 
 def session_phase(ts_ms: float) -> str:
@@ -142,8 +146,11 @@ def render(view: View, width: int, height: int | None = None) -> RenderableType:
     """The screen for a view; with a height, the levels furthest from the spot give way."""
     wide = width >= WIDE
     parts: list[RenderableType] = [_quote_line(view, wide), _state_line(view, wide)]
+    if view.status is not None:
+        parts += _status_lines(view.status)
     if view.market is None:
-        return Group(*parts, "", Text("  waiting for the first frame of the gateway", style="bright_black"))
+        of_whom = "frame of the gateway" if view.status is None else "message of Core"
+        return Group(*parts, "", Text(f"  waiting for the first {of_whom}", style="bright_black"))
     room = len(view.market.levels) if height is None else max(1, height - len(parts) - 6)
     parts += ["", _levels_table(view, view.market, wide, room)]
     if view.market.flow is not None:
@@ -164,10 +171,11 @@ def view_of(url: str, states: Stream) -> View:
         state=now.connection,
         connection=words,
         connected=states.is_connected,
-        market=read_market(now.payload) if now.payload else None,
+        market=read_market(now.payload) if now.payload.keys() - {"status"} else None,
         levels=now.freshness.levels,
         flow=now.freshness.flow,
         frames_per_s=now.freshness.frames_per_s,
+        status=now.status,
     )
 
 
@@ -198,7 +206,7 @@ async def print_once(url: str, states: Stream) -> int:
         try:
             async with asyncio.timeout(FIRST_FRAME_LIMIT_S):
                 async for state in states:
-                    if state.payload:
+                    if state.payload.keys() - {"status"}:
                         break
         except TimeoutError:
             pass
@@ -241,12 +249,12 @@ def _quote_line(view: View, wide: bool) -> Table:
     if market is not None:
         quote.append(_price(market.spot), style="bold")
         quote.append(f"   bid {_price(market.bid)}   ask {_price(market.ask)}")
-        clock = _clock(market.ts_ms, wide)
+        clock = _clock(market.ts_ms, wide, is_replay=view.state == "replay")
     line.add_row(quote, clock)
     return line
 
 
-def _clock(ts_ms: float | None, wide: bool) -> Text:
+def _clock(ts_ms: float | None, wide: bool, is_replay: bool) -> Text:
     if ts_ms is None:
         return Text()
     try:
@@ -254,7 +262,7 @@ def _clock(ts_ms: float | None, wide: bool) -> Text:
         phase = session_phase(ts_ms)
     except (OverflowError, ValueError, OSError):
         return Text(f"ts {ts_ms:g} ")
-    day = f"{moment:%a %d %b}  " if wide else ""
+    day = f"{moment:%a %d %b %Y}  " if is_replay else f"{moment:%a %d %b}  " if wide else ""
     return Text.assemble(day, (f"{moment:%H:%M:%S}", "bold"), " New York  ", (f"{phase} ", "bright_black"))
 
 
@@ -263,25 +271,44 @@ def _state_line(view: View, wide: bool) -> Text:
     note, style = BADGES[badge]
     line = Text("  ", no_wrap=True, overflow="ellipsis")
     line.append(f" {badge} ", style=style)
-    if view.levels is not None:
-        line.append(f" levels {_age(view.levels.age_s)} ago")
-        if wide and view.levels.usual_s is not None:
-            line.append(f", usually every {view.levels.usual_s:.2f} s")
-    if view.flow is not None:
-        line.append(f"  flow {_age(view.flow.age_s)} ago")
+    for name, section in (("levels", view.levels), ("flow", view.flow)):
+        if section is not None:
+            line.append(f" {name} ")
+            if view.status is not None:  # the gateway's word; without it the badge says what the client thinks
+                line.append(f"{section.age} ", style=VERDICT_STYLES.get(section.age, "bright_black"))
+            line.append(f"{_age(section.age_s)} ago")
+            if wide and name == "levels" and section.usual_s is not None:
+                line.append(f", usually every {section.usual_s:.2f} s")
+            line.append(" ")
     if view.frames_per_s:
-        line.append(f"  {view.frames_per_s:.1f} frames/s" if wide else f"  {view.frames_per_s:.1f}/s")
+        line.append(f" {view.frames_per_s:.1f} frames/s " if wide else f" {view.frames_per_s:.1f}/s ")
     if note:
-        line.append(f"  {note}", style="" if badge == "WAITING" else "bold red")
-    line.append(f"  {view.connection}", style="green" if view.connected else "bold red")
+        line.append(f" {note} ", style="" if badge == "WAITING" else "bold red")
+    line.append(f" {view.connection}", style="green" if view.connected else "bold red")
     line.append(f"  {view.url}", style="bright_black")
     return line
 
 
+def _status_lines(status: Status) -> list[RenderableType]:
+    """Why not all is live, where the gateway tells a cause, and the hours of the market."""
+    lines: list[RenderableType] = []
+    if status["explanation"] is not None:
+        lines.append(Text(f"  {_word(status['explanation'])}", style="bold", no_wrap=True, overflow="ellipsis"))
+    sentence = f"  {status['market']['name']}: {status['market']['sentence']}"
+    return [*lines, Text(_word(sentence), style="bright_black", no_wrap=True, overflow="ellipsis")]
+
+
 def _badge(view: View) -> Badge:
+    if view.market is None:
+        return "WAITING"
     if view.state in ("connecting", "closed"):
-        return "WAITING" if view.market is None else "OFFLINE"
-    words: dict[ConnectionState, Badge] = {"live": "LIVE", "late": "LATE"}
+        return "OFFLINE"
+    words: dict[ConnectionState, Badge] = {
+        "live": "LIVE",
+        "late": "LATE",
+        "replay": "REPLAY",
+        "market_closed": "CLOSED",
+    }
     return words.get(view.state, "STALE")
 
 

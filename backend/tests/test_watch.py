@@ -187,12 +187,70 @@ def test_before_the_first_frame_it_says_that_it_waits() -> None:
         ("stale", "STALE", False),
         ("connecting", "OFFLINE", False),
         ("closed", "OFFLINE", False),
+        ("replay", "REPLAY", False),
     ],
 )
 def test_a_screen_says_how_far_to_believe_it(state: ConnectionState, badge: str, trusted: bool) -> None:
     shown = text_of(a_view(state=state))
     assert f" {badge} " in shown
     assert ("do not trade on this" in shown) is not trusted
+
+
+def test_a_closed_market_is_calm() -> None:
+    shown = text_of(a_view(state="market_closed"))
+    assert " CLOSED " in shown
+    assert "do not trade" not in shown
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_replay_says_its_date(width: int) -> None:
+    assert "Tue 16 Dec 2025  09:43:47 New York" in text_of(a_view(state="replay"), width)
+
+
+def a_status(**changes: Any) -> Any:
+    return {
+        "seq": 1,
+        "epoch": "e",
+        "sent_ms": 1,
+        "heartbeat_ms": 60_000,
+        "skipped": {"frames": 0, "why": None},
+        "levels": {"seq": 1, "age_ms": 100, "published_ms": 1, "core_lag_ms": None, "verdict": "live"},
+        "flow": {"seq": 1, "age_ms": 9_000, "published_ms": 1, "core_lag_ms": None, "verdict": "stale"},
+        "cause": "flow_silent",
+        "explanation": "Core publishes no flow, though levels come.",
+        "market": {"name": "XNYS", "open": True, "sentence": "Open until 16:00", "opens_ms": None, "closes_ms": 1},
+        **changes,
+    }
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_verdict_of_each_section_its_cause_and_the_market_are_shown(width: int) -> None:
+    flow = SectionFreshness("stale", 9.0, 0.25)
+    shown = text_of(a_view(state="stale", status=a_status(), flow=flow), width)
+    for words in (
+        " STALE ",
+        "levels live 0.1 s ago",
+        "flow stale 9.0 s ago",
+        "Core publishes no flow, though levels come.",
+        "XNYS: Open until 16:00",
+    ):
+        assert words in shown
+
+
+def test_while_all_is_live_there_is_no_cause() -> None:
+    shown = text_of(a_view(status=a_status(cause=None, explanation=None))).splitlines()
+    assert [line.strip() for line in shown[2:4]] == ["XNYS: Open until 16:00", ""]
+
+
+def test_lines_of_the_status_leave_no_level_off_the_screen() -> None:
+    shown = text_of(a_view(status=a_status()), 80, 14).splitlines()
+    assert len(shown) <= 14
+    assert any("OPTIONS" in line for line in shown)
+
+
+def test_a_status_does_not_control_the_terminal() -> None:
+    market = {**a_status()["market"], "sentence": "\x1b[2J"}
+    assert "\x1b" not in text_of(a_view(status=a_status(explanation="\x1b[2J", market=market)))
 
 
 @pytest.mark.parametrize(
@@ -275,6 +333,21 @@ async def test_a_gateway_that_has_left_is_offline_and_its_market_stays_on_the_sc
         await until(lambda: "connection refused" in view_of(url, states).connection, "nobody is there any more")
         shown = text_of(view_of(url, states), 200)
     for words in (" OFFLINE ", "trying again", "PM_HIGH"):
+        assert words in shown
+
+
+async def test_a_gateway_without_a_message_is_not_taken_for_one_that_does_not_answer() -> None:
+    said = a_status(cause="no_message", explanation="No message has ever come.")
+    del said["levels"], said["flow"]
+
+    async def send_status(socket: ServerConnection) -> None:
+        await socket.send(json.dumps({"status": said}))
+        await socket.wait_closed()
+
+    async with serve(send_status, "127.0.0.1", 0) as server, stream(url_of(server)) as states:
+        await until(lambda: view_of("", states).status, "the status")
+        shown = text_of(view_of("", states))
+    for words in (" WAITING ", "No message has ever come.", "waiting for the first message of Core"):
         assert words in shown
 
 

@@ -36,7 +36,7 @@ def is_status(status: object) -> bool:
         and _is_number(status.get("heartbeat_ms"), 1)
         and all(isinstance(status.get(name), str | None) for name in ("cause", "explanation"))
         and isinstance(market, dict)
-        and isinstance(market.get("sentence"), str)
+        and all(isinstance(market.get(name), str) for name in ("name", "sentence"))
         and all(_is_section(status[name]) for name in ("levels", "flow") if name in status)
     )
 
