@@ -15,6 +15,8 @@ from spymaster_client.status import VERDICTS, age_of, is_heartbeat, verdict_of
 from spymaster_client.stream import read_payload
 from src.gateway.signals.contract import SectionStatus
 from tests.client.test_stream import frame, gateway_that, number_of, sends, state_with
+from tests.conftest import LaunchGateway
+from tests.end_to_end.publisher import Publisher
 from tests.waiting import until
 
 MARKET = {"name": "XNYS", "open": True, "sentence": "Open until 16:00.", "opens_ms": None, "closes_ms": 1}
@@ -328,3 +330,28 @@ async def test_a_program_that_was_busy_takes_what_has_arrived_before_it_calls_th
     await serving
     assert state.last_disconnect is not None
     assert state.last_disconnect.code == 1001  # the server has left; nobody called its line dead
+
+
+# -- the gateway itself ------------------------------------------------------------------------------------------------
+
+
+async def test_silence_of_core_is_stale_and_a_frozen_gateway_a_dead_line(
+    make_gateway: LaunchGateway, publisher: Publisher
+) -> None:
+    gateway = make_gateway(GATEWAY_MARKET="24x7").start()
+    async with stream(gateway.url()) as states:
+        for _ in range(4):
+            await publisher.levels(1, ts=time.time_ns() // 1_000_000)
+            await publisher.flow(1)
+        await state_that_is(states, "live", "late")
+        silent = await state_that_is(states, "stale")
+        assert silent.status is not None
+        assert (silent.status["cause"], silent.last_disconnect) == ("core_silent", None)
+        gateway.freeze()
+        left = await state_that_is(states, "connecting")
+        assert left.last_disconnect is not None
+        assert left.last_disconnect.explanation.startswith("the gateway said nothing for ")
+        gateway.thaw()
+        again = await state_that_is(states, "stale")
+    assert again.freshness.levels is not None
+    assert again.freshness.levels.age_s > 3.0  # although it has just arrived
