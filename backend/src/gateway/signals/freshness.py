@@ -23,8 +23,9 @@ STALE_GAPS, LEAST_STALE_MS = 8.0, 2_500.0
 UNKNOWN_LATE_MS, UNKNOWN_STALE_MS = 6_000.0, 15_000.0
 # Core's clock behind that of NATS: hosts that keep no time well differ by a second or two.
 LAG_LATE_MS, LAG_STALE_MS = 5_000, 15_000
-# A replay differs from lag: its time is of another day, or runs at another speed, and far from the present.
+# A replay differs from lag: it is far from the present, and of another day, at another speed, or too far for any lag.
 REPLAY_LAG_MS: Final = 3_600_000
+LONGEST_LAG_MS: Final = 6 * 3_600_000
 KEPT_CLOCKS_MS: Final = 10_000
 SPEED_SPAN_MS: Final = 3_000
 LEAST_SPEED, MOST_SPEED = 0.67, 1.5
@@ -106,6 +107,8 @@ class CoreClock:
         lag_ms = self.lag_ms
         if lag_ms is None or abs(lag_ms) < REPLAY_LAG_MS:
             return False
+        if abs(lag_ms) >= LONGEST_LAG_MS:
+            return True
         published_ms, ts_ms = self._seen[-1]
         return _new_york_date(published_ms) != _new_york_date(ts_ms) or not LEAST_SPEED <= self._speed <= MOST_SPEED
 
@@ -181,8 +184,10 @@ class SectionFreshness:
         if opened_ms is not None and age_ms > now_ms - opened_ms:  # the newest message is of the session before
             by_silence = self._by_silence(now_ms - opened_ms)
             return CLOSED if by_silence == LIVE else by_silence
-        worst = max(self._by_silence(age_ms), self._by_lag(), key=_BY_SEVERITY.index)
-        return CLOSED if worst != LIVE and opened_ms is None else worst
+        by_silence = self._by_silence(age_ms)
+        if by_silence != LIVE and opened_ms is None:
+            return CLOSED
+        return max(by_silence, self._by_lag(), key=_BY_SEVERITY.index)
 
     def is_silent(self, now_ms: int) -> bool:
         """Whether the age alone makes it late or stale."""

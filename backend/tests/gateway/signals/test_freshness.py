@@ -138,6 +138,7 @@ def test_the_clock_of_nats_may_differ(skew_ms: int) -> None:
         (LAG_STALE_MS + 1, STALE),
         (60_000, STALE),
         (3 * 3_600_000, STALE),  # the same day at its own speed: Core is behind
+        (6 * 3_600_000, REPLAY),
         (345 * DAY_MS, REPLAY),
         (-DAY_MS, REPLAY),
     ],
@@ -184,6 +185,12 @@ def test_silence_in_closed_hours_is_closed_and_data_in_them_is_live() -> None:
     section = Section()
     section.run(10)
     assert [section.after(ms, opened_ms=None) for ms in (100, 1_000, 10_000_000)] == [LIVE, CLOSED, CLOSED]
+
+
+def test_core_that_is_behind_is_so_in_closed_hours_too() -> None:
+    section = Section()
+    section.run(10, lag_ms=10_000)
+    assert [section.after(ms, opened_ms=None) for ms in (100, 1_000)] == [LATE, CLOSED]
 
 
 def test_at_the_open_silence_counts_from_the_open_and_old_data_is_never_live() -> None:
