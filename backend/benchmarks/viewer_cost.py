@@ -25,6 +25,7 @@ WHOLE: Final = ""
 VIEWERS: Final = {  # the row's name, and the query of its shape
     "whole payload": WHOLE,
     "wall screen: sections=levels,flow": "sections=levels,flow",
+    "whole payload, with status: status=1": "status=1",
     "desk: sections=levels,flow&near=25": "sections=levels,flow&near=25",
     "phone: sections=levels&near=25&rate=2": "sections=levels&near=25&rate=2",
 }
