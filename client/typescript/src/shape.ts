@@ -25,16 +25,17 @@ export function shapeOf(of: Shape): Shape {
   return Object.fromEntries(KEYS.filter((key) => of[key] !== undefined).map((key) => [key, of[key]]));
 }
 
-/** The URL with the parts of the shape as query parameters, beside those that it has. */
-export function withShape(url: string, shape: Shape): string {
+/** The URL with the parts of the shape as query parameters, beside those that it has; a gateway ignores what it does not know. */
+export function withShape(url: string, shape: Shape, status: boolean): string {
   const asked = new URL(url);
   for (const [key, value] of Object.entries(shape)) asked.searchParams.set(key, String(value));
+  if (status) asked.searchParams.set("status", "1");
   return asked.href;
 }
 
 /** The message by which a connected viewer asks for another shape. */
-export function subscribeMessage(shape: Shape): string {
-  return JSON.stringify({ subscribe: shape });
+export function subscribeMessage(shape: Shape, status: boolean): string {
+  return JSON.stringify({ subscribe: status ? { ...shape, status } : shape });
 }
 
 /** Whether both ask for the same content, at whatever rate. */

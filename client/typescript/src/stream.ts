@@ -1,21 +1,26 @@
 /** One stream: a connection that reconnects by itself, the newest payload, and its freshness. */
 
-import type { LevelsPayload, Payload } from "./contract.js";
-import { Cadence, type SectionFreshness } from "./freshness.js";
+import type { LevelsPayload, Payload, Status } from "./contract.js";
+import { Cadence, stateOf, type Age, type SectionFreshness } from "./freshness.js";
+import { Line } from "./line.js";
 import { disconnectOf, pauseMs, type Disconnect } from "./disconnect.js";
 import { sameContent, shapeOf, subscribeMessage, withShape, type Shape } from "./shape.js";
 
 /**
- * `connecting`: no frame on this connection yet. `live`: the levels arrive at their usual pace (the flow, where there
- * are no levels). `late`: they are overdue, or are only the last known state. `stale`: they are too old to trade on.
- * `closed`: for good, by `close()` or after a disconnect that would repeat; see `lastDisconnect`.
+ * `connecting`: no frame on this connection yet; `freshness` tells how old the frame before is by now. `live`: the
+ * levels arrive at their usual pace (the flow, where there are no levels). `late`: they are overdue, or are only the last
+ * known state; or they are live beside a flow that is not. `stale`: they are too old to trade on. `replay`: they are of
+ * another day. `market-closed`: nothing new is to be expected. `closed`: the stream, for good, by `close()` or after a
+ * disconnect that would repeat; see `lastDisconnect`.
  */
-export type State = "connecting" | "live" | "late" | "stale" | "closed";
+export type State = "connecting" | Age | "closed";
 
 export interface Freshness {
   /** Undefined while there are no levels. A change of the viewport counts, as the two come in one message. */
   readonly levels: SectionFreshness | undefined;
   readonly flow: SectionFreshness | undefined;
+  /** How much longer the newest frame was on its way than the quickest of the last minutes; undefined without a status. */
+  readonly lineDelayMs: number | undefined;
   /** Over the last seconds. */
   readonly framesPerSecond: number;
 }
@@ -37,6 +42,8 @@ export interface StreamEvents {
   flow: NonNullable<Payload["flow"]>;
   /** A new viewport; undefined when the newest levels came without one. */
   viewport: Payload["viewport"];
+  /** With each frame that has one, also when nothing else is new. */
+  status: Status;
   state: State;
   /** Four times a second, and with each payload. */
   freshness: Freshness;
@@ -65,11 +72,13 @@ export interface Options extends Shape {
   protocols?: readonly string[] | undefined;
   /** For a runtime without one, such as Node 20: that of the package `ws`, for example. */
   WebSocket?: (new (url: string, protocols: string[]) => Socket) | undefined;
-  /** When a section is late; by default 2.5 of its own usual gaps and 250 ms. */
+  /** Do not ask for the gateway's `status`: judge by the changes alone. */
+  status?: false | undefined;
+  /** A section of this age is late, whatever the gateway says; without a status the default is 2.5 of its usual gaps and 250 ms. */
   lateAfterMs?: number | undefined;
-  /** When a section is stale; by default 8 of its own usual gaps, 2.5 s at least. */
+  /** A section of this age is stale, whatever the gateway says; without a status the default is 8 of its usual gaps, 2.5 s at least. */
   staleAfterMs?: number | undefined;
-  /** A connection that is silent for this long is replaced by a new one. Default 30 s. */
+  /** A connection that is silent for this long, before its first `status`, is replaced by a new one. Default 30 s. */
   silenceLimitMs?: number | undefined;
   /** The bound of the first pause before the next attempt; it doubles with each failure. Default 250 ms. */
   firstPauseMs?: number | undefined;
@@ -82,6 +91,8 @@ export interface Options extends Shape {
 }
 
 const CHECK_EVERY_MS = 250;
+const LATE_CHECK_MS = 1_500; // browsers run the timers of a hidden page once a second, or once a minute
+const HEARTBEAT_CHARACTERS = 2_048; // at most; a heartbeat has some 700
 const RATE_WINDOW_MS = 5_000;
 
 /**
@@ -98,6 +109,7 @@ export class Stream {
   #url: string;
   #options: Options;
   #shape: Shape;
+  #asksStatus: boolean;
   #WebSocket: Options["WebSocket"];
   #clock: () => number = monotonicClock();
   #listeners = new Map<string, Set<(news: never) => void>>();
@@ -116,9 +128,13 @@ export class Stream {
   #isAnother = false; // the next frame is the first of another shape
   #unread: { text: unknown; at: number; first: boolean } | undefined;
   #skipped = false;
-  #heard = 0;
+  #line: Line = new Line(0);
+  #checked = 0;
+  #isLate = false; // this check came so late
   #arrivals: number[] = [];
   #invalidFrames = 0;
+  #toldAt = 0; // when the newest status would have arrived without a delay on the line
+  #lineDelayMs = 0;
 
   #payload: Payload | undefined;
   #delivered: Payload = {};
@@ -130,6 +146,7 @@ export class Stream {
     this.#url = absolute(url);
     this.#options = options;
     this.#shape = shapeOf(options);
+    this.#asksStatus = options.status !== false;
     this.#expectRate();
     this.#WebSocket = options.WebSocket ?? (globalThis.WebSocket as Options["WebSocket"]);
     if (!this.#url) return; // a server renders the page
@@ -161,14 +178,25 @@ export class Stream {
     return this.#payload;
   }
 
+  /** The newest that the gateway said of its data; undefined where it says nothing. */
+  get status(): Status | undefined {
+    return this.payload?.status;
+  }
+
   get freshness(): Freshness {
     this.#read();
     const now = this.#clock();
     this.#arrivals = this.#arrivals.filter((at) => now - at < RATE_WINDOW_MS);
     const sinceMs = Math.min(RATE_WINDOW_MS, Math.max(1_000, now - this.#began));
+    const status = this.#payload?.status;
+    const of = (name: "levels" | "flow", cadence: Cadence) =>
+      status
+        ? cadence.judged(this.#asks[name] ? status[name] : undefined, status, now - this.#toldAt, this.#options)
+        : cadence.at(now, this.#options);
     return {
-      levels: this.#levels.at(now, this.#options),
-      flow: this.#flow.at(now, this.#options),
+      levels: of("levels", this.#levels),
+      flow: of("flow", this.#flow),
+      lineDelayMs: status && this.#lineDelayMs,
       framesPerSecond: (this.#arrivals.length * 1_000) / sinceMs,
     };
   }
@@ -195,7 +223,13 @@ export class Stream {
     this.#expectRate();
     if (!this.#isOpen) return; // the shape is sent when the connection opens
     this.#isAnother ||= !sameContent(before, this.#shape);
-    this.#socket!.send(subscribeMessage(this.#shape));
+    this.#socket!.send(subscribeMessage(this.#shape, this.#asksStatus));
+  }
+
+  get #asks(): Readonly<Record<"levels" | "flow", boolean>> {
+    const { sections } = this.#shape;
+    const has = (...names: string[]) => !sections || names.some((name) => sections.includes(name));
+    return { levels: has("levels", "viewport"), flow: has("flow") };
   }
 
   #expectRate(): void {
@@ -216,7 +250,7 @@ export class Stream {
 
   async #connect(): Promise<void> {
     this.#pause = undefined;
-    this.#began = this.#heard = this.#clock();
+    this.#line = new Line((this.#began = this.#clock()));
     this.#frames = 0;
     const attempt = ++this.#attempt;
     try {
@@ -225,10 +259,11 @@ export class Stream {
       if (attempt !== this.#attempt) return;
       const shape = this.#shape;
       const offered = [...(sent === undefined ? [] : ["bearer", sent]), ...protocols];
-      const socket = new this.#WebSocket!(withShape(this.#url, shape), offered);
+      const socket = new this.#WebSocket!(withShape(this.#url, shape, this.#asksStatus), offered);
       this.#socket = socket;
       socket.onopen = () => {
         this.#isOpen = true;
+        this.#line = new Line(this.#clock());
         if (this.#shape !== shape) this.change(this.#shape); // changed while it connected
       };
       socket.onmessage = ({ data }: { data: unknown }) => this.#receive(data);
@@ -280,8 +315,10 @@ export class Stream {
   // -- frames -----------------------------------------------------------------------------------------------------
 
   #receive(text: unknown): void {
-    const at = (this.#heard = this.#clock());
+    const at = this.#clock();
     this.#arrivals.push(at);
+    this.#line.arrived(at);
+    if (mayBeHeartbeat(text)) this.#read(); // it stands for no section, so the frame before is not out of date
     this.#skipped = this.#unread !== undefined;
     this.#unread = { text, at, first: this.#frames++ === 0 || this.#isAnother || this.#unread?.first === true };
     this.#isAnother = false;
@@ -302,6 +339,7 @@ export class Stream {
       const before = this.#payload ?? {};
       const payload = (this.#payload = parsed(frame.text, before));
       const { at, first } = frame;
+      if (payload.status) this.#toldAt = at - (this.#lineDelayMs = this.#line.delayMs(at, payload.status));
       if (payload.levels !== before.levels || payload.viewport !== before.viewport)
         this.#levels.add(at, first, this.#skipped);
       if (payload.flow !== before.flow) this.#flow.add(at, first, this.#skipped);
@@ -319,18 +357,29 @@ export class Stream {
     if (payload.flow && payload.flow !== flow) this.#emit("flow", payload.flow);
     if (payload.viewport !== viewport) this.#emit("viewport", payload.viewport);
     const names = Object.keys({ ...before, ...payload }) as (keyof Payload)[];
-    if (names.some((name) => payload[name] !== before[name])) this.#emit("payload", payload);
+    if (names.some((name) => name !== "status" && payload[name] !== before[name])) this.#emit("payload", payload);
+    if (payload.status && payload.status !== before.status) this.#emit("status", payload.status);
   }
 
   // -- freshness --------------------------------------------------------------------------------------------------
 
   #checkAge(): void {
-    const { silenceLimitMs = 30_000 } = this.#options;
     const freshness = this.freshness;
-    if (this.#pause === undefined && this.#clock() - this.#heard > silenceLimitMs)
-      return this.#end(1006, "silent for too long");
-    const age = freshness.levels ?? freshness.flow;
-    if (!this.#frames || !this.#socket || !age || !this.#enter(age.state)) this.#emit("freshness", freshness);
+    if (this.#pause === undefined && this.#isSilent()) return this.#end(1006, "silent for too long");
+    const { levels, flow } = freshness;
+    const status = this.#payload?.status;
+    const state = status ? stateOf(levels?.state, flow?.state, status, this.#asks) : (levels ?? flow)?.state;
+    if (!this.#frames || !this.#socket || !state || !this.#enter(state)) this.#emit("freshness", freshness);
+  }
+
+  /** After a pause of the page itself, frames may wait to be received: the next check tells. */
+  #isSilent(): boolean {
+    const now = this.#clock();
+    const wasLate = this.#isLate;
+    this.#isLate = now - this.#checked > LATE_CHECK_MS;
+    this.#checked = now;
+    if (this.#isLate && !wasLate) return false;
+    return this.#line.isDead(now, this.#options.silenceLimitMs ?? 30_000);
   }
 
   /** Whether the state changed. */
@@ -365,14 +414,25 @@ function soon(deliver: () => void): void {
 function parsed(text: unknown, before: Payload): Payload {
   if (typeof text !== "string") throw new TypeError("the frame is not text");
   const payload = JSON.parse(text) as Payload;
-  const { levels } = payload;
+  const { levels, status } = payload;
   if (!isObject(payload) || (levels && !Array.isArray(levels.levels))) throw new TypeError("the frame is no payload");
   for (const name of Object.keys(payload) as (keyof Payload)[]) {
     if (!isObject(payload[name])) throw new TypeError(`${name} is no object`);
+    if (name === "status") continue; // another in each frame
     keepUnchanged(name, payload, before);
     if (same(payload[name], before[name])) Object.assign(payload, { [name]: before[name] });
   }
-  return payload;
+  const isHeartbeat = status && Object.keys(payload).length === 1 && sameState(status, before.status);
+  return isHeartbeat ? { ...before, status } : payload;
+}
+
+/** Whether they are of one state of the stream: then a frame without sections changes none. */
+function sameState(status: Status, before: Status | undefined): boolean {
+  return status.seq === before?.seq && status.epoch === before.epoch;
+}
+
+function mayBeHeartbeat(text: unknown): boolean {
+  return typeof text === "string" && text.length < HEARTBEAT_CHARACTERS && text.includes('"heartbeat_ms"');
 }
 
 /** Put the levels and contracts of `before` in the place of their equals, so that pages draw only what changed. */

@@ -2,9 +2,9 @@
 
 import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
-import { CLOSE_CODES, connect, type Options, type Stream } from "@spymaster/client";
+import { CLOSE_CODES, connect, type Options, type Status, type Stream } from "@spymaster/client";
 import { WebSocket as WebSocketOfWs } from "ws";
-import { frame, MisbehavingServer, WebSocket } from "./sockets.ts";
+import { frame, MisbehavingServer, section, status, WebSocket } from "./sockets.ts";
 import { Recorder, until } from "./recorder.ts";
 
 let ends: (() => unknown)[] = [];
@@ -262,7 +262,7 @@ test("in a page an address may be relative", async () => {
   const stream = connect("/ws/stream", { WebSocket });
   ends.push(() => stream.close());
   await new Recorder(stream).newest(1);
-  assert.equal(server.requests[0]!.url, "/ws/stream");
+  assert.equal(server.requests[0]!.url, "/ws/stream?status=1");
 });
 
 test("the WebSocket of the package ws will do", async () => {
@@ -276,10 +276,10 @@ test("a reconnected stream asks for the shape that it changed to", async () => {
   const server = await serve((peer, nth) => nth === 1 && peer.on("message", () => peer.close(1001)));
   const recorder = open(server, { near: 25, rate: 2 });
   await until(() => server.peers.length === 1, "it comes");
-  assert.equal(server.requests[0]!.url, "/ws/stream?near=25&rate=2");
+  assert.equal(server.requests[0]!.url, "/ws/stream?near=25&rate=2&status=1");
   recorder.stream.change({ sections: ["levels", "flow"], near: 10 });
   await until(() => server.peers.length === 2, "it comes back");
-  assert.equal(server.requests[1]!.url, "/ws/stream?sections=levels%2Cflow&near=10");
+  assert.equal(server.requests[1]!.url, "/ws/stream?sections=levels%2Cflow&near=10&status=1");
 });
 
 test("the first frame of another content may be old, that of another rate is not in doubt", async () => {
@@ -300,7 +300,10 @@ test("the first frame of another content may be old, that of another rate is not
   server.send(frame(4));
   await recorder.newest(4);
   assert.equal(recorder.stream.state, "late");
-  assert.deepEqual(messages, ['{"subscribe":{"rate":5}}', '{"subscribe":{"near":10,"rate":5}}']);
+  assert.deepEqual(messages, [
+    '{"subscribe":{"rate":5,"status":true}}',
+    '{"subscribe":{"near":10,"rate":5,"status":true}}',
+  ]);
 });
 
 test("levels and contracts that did not change are the same objects", async () => {
@@ -321,4 +324,110 @@ test("levels and contracts that did not change are the same objects", async () =
   const [a, b] = [before.levels!.levels, after.levels!.levels];
   assert.deepEqual([a[0] === b[0], a[1] === b[1]], [true, false]);
   assert.deepEqual([before.flow!.X === after.flow!.X, before.flow!.Y === after.flow!.Y], [true, false]);
+});
+
+// -- the gateway's status ---------------------------------------------------------------------------------------------
+
+const STREAM = { levels: section(), flow: section() };
+
+function told(ts: number | undefined, further: Partial<Status> = {}, sections: Partial<Status> = STREAM): string {
+  const said = { status: status({ ...sections, sent_ms: Date.now(), ...further }) };
+  return ts === undefined ? JSON.stringify(said) : frame(ts, { flow: { n: ts }, ...said });
+}
+
+test("without its status a stream is asked for as before", async () => {
+  const server = await serve();
+  const recorder = open(server, { status: false });
+  await until(() => server.peers.length === 1, "it comes");
+  assert.equal(server.requests[0]!.url, "/ws/stream");
+  const messages: string[] = [];
+  server.peers[0]!.on("message", (text: Buffer) => messages.push(String(text)));
+  server.send(frame(1));
+  await recorder.newest(1);
+  recorder.stream.change({ rate: 5 });
+  await until(() => messages.length === 1, "the message");
+  assert.deepEqual([messages, recorder.stream.status], [['{"subscribe":{"rate":5}}'], undefined]);
+});
+
+test("the first frame is live at once, or as old as the gateway says", async () => {
+  const server = await serve((peer, nth) =>
+    peer.send(nth === 1 ? told(1) : told(1, { levels: section({ age_ms: 150_000, verdict: "stale" }) })),
+  );
+  const recorder = open(server);
+  await recorder.passes("live");
+  server.peers[0]!.close(1001);
+  await recorder.passes("live", "connecting", "stale");
+  const { levels, flow, lineDelayMs } = recorder.stream.freshness;
+  assert.ok(levels!.ageMs >= 150_000 && levels!.ageMs < 155_000, String(levels!.ageMs));
+  assert.deepEqual([flow!.state, lineDelayMs], ["live", 0]);
+});
+
+test("a heartbeat changes no section, and a frame of another state without any takes all", async () => {
+  const server = await serve((peer) => peer.send(told(1)));
+  const recorder = open(server);
+  await recorder.newest(1);
+  const { levels, flow } = recorder.stream.payload!;
+  server.send(told(undefined, { levels: section({ verdict: "late" }), cause: "levels_silent" }));
+  await recorder.passes("late");
+  assert.ok(recorder.stream.payload!.levels === levels && recorder.stream.payload!.flow === flow);
+  assert.equal(recorder.stream.status!.cause, "levels_silent");
+  assert.deepEqual([recorder.payloads.length, recorder.statuses.map(({ cause }) => cause)], [1, [null, "levels_silent"]]);
+  server.send(told(undefined, { seq: 2, cause: "no_message" }, {}));
+  await until(() => recorder.payloads.length === 2, "all is gone");
+  assert.deepEqual([Object.keys(recorder.stream.payload!), recorder.stream.state], [["status"], "late"]);
+});
+
+test("a heartbeat that comes before the repaint does not take the place of its frame", async () => {
+  const page = new Page();
+  const server = await serve((peer) => peer.send(told(1)));
+  const recorder = open(server);
+  await until(() => recorder.stream.payload !== undefined, "the first frame");
+  page.repaint();
+  const large = "x".repeat(5_000); // not parsed before it is needed
+  server.send(told(2, { seq: 2, explanation: large }), told(undefined, { seq: 2, cause: "core_silent" }));
+  await until(() => recorder.stream.status?.cause === "core_silent", "the heartbeat");
+  assert.equal(recorder.stream.payload!.levels!.ts, 2);
+  page.repaint();
+  assert.deepEqual([recorder.levels, recorder.payloads.length], [[1, 2], 2]);
+});
+
+test("a gateway that is silent for three heartbeats is left, a silent Core is not", async () => {
+  const server = await serve((peer, nth) => {
+    const heartbeat_ms = nth === 1 ? 100 : 60_000;
+    const beat = (number: number): void => {
+      if (number < 10) peer.send(told(undefined, { heartbeat_ms, levels: section({ age_ms: 1e6, verdict: "stale" }) }));
+      if (number < 10) setTimeout(beat, 100, number + 1);
+    };
+    peer.send(told(1, { heartbeat_ms }));
+    beat(0);
+  });
+  const recorder = open(server);
+  await until(() => recorder.disconnects.length === 1, "it is left");
+  assert.equal(recorder.disconnects[0]!.reason, "silent for too long");
+  assert.ok(recorder.statuses.length > 10, "not before its last word");
+  await until(() => recorder.stream.status?.heartbeat_ms === 60_000, "another connection");
+  assert.deepEqual([recorder.levels, server.peers.length], [[1], 2], "what is equal is no news");
+});
+
+test("while it is disconnected, the ages go on until prices are stale", async () => {
+  const server = await serve((peer, nth) => (nth === 1 ? peer.send(told(1)) : peer.terminate()));
+  const recorder = open(server);
+  await recorder.passes("live");
+  server.peers[0]!.terminate();
+  await recorder.passes("connecting");
+  assert.equal(recorder.stream.freshness.levels!.state, "live", "a moment ago");
+  await until(() => recorder.stream.freshness.levels?.state === "late", "late");
+  await until(() => recorder.stream.freshness.levels?.state === "stale", "stale");
+  assert.deepEqual([recorder.states, recorder.stream.payload?.levels?.ts], [["live", "connecting"], 1]);
+});
+
+test("a frame that was long on its way is as old as that", async () => {
+  const server = await serve((peer) => peer.send(told(1)));
+  const recorder = open(server);
+  await recorder.newest(1);
+  server.send(told(2, { seq: 2, sent_ms: Date.now() - 41_000 }));
+  await recorder.passes("stale");
+  const { levels, lineDelayMs } = recorder.stream.freshness;
+  assert.ok(lineDelayMs! >= 40_900 && lineDelayMs! < 45_000, String(lineDelayMs));
+  assert.ok(levels!.ageMs >= lineDelayMs!);
 });

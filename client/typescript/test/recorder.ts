@@ -13,6 +13,7 @@ export class Recorder {
   readonly flows: unknown[] = [];
   readonly viewports: unknown[] = [];
   readonly payloads: StreamEvents["payload"][] = [];
+  readonly statuses: StreamEvents["status"][] = [];
   readonly stream: Stream;
   #passed = 0;
 
@@ -24,6 +25,7 @@ export class Recorder {
     stream.on("levels", ({ ts }) => this.levels.push(ts));
     stream.on("flow", ({ n }) => this.flows.push(n));
     stream.on("viewport", (viewport) => this.viewports.push(viewport));
+    stream.on("status", (status) => this.statuses.push(status));
     stream.on("payload", (payload) => this.payloads.push(payload));
   }
 

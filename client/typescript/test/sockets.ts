@@ -1,6 +1,6 @@
 /** A WebSocket for Node 20, which has none of its own, and a server that does what no gateway would. */
 
-import type { Options } from "@spymaster/client";
+import type { Options, SectionStatus, Status } from "@spymaster/client";
 import { once } from "node:events";
 import type { IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -47,4 +47,16 @@ export class MisbehavingServer {
 
 export function frame(ts: number, further: object = {}): string {
   return JSON.stringify({ levels: { ts, spy: { spot: 1, bid: null, ask: null }, levels: [] }, ...further });
+}
+
+/** What the gateway says of one section. */
+export function section(further: Partial<SectionStatus> = {}): SectionStatus {
+  return { seq: 1, age_ms: 0, published_ms: 1_700_000_000_000, core_lag_ms: 0, verdict: "live", ...further };
+}
+
+/** A section `status` of a market that trades. */
+export function status(further: Partial<Status> = {}): Status {
+  const market = { name: "XNYS", open: true, sentence: "Open; closes 16:00.", opens_ms: null, closes_ms: null };
+  const calm = { seq: 1, epoch: "e", sent_ms: 1_700_000_000_000, heartbeat_ms: 1_000, skipped: { frames: 0, why: null } };
+  return { ...calm, cause: null, explanation: null, market, ...further };
 }
