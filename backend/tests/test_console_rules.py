@@ -66,6 +66,321 @@ def test_the_session_has_the_phases_of_new_york(rules: Path) -> None:
     assert told == [(text.split()[1], phase, left) for text, phase, left in PHASES]
 
 
+def test_a_clock_has_the_date_of_new_york(rules: Path) -> None:
+    moments = [new_york("2025-12-16 23:59:59"), new_york("2026-07-04 00:00:00")]
+    asked = ask(rules, "clock.js", f"{moments}.map(m.newYork).map((at) => at.date)")
+    assert asked == ["Tue 16 Dec 2025", "Sat 4 Jul 2026"]
+
+
+HALF_DAY = {"open": True, "opens_ms": None, "closes_ms": new_york("2026-11-27 13:00:00")}
+SESSIONS = [
+    ("2025-12-16 12:00:00", None, "regular, 4 h 0 min left"),
+    ("2025-12-20 12:00:00", None, "closed"),
+    (
+        "2026-11-26 11:00:00",
+        {"open": False, "opens_ms": new_york("2026-11-27 09:30:00")},
+        "closed, opens in 22 h 30 min",
+    ),
+    ("2026-11-27 12:59:30", HALF_DAY, "regular, 1 min left"),
+    ("2026-11-27 09:40:00", HALF_DAY, "first 15 min, 5 min left"),
+    ("2026-11-27 13:30:00", {"open": False, "opens_ms": new_york("2026-11-30 09:30:00")}, "closed"),
+    ("2026-11-29 19:00:00", {"open": True, "closes_ms": new_york("2026-11-30 17:00:00")}, "open, 22 h 0 min left"),
+    ("2026-11-29 19:00:00", {"open": True, "closes_ms": None}, "open"),
+]
+
+
+def test_the_calendar_of_the_gateway_rules_the_words_of_the_clock(rules: Path) -> None:
+    moments = [[new_york(text), market] for text, market, _ in SESSIONS]
+    words = "([at, market]) => m.sessionWords(m.newYork(at), market ?? undefined, at)"
+    assert ask(rules, "clock.js", f"{json.dumps(moments)}.map({words})") == [words for *_, words in SESSIONS]
+
+
+AGES = {200: "0.2 s", 42_000: "42 s", 180_000: "3 min", 7_200_000: "2 h", 230_000_000: "64 h", 29_808_000_000: "345 d"}
+LAGS = {12: "12 ms", -12: "−12 ms", 9_999: "9999 ms", 42_000: "42 s", -60_000: "−60 s", 29_808_000_000: "345 d"}  # noqa: RUF001
+
+
+def test_an_age_and_a_lag_are_short_however_long_they_are(rules: Path) -> None:
+    assert ask(rules, "words.js", f"{list(AGES)}.map(m.age)") == list(AGES.values())
+    assert ask(rules, "words.js", f"{list(LAGS)}.map(m.lag)") == list(LAGS.values())
+    assert ask(rules, "words.js", "m.lag(null)") == "–"  # noqa: RUF001
+
+
+def part(state: str, age_ms: int = 200) -> dict[str, Any]:
+    return {"state": state, "ageMs": age_ms}
+
+
+def said(cause: str | None = None, explanation: str | None = None, **further: Any) -> dict[str, Any]:
+    market = {"open": True, "sentence": "Open; closes 16:00.", **further.pop("market", {})}
+    return {"cause": cause, "explanation": explanation, "market": market, **further}
+
+
+def lag_of(core_lag_ms: int | None, verdict: str) -> dict[str, Any]:
+    return {"published_ms": new_york("2026-11-27 12:00:00"), "core_lag_ms": core_lag_ms, "verdict": verdict}
+
+
+SLOW_LINE = "The line to this page is slow: the newest frame took 41 s longer than the quickest."
+TRYING = "Connecting to the gateway…"
+SILENT = said("core_silent", "Core publishes nothing.")
+WEDNESDAY = {"published_ms": new_york("2026-11-25 15:59:58"), "core_lag_ms": 0, "verdict": "closed"}
+SHUT = {"open": False, "sentence": "Closed for Thanksgiving."}
+# The state, the two sections, what is said, of /health, the delay of the line; then look, word, over and reason.
+VERDICTS: list[tuple[Any, ...]] = [
+    ("live", part("live"), part("live"), said(), "", 0, "live", "LIVE", "", ""),
+    ("live", part("live", 3_000), part("live", 4_900), said(), "", 0, "live", "LIVE", "", ""),
+    ("live", part("live"), part("stale"), None, "", 0, "live", "LIVE", "", "Levels are live, option flow is stale."),
+    (
+        "late",
+        part("late", 2_000),
+        part("late"),
+        SILENT,
+        "x",
+        0,
+        "late",
+        "LATE",
+        "",
+        "What you see is 2.0 s old. Core publishes nothing.",
+    ),
+    ("late", part("late", 2_000), None, None, "NATS", 0, "late", "LATE", "", "What you see is 2.0 s old. NATS."),
+    (
+        "late",
+        part("live"),
+        part("stale", 43_000),
+        said("flow_silent", "No flow."),
+        "",
+        0,
+        "late",
+        "FLOW STALE",
+        "",
+        "Levels are live, option flow is 43 s old. Do not trade on it. No flow.",
+    ),
+    (
+        "late",
+        part("live"),
+        part("late", 3_000),
+        said("flow_silent", "No flow."),
+        "",
+        0,
+        "late",
+        "FLOW LATE",
+        "",
+        "Levels are live, option flow is 3.0 s old. No flow.",
+    ),
+    ("late", part("live"), part("live"), said("spot_missing", "No spot."), "", 0, "late", "NO SPOT", "", "No spot."),
+    ("late", part("live"), None, said("spot_missing", "No spot."), "", 0, "late", "NO SPOT", "", "No spot."),
+    (
+        "stale",
+        part("stale", 150_000),
+        part("stale"),
+        SILENT,
+        "",
+        0,
+        "stale",
+        "STALE",
+        "STALE",
+        "What you see is 3 min old. Do not trade on it. Core publishes nothing.",
+    ),
+    (
+        "stale",
+        part("stale", 9_000),
+        part("live"),
+        said("levels_silent", "No levels."),
+        "",
+        0,
+        "stale",
+        "STALE",
+        "STALE",
+        "Levels are 9.0 s old, option flow is live. Do not trade on the levels. No levels.",
+    ),
+    (
+        "stale",
+        part("stale", 41_000),
+        part("stale"),
+        said(),
+        "",
+        41_000,
+        "stale",
+        "STALE",
+        "STALE",
+        f"What you see is 41 s old. Do not trade on it. {SLOW_LINE}",
+    ),
+    (
+        "stale",
+        part("stale"),
+        part("stale"),
+        said("core_behind", "Behind.", levels=lag_of(42_000, "stale")),
+        "",
+        0,
+        "stale",
+        "STALE",
+        "STALE",
+        "What you see is 42 s old. Do not trade on it. Behind.",
+    ),
+    (
+        "replay",
+        part("replay"),
+        part("live"),
+        said("replay", "A recorded day.", levels=lag_of(345 * 86_400_000, "replay")),
+        "",
+        0,
+        "replay",
+        "REPLAY",
+        "REPLAY\n17 Dec 2025",
+        "What you see is of Wed 17 Dec 2025. Do not trade on it. A recorded day.",
+    ),
+    (
+        "replay",
+        part("replay"),
+        None,
+        said("replay", "A recorded day.", levels=lag_of(None, "replay")),
+        "",
+        0,
+        "replay",
+        "REPLAY",
+        "REPLAY",
+        "What you see is of another time. Do not trade on it. A recorded day.",
+    ),
+    (
+        "market-closed",
+        part("market-closed", 70_000_000),
+        None,
+        said("market_closed", "Closed.", levels=WEDNESDAY, market=SHUT),
+        "",
+        0,
+        "market-closed",
+        "MARKET CLOSED",
+        "",
+        "Closed for Thanksgiving. Last data Wed 25 Nov 2026, 15:59:58.",
+    ),
+    (
+        "late",
+        None,
+        None,
+        said("no_message", "None."),
+        "",
+        0,
+        "empty",
+        "NO DATA YET",
+        "",
+        "Connected; no message has come yet.",
+    ),
+    (
+        "market-closed",
+        None,
+        None,
+        said("no_message", "None.", market=SHUT),
+        "",
+        0,
+        "empty",
+        "NO DATA YET",
+        "",
+        "Connected; no message has come yet. Closed for Thanksgiving.",
+    ),
+    ("connecting", None, None, None, "", 0, "connecting", "CONNECTING", "", f"Nothing has arrived yet. {TRYING}"),
+    (
+        "connecting",
+        part("live", 900),
+        part("live"),
+        said(),
+        "",
+        0,
+        "connecting",
+        "CONNECTING",
+        "",
+        f"What you see is 0.9 s old. {TRYING}",
+    ),
+    (
+        "connecting",
+        part("market-closed", 70_000_000),
+        None,
+        said(),
+        "",
+        0,
+        "connecting",
+        "CONNECTING",
+        "",
+        f"What you see is 19 h old. {TRYING}",
+    ),
+    (
+        "connecting",
+        part("stale", 43_000),
+        part("stale"),
+        said(),
+        "The gateway does not answer",
+        0,
+        "gone",
+        "GATEWAY GONE",
+        "NO GATEWAY",
+        f"Prices are 43 s old. Do not trade on them. The gateway does not answer. {TRYING}",
+    ),
+    (
+        "connecting",
+        part("late", 3_000),
+        None,
+        None,
+        "",
+        0,
+        "gone",
+        "GATEWAY GONE",
+        "NO GATEWAY",
+        f"Prices are 3.0 s old. Do not trade on them. {TRYING}",
+    ),
+    (
+        "connecting",
+        part("replay"),
+        None,
+        said(levels=lag_of(None, "replay")),
+        "",
+        0,
+        "replay",
+        "REPLAY",
+        "REPLAY",
+        f"What you see is of another time. Do not trade on it. {TRYING}",
+    ),
+    (
+        "closed",
+        part("stale", 43_000),
+        None,
+        said(),
+        "",
+        0,
+        "closed",
+        "DISCONNECTED",
+        "DISCONNECTED",
+        "What you see is 43 s old. The connection is closed for good; reload the page to try again.",
+    ),
+]
+
+
+def test_the_page_is_never_louder_than_it_is_true_and_never_calmer(rules: Path) -> None:
+    seen = [
+        {
+            "state": state,
+            "freshness": {"levels": levels, "flow": flow, "framesPerSecond": 4, "lineDelayMs": delay_ms},
+            "status": status,
+            "trouble": trouble,
+            "ended": "",
+            "refused": False,
+        }
+        for state, levels, flow, status, trouble, delay_ms, *_ in VERDICTS
+    ]
+    without_nulls = "(name, value) => name === 'cause' || name.endsWith('_ms') ? value : value ?? undefined"
+    asked = ask(rules, "verdict.js", f"JSON.parse({json.dumps(json.dumps(seen))}, {without_nulls}).map(m.verdictOf)")
+    told = [(each["look"], each["word"], each["over"], each["reason"]) for each in asked]
+    for found, (*case, look, word, over, reason) in zip(told, VERDICTS, strict=True):
+        assert found == (look, word, over, reason), case
+
+
+def test_a_page_says_why_its_connection_is_closed_for_good(rules: Path) -> None:
+    seen = "{state: 'closed', freshness: {}, trouble: '', ended: 'a page of this origin may not connect'}"
+    reason = ask(rules, "verdict.js", f"m.verdictOf({seen})")["reason"]
+    assert reason.startswith("Nothing has arrived yet. A page of this origin may not connect. The connection is closed")
+
+
+def test_a_page_that_needs_a_token_says_so(rules: Path) -> None:
+    asked = ask(rules, "verdict.js", "m.verdictOf({state: 'closed', freshness: {}, trouble: '', refused: true})")
+    assert asked["reason"] == "The gateway wants a token."
+
+
 TICKERS = {
     "O:ES251216C06895000": {"side": "call", "strike": 6895},
     "O:SPY251216P00687500": {"side": "put", "strike": 687.5},

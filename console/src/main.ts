@@ -1,12 +1,12 @@
 /** The console: a stream comes in, the parts of the page show it. */
 
 import "./style.css";
-import { type Freshness, type LevelSignal, type LevelsPayload, type Shape, type State, type Stream, connect } from "./feed.ts";
+import { type Freshness, type LevelSignal, type LevelsPayload, type Shape, type Stream, connect } from "./feed.ts";
 import { changes } from "./market/changes.ts";
 import { newYork } from "./market/clock.ts";
 import { price } from "./market/words.ts";
 import { Announcer } from "./page/announcer.ts";
-import { TextCell, byId } from "./page/cells.ts";
+import { TextCell, byId, setAttribute } from "./page/cells.ts";
 import { SpotChart } from "./page/chart.ts";
 import { Help, TokenDialog } from "./page/dialogs.ts";
 import { Ladder, keyed } from "./page/ladder.ts";
@@ -18,16 +18,8 @@ import { Tape } from "./page/tape.ts";
 import { Theme } from "./page/theme.ts";
 
 const STREAM = "/ws/stream";
-const STALE_AFTER_MS = 2_500; // Core publishes several times a second, so this is shown before three seconds have passed
 const HIDDEN_RATE = 2; // frames a second, half of Core's
 const TICK_MS = 250; // the clock and the ages, also while nothing arrives
-const SPOKEN: Readonly<Record<State, string>> = {
-  connecting: "Connecting to the gateway",
-  live: "Data is live",
-  late: "Data is late",
-  stale: "Data is stale, do not trade on it",
-  closed: "The connection is closed",
-};
 
 const spot = new TextCell(byId("spot"));
 const bid = new TextCell(byId("bid"));
@@ -56,12 +48,9 @@ function listen(): void {
   stream?.close();
   refused = false;
   const { token } = tokenDialog;
-  const opened = (stream = connect(STREAM, { ...shown(), token, staleAfterMs: STALE_AFTER_MS }));
+  const opened = (stream = connect(STREAM, { ...shown(), token }));
   opened.on("levels", showLevels);
   opened.on("flow", (flow) => strikes.show(flow));
-  opened.on("state", (state) => {
-    if (stream === opened) announcer.say(SPOKEN[state]);
-  });
   opened.on("freshness", (freshness) => showFreshness(opened, freshness));
   opened.on("disconnect", () => void askForToken(opened));
 }
@@ -83,6 +72,7 @@ function showLevels(payload: LevelsPayload): void {
   const nowMs = Date.now();
   const { spy, es } = payload;
   spot.show(price(spy.spot));
+  setAttribute(document.documentElement, "data-spot", spy.spot === null ? "missing" : "there");
   bid.show(price(spy.bid));
   ask.show(price(spy.ask));
   future.show(price(es?.spot));
@@ -110,7 +100,11 @@ function tellChanges(payload: LevelsPayload): void {
 }
 
 function showFreshness(of: Stream, freshness: Freshness): void {
-  if (of === stream) status.show(of.state, freshness, probe.health, refused, Date.now());
+  if (of !== stream) return;
+  const { state, status: said, lastDisconnect } = of;
+  const ended = lastDisconnect?.reconnect === false ? lastDisconnect.explanation : "";
+  const spoken = status.show({ state, freshness, status: said, ended }, probe.health, refused, Date.now());
+  if (spoken !== undefined) announcer.say(spoken);
 }
 
 // -- keys --------------------------------------------------------------------------------------------------------------

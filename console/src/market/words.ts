@@ -39,13 +39,21 @@ export function short(value: number): string {
   return value < 0 && text !== "0" ? MINUS + text : text;
 }
 
-/** 0.2 s, 12 s, 3 min, 2 h: never wider than five characters. */
+/** 0.2 s, 12 s, 3 min, 2 h, 5 d: never wider than six characters. */
 export function age(ms: number): string {
   const seconds = Math.max(0, ms) / 1000;
   if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
   if (seconds < 99.5) return `${Math.round(seconds)} s`;
   if (seconds < 99.5 * 60) return `${Math.round(seconds / 60)} min`;
-  return `${Math.min(999, Math.round(seconds / 3600))} h`;
+  if (seconds < 99.5 * 3_600) return `${Math.round(seconds / 3_600)} h`;
+  return `${Math.min(9_999, Math.round(seconds / 86_400))} d`;
+}
+
+/** How far one clock is behind another: in milliseconds, beyond 10 s as an age; with a minus where it is ahead. */
+export function lag(ms: number | null | undefined): string {
+  if (ms === null || ms === undefined) return DASH;
+  if (Math.abs(ms) < 10_000) return `${fixed(ms, 0)} ms`;
+  return (ms < 0 ? MINUS : "") + age(Math.abs(ms));
 }
 
 /** NO_TRADE as no trade. */

@@ -117,8 +117,9 @@ export class Ladder {
   // -- what stands where ---------------------------------------------------------------------------------------------
 
   private arrange(): void {
-    if (this.height === 0 || this.spot === undefined) return;
-    this.chooseScale(this.spot);
+    const middle = this.middle();
+    if (this.height === 0 || middle === undefined) return;
+    this.chooseScale(middle);
     const axis = this.axis;
     if (axis === undefined) return;
     this.follow(false);
@@ -126,8 +127,15 @@ export class Ladder {
     const wanted = this.inOrder.map((key) => MIDDLE + yOf(axis, this.priceOf(key)));
     this.rowYs = spread(wanted, this.sizes.pitch, this.centreY - reach, this.centreY + reach);
     this.inOrder.forEach((key, index) => this.place(key, wanted[index] ?? 0, this.rowYs[index] ?? 0));
-    this.placeSpot(axis, this.spot);
+    this.placeSpot(axis, middle);
     this.markAxis(axis);
+  }
+
+  /** Where the ladder begins: at spot, and while Core has sent none in the middle of the levels. */
+  private middle(): number | undefined {
+    if (this.spot !== undefined) return this.spot;
+    const key = this.inOrder[this.inOrder.length >> 1];
+    return key === undefined ? undefined : this.priceOf(key);
   }
 
   private chooseScale(spot: number): void {
@@ -141,8 +149,9 @@ export class Ladder {
 
   /** Scrolls when spot has left the middle, or when asked to. */
   private follow(now: boolean): void {
-    if (this.axis === undefined || this.spot === undefined) return;
-    const spotY = MIDDLE + yOf(this.axis, this.spot);
+    const middle = this.middle();
+    if (this.axis === undefined || middle === undefined) return;
+    const spotY = MIDDLE + yOf(this.axis, middle);
     const scrolledBySomebody = performance.now() < this.handsOffUntilMs;
     if (scrolledBySomebody) return;
     this.onAway(false);
@@ -196,7 +205,7 @@ export class Ladder {
   }
 
   private distance(level: LevelSignal): number {
-    const below = this.spot !== undefined && level.level_price < this.spot;
+    const below = this.spot === undefined ? level.direction === "DOWN" : level.level_price < this.spot;
     return below ? -Math.abs(level.distance) : Math.abs(level.distance);
   }
 

@@ -1,12 +1,13 @@
 /** Whether to believe the page: always visible, and impossible to overlook when the data is old. */
 
-import type { Freshness, State } from "../feed.ts";
-import { inHours, newYork } from "../market/clock.ts";
-import { age, fixed } from "../market/words.ts";
+import type { Freshness, State, Status as Said } from "../feed.ts";
+import { newYork, sessionWords } from "../market/clock.ts";
+import { type Look, verdictOf } from "../market/verdict.ts";
+import { age, fixed, lag } from "../market/words.ts";
 import { TextCell, byId, make, setAttribute } from "./cells.ts";
 
 const OTHER_CLOCK_MS = 60_000; // a feed this far from this machine's clock is a replay, a simulation, or a wrong clock
-const BELIEVABLE_DELAY_MS = 10_000;
+const BELIEVABLE_DELAY_MS = 10_000; // beyond it, without the gateway's word, the two clocks cannot agree
 
 export type Health = {
   /** Undefined when the gateway did not answer. */
@@ -15,11 +16,15 @@ export type Health = {
   readonly trouble: string;
 };
 
+/** What the stream is and says, at one moment. */
+export type Moment = { readonly state: State; readonly freshness: Freshness; readonly status: Said | undefined; readonly ended: string };
+
 export class Status {
   private readonly state = new TextCell(byId("state"));
   private readonly reason = new TextCell(byId("reason"));
   private readonly levelsAge = new TextCell(byId("levels-age"));
   private readonly flowAge = new TextCell(byId("flow-age"));
+  private readonly flowNote = new TextCell(byId("flow-note"));
   private readonly frameRate = new TextCell(byId("frame-rate"));
   private readonly roundTrip = new TextCell(byId("round-trip"));
   private readonly sinceCore = new TextCell(byId("since-core"));
@@ -27,48 +32,36 @@ export class Status {
   private readonly wallClock = new Clock(byId("wall-clock"), "New York");
   private readonly feedClock = new Clock(byId("feed-clock"), "Feed");
   private delaysMs: number[] = [];
+  private look: Look | undefined;
 
   /** Core's time stamp of the levels that have just arrived. */
   arrived(tsMs: number, nowMs: number): void {
     this.delaysMs = [...this.delaysMs.slice(-8), nowMs - tsMs];
-    this.feedClock.show(Math.abs(nowMs - tsMs) > OTHER_CLOCK_MS ? tsMs : undefined);
+    this.feedClock.show(Math.abs(nowMs - tsMs) > OTHER_CLOCK_MS ? tsMs : undefined, undefined, nowMs);
   }
 
-  show(state: State, freshness: Freshness, health: Health, refused: boolean, nowMs: number): void {
+  /** Returns what a screen reader has to be told: that it looks other than before. */
+  show({ state, freshness, status, ended }: Moment, health: Health, refused: boolean, nowMs: number): string | undefined {
     const { levels, flow, framesPerSecond } = freshness;
-    setAttribute(document.documentElement, "data-state", state);
-    const word = state.toUpperCase();
+    const { look, word, over, reason, spoken } = verdictOf({ state, freshness, status, trouble: health.trouble, ended, refused });
+    setAttribute(document.documentElement, "data-state", look);
+    setAttribute(document.documentElement, "data-flow", flow?.state ?? "none");
     this.state.show(word);
-    this.reason.show(reasonOf(state, freshness, health, refused));
-    this.frameWord.show(state === "live" ? "" : word);
-    const title = state === "live" ? "Spymaster" : `${word} – Spymaster`;
+    this.reason.show(reason);
+    this.frameWord.show(over);
+    const isAlone = levels?.state === "live" && (flow?.state === "late" || flow?.state === "stale");
+    this.flowNote.show(isAlone ? `${age(flow.ageMs)} old` : "");
+    const title = look === "live" ? "Spymaster" : `${word} – Spymaster`;
     if (document.title !== title) document.title = title;
     showAge(this.levelsAge, levels);
     showAge(this.flowAge, flow);
     this.frameRate.show(`${framesPerSecond.toFixed(1)}/s`);
     this.roundTrip.show(health.roundTripMs === undefined ? "–" : `${fixed(health.roundTripMs, 0)} ms`);
-    this.sinceCore.show(delay(this.delaysMs));
-    this.wallClock.show(nowMs);
-  }
-}
-
-/** The state in words for the reader of the page, with the cause where it is known. */
-function reasonOf(state: State, { levels, flow }: Freshness, { trouble }: Health, refused: boolean): string {
-  const old = levels ?? flow;
-  const seen = old === undefined ? "Nothing has arrived yet." : `What you see is ${age(old.ageMs)} old.`;
-  const why = trouble === "" ? "" : ` ${trouble}.`;
-  if (refused) return "The gateway wants a token.";
-  switch (state) {
-    case "live":
-      return flow !== undefined && flow.state !== "live" ? `Levels are live, option flow is ${flow.state}.` : "";
-    case "late":
-      return `${seen}${why}`;
-    case "stale":
-      return `${seen} Do not trade on it.${why}`;
-    case "connecting":
-      return `${seen} Connecting to the gateway…${why}`;
-    case "closed":
-      return `${seen} The connection is closed for good; reload the page to try again.`;
+    this.sinceCore.show(status === undefined ? delay(this.delaysMs) : lag((status.levels ?? status.flow)?.core_lag_ms));
+    this.wallClock.show(nowMs, status, nowMs);
+    const isOther = this.look !== undefined && look !== this.look;
+    this.look = look;
+    return isOther ? spoken : undefined;
   }
 }
 
@@ -81,7 +74,7 @@ function showAge(cell: TextCell, section: Freshness["levels"]): void {
 function delay(delaysMs: readonly number[]): string {
   const middle = [...delaysMs].sort((a, b) => a - b)[delaysMs.length >> 1];
   if (middle === undefined || Math.abs(middle) > BELIEVABLE_DELAY_MS) return "–";
-  return `${fixed(middle, 0)} ms`;
+  return lag(middle);
 }
 
 class Clock {
@@ -96,12 +89,14 @@ class Clock {
     element.hidden = true;
   }
 
-  show(atMs: number | undefined): void {
+  /** With the date where that is not today's. */
+  show(atMs: number | undefined, said: Said | undefined, nowMs: number): void {
     this.element.hidden = atMs === undefined;
     if (atMs === undefined) return;
-    const { time, phase, minutesLeft } = newYork(atMs);
-    this.time.show(time);
-    this.phase.show(phase === "closed" || minutesLeft === undefined ? phase : `${phase}, ${inHours(minutesLeft)} left`);
-    setAttribute(this.element, "data-phase", phase);
+    const at = newYork(atMs);
+    const isToday = at.date === newYork(nowMs).date;
+    this.time.show(isToday ? at.time : `${at.date} ${at.time}`);
+    this.phase.show(sessionWords(at, said?.market, atMs));
+    setAttribute(this.element, "data-phase", said?.market.open === false ? "closed" : at.phase);
   }
 }
