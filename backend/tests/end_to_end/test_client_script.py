@@ -12,6 +12,7 @@ from playwright.async_api import Page, expect
 
 from tests.browser import chromium, require_browser
 from tests.documents import README, ROOT, Document
+from tests.end_to_end.crafted_gateway import now_ms
 from tests.end_to_end.gateway_process import GatewayProcess
 from tests.end_to_end.publisher import Publisher
 from tests.waiting import LIMIT_S
@@ -58,8 +59,8 @@ async def test_the_page_of_the_package_shows_spot_and_state(
 ) -> None:
     async with shown(PAGE.read_text(), gateway, pages, tmp_path) as page:
         await publisher.levels(1)
-        await expect(page.locator("#state")).to_have_text("late", timeout=LIMIT_MS)
-        await publisher.levels(2, spy={"spot": 688})
+        await expect(page.locator("#state")).to_have_text("replay", timeout=LIMIT_MS)
+        await publisher.levels(2, ts=now_ms(), spy={"spot": 688})
         await expect(page.locator("#spot")).to_have_text("688", timeout=LIMIT_MS)
         await expect(page.locator("#state")).to_have_text("live", timeout=LIMIT_MS)
 

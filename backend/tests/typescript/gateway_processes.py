@@ -11,16 +11,19 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from signal import SIGHUP
-from typing import Any
+from typing import Any, Final
 
 from src.demo.nats_server import NatsServer
 from tests.end_to_end.gateway_process import GatewayProcess
 from tests.end_to_end.publisher import Publisher
 
+ALWAYS_OPEN: Final = {"GATEWAY_MARKET": "24x7"}
+
 
 async def main() -> None:
     with tempfile.TemporaryDirectory(prefix="spymaster-") as folder, NatsServer() as nats_server:
-        gateway = GatewayProcess(Path(folder), nats_server.url, **login(Path(folder), sys.argv[1:])).start()
+        settings = {**ALWAYS_OPEN, **login(Path(folder), sys.argv[1:])}
+        gateway = GatewayProcess(Path(folder), nats_server.url, **settings).start()
         try:
             async with Publisher(nats_server) as publisher:
                 await follow(Path(folder), nats_server, gateway, publisher)

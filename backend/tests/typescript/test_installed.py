@@ -10,6 +10,7 @@ from typing import Final
 
 import pytest
 
+from tests.end_to_end.crafted_gateway import now_ms
 from tests.end_to_end.gateway_process import GatewayProcess
 from tests.end_to_end.publisher import Publisher
 from tests.typescript.package import CLIENT, built_package, run
@@ -87,14 +88,14 @@ async def test_a_node_project_compiles_it_with_old_and_new_and_runs_the_printed_
     try:
         vwap = {"id": "VWAP", "kind": "VWAP", "price": 687.25, "signal": "REJECT"}
         await publisher.levels(1, levels=[vwap, {"id": "calm"}])
-        expected = [b"LATE\n", b"spot 687.5, 2 levels: BOUNCE VWAP 687.25\n"]
+        expected = [b"REPLAY\n", b"spot 687.5, 2 levels: BOUNCE VWAP 687.25\n"]
         assert [await process.stdout.readline() for _ in expected] == expected
-        await publisher.levels(2, spy={"spot": 688}, levels=[])
+        await publisher.levels(2, ts=now_ms(), spy={"spot": 688}, levels=[])
         expected = [b"LIVE\n", b"spot 688, 0 levels: no trade\n"]
         assert [await process.stdout.readline() for _ in expected] == expected
         gateway.kill()
         while (line := await process.stdout.readline()) != b"CONNECTING\n":
-            assert line == b"LATE\n"
+            assert line in (b"LATE\n", b"MARKET-CLOSED\n")
     finally:
         process.kill()
         await process.communicate()

@@ -182,3 +182,53 @@ test("a shape that changes while it connects is the one that counts", async () =
   await until(() => recorder.stream.payload?.flow !== undefined, "the flow");
   assert.deepEqual(Object.keys(recorder.stream.payload!), ["flow"]);
 });
+
+// -- by the status of the gateway, which knows Core's time ---------------------------------------------------------------
+
+/** Levels and flow of now, ten times a second, until `end` is called. */
+function publishing(): () => void {
+  const going = setInterval(() => {
+    void gateway.levels((ts = Date.now()));
+    void gateway.flow(ts);
+  }, 100);
+  return () => clearInterval(going);
+}
+
+test("the status tells a replay, what is live, and that Core is silent; the connection stays", async () => {
+  const recorder = open({ status: undefined, lateAfterMs: undefined, staleAfterMs: undefined });
+  await recorder.passes("replay");
+  const end = publishing();
+  try {
+    await recorder.passes("live");
+    const { levels, flow } = recorder.stream.freshness;
+    assert.ok(levels!.ageMs < 2_000 && flow!.state === "live");
+  } finally {
+    end();
+  }
+  await recorder.passes("stale");
+  assert.equal(recorder.stream.status!.cause, "core_silent");
+  const told = recorder.statuses.length;
+  await until(() => recorder.statuses.length > told + 5, "heartbeats, for longer than a dead line has");
+  assert.deepEqual([recorder.disconnects, recorder.stream.state], [[], "stale"]);
+  const later = open({ status: undefined, lateAfterMs: undefined, staleAfterMs: undefined });
+  await later.passes("stale");
+  assert.ok(later.stream.freshness.levels!.ageMs >= 5_000, "its first frame is as old as it is");
+});
+
+test("a gateway that freezes is missed after three heartbeats, and prices are stale meanwhile", async () => {
+  const end = publishing();
+  const recorder = open({ status: undefined, lateAfterMs: undefined, staleAfterMs: undefined });
+  try {
+    await recorder.passes("live");
+  } finally {
+    end();
+  }
+  await gateway.do("freeze the gateway");
+  const frozen = Date.now();
+  await recorder.passes("connecting");
+  assert.equal(recorder.disconnects[0]!.reason, "silent for too long");
+  assert.ok(Date.now() - frozen < 10_000, "not thirty seconds");
+  await until(() => recorder.stream.freshness.levels?.state === "stale", "stale");
+  await gateway.do("thaw the gateway");
+  await until(() => recorder.stream.state !== "connecting", "it is back");
+});
