@@ -8,7 +8,7 @@ import msgspec
 from src.gateway.signals.intake import read_flow, read_levels
 from src.gateway.signals.latest_state import LatestState
 from src.gateway.signals.normalize import normalize_levels
-from src.simulator.pacing import HandshakeRate
+from src.simulator.pacing import Pace
 from src.simulator.session import Session, Snapshot
 
 SEED: Final = 1
@@ -43,7 +43,7 @@ class Bodies(NamedTuple):
 
 
 def bodies(payload: Payload, count: int = SNAPSHOTS) -> Bodies:
-    pace = HandshakeRate(RATE_HZ, 1.0, PREMARKET_S)
+    pace = Pace(RATE_HZ, 1.0, PREMARKET_S)
     session = Session(SEED, ON, payload.levels, payload.contracts)
     snapshots = [session.snapshot(pace.moment(index)) for index in range(count)]
     return Bodies([_json(one.levels) for one in snapshots], [_json(one.flow) for one in snapshots])
@@ -65,7 +65,7 @@ def levels_without_viewport(levels: int) -> bytes:
 
 def levels_with_viewport(levels: int) -> bytes:
     """A levels message of the late morning, when its viewport has predictions."""
-    pace = HandshakeRate(RATE_HZ, 1.0, MORNING_S)
+    pace = Pace(RATE_HZ, 1.0, MORNING_S)
     session = Session(SEED, ON, levels, FEW_CONTRACTS)
     for index in range(TARGETS_LOOKED_AT):
         snapshot = session.snapshot(pace.moment(index))

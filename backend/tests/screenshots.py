@@ -19,7 +19,7 @@ IMAGES: Final = ROOT / "docs" / "images"
 DESK: Final = (1440, 900)
 PHONE: Final = (390, 844)
 # Twelve times as fast, so that the chart has something to show within a minute.
-MARKET: Final = ("--rate", "4", "--speed", "12", "--start", "09:50", "--seed", "3")
+MARKET: Final = ("--rate", "4", "--speed", "12", "--start", "09:50", "--seed", "3", "--clock", "present")
 ENOUGH_POINTS: Final = re.compile(r"^([2-9]\d\d|\d{4,})$")  # on the chart
 LIMIT_MS: Final = 180_000
 MOST_BYTES: Final = 400_000
@@ -33,7 +33,7 @@ async def main() -> int:
     IMAGES.mkdir(parents=True, exist_ok=True)
     expect.set_options(timeout=LIMIT_MS)
     with tempfile.TemporaryDirectory() as folder, NatsServer(store=Path(folder) / "jetstream") as nats:
-        gateway = GatewayProcess(Path(folder), nats.url).start()
+        gateway = GatewayProcess(Path(folder), nats.url, GATEWAY_MARKET="24x7").start()
         simulator = start_simulator(nats)
         try:
             async with chromium() as browser:

@@ -130,11 +130,12 @@ class Demo:
         self._start_program(
             "simulator",
             "src.simulator.main",
-            *("--nats-url", self._nats.url, "--rate", str(RATE_HZ), "--seed", str(SEED)),
+            *("--nats-url", self._nats.url, "--rate", str(RATE_HZ), "--seed", str(SEED), "--clock", "present"),
         )
 
     def _start_program(self, name: str, module: str, *arguments: str) -> None:
         env = {
+            "GATEWAY_MARKET": "24x7",  # the simulated one is open at all times
             **self._environment,
             "NATS_URL": self._nats.url,
             "GATEWAY_PORT": str(self._port),

@@ -12,6 +12,7 @@ import os
 import re
 import signal
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,7 +21,7 @@ from typing import NoReturn
 from src.common import logs
 from src.common.bus import DEFAULT_NATS_URL, BusError, NATSBus
 from src.common.subjects import LEVELS_SIGNALS, MARKET_FLOW
-from src.simulator.pacing import CLOSE_S, PREMARKET_S, HandshakeRate, today
+from src.simulator.pacing import CLOSE_S, PREMARKET_S, Pace, today
 from src.simulator.session import Session, Snapshot
 
 logger = logging.getLogger("simulator")
@@ -37,12 +38,13 @@ weekday starts over at --start.
 class Settings:
     """What the command line asks for. `count` None: until stopped."""
 
-    pace: HandshakeRate
+    pace: Pace
     seed: int
     levels: int
     contracts: int
     nats_url: str
     count: int | None
+    is_present: bool
 
 
 def main() -> int:
@@ -70,14 +72,22 @@ def read_settings(arguments: Sequence[str]) -> Settings:
     option("--seed", type=_whole(0, 2**63 - 1), default=1, help="the same seed gives the same session (default 1)")
     option("--levels", type=_whole(1, 200), default=10, help="levels in a message (default 10)")
     option("--contracts", type=_whole(1, 500), default=60, help="calls, and puts, in the option chain (default 60)")
+    option(
+        "--clock",
+        choices=("session", "present"),
+        default="session",
+        help="the time in the messages: the session's, or the present, as of a live Core (default session)",
+    )
     option("--count", type=_whole(1, 10**9), help="stop after that many snapshots (default: never)")
     nats_url = os.environ.get("NATS_URL") or DEFAULT_NATS_URL
     option(
         "--nats-url", default=nats_url, help=f"servers, comma-separated (default: NATS_URL, then {DEFAULT_NATS_URL})"
     )
     given = parser.parse_args(arguments)
-    pace = HandshakeRate(given.rate, given.speed, given.start)
-    return Settings(pace, given.seed, given.levels, given.contracts, given.nats_url, given.count)
+    pace = Pace(given.rate, given.speed, given.start)
+    return Settings(
+        pace, given.seed, given.levels, given.contracts, given.nats_url, given.count, given.clock == "present"
+    )
 
 
 async def run(settings: Settings) -> None:
@@ -138,6 +148,8 @@ class _Publisher:
 
     async def _offer(self, snapshot: Snapshot) -> None:
         """Publish both messages, levels first, or drop what the bus does not take."""
+        if self._settings.is_present:
+            snapshot = snapshot.at(time.time_ns() // 1_000_000)
         try:
             await self._bus.publish(LEVELS_SIGNALS, snapshot.levels)
             await self._bus.publish(MARKET_FLOW, snapshot.flow)

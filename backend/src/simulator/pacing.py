@@ -25,7 +25,7 @@ class Moment:
 
 
 @dataclass(frozen=True, slots=True)
-class HandshakeRate:
+class Pace:
     """`rate_hz` snapshots a second of each subject, `speed` session seconds a second, days begin at `start_s`."""
 
     rate_hz: float

@@ -29,6 +29,18 @@ class Snapshot:
     levels: dict[str, Any]
     flow: dict[str, Any]
 
+    def at(self, now_ms: int) -> "Snapshot":
+        """The same with the times of a Core whose clock says `now_ms`, ms UTC."""
+        later_ms = now_ms - self.levels["ts"]
+        levels = {**self.levels, "ts": now_ms}
+        if "viewport" in levels:
+            levels["viewport"] = {**levels["viewport"], "ts": now_ms}
+        flow = {
+            ticker: {**contract, "last_timestamp": contract["last_timestamp"] + later_ms}
+            for ticker, contract in self.flow.items()
+        }
+        return Snapshot(levels, flow)
+
 
 class Session:
     """Trading days, one after another, from one seed.

@@ -13,7 +13,7 @@ from nats.aio.client import Client
 from src.common.bus import DEFAULT_NATS_URL
 from src.demo.nats_server import NatsServer
 from src.simulator.main import read_settings
-from src.simulator.pacing import HandshakeRate
+from src.simulator.pacing import Pace
 
 BACKEND = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "src.simulator.main"]
@@ -36,7 +36,7 @@ async def line_with(text: str, process: asyncio.subprocess.Process) -> str:
 def test_without_arguments_it_runs_a_day_at_four_snapshots_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NATS_URL", raising=False)
     settings = read_settings([])
-    assert settings.pace == HandshakeRate(rate_hz=4.0, speed=1.0, start_s=9 * 3600 + 29 * 60)
+    assert settings.pace == Pace(rate_hz=4.0, speed=1.0, start_s=9 * 3600 + 29 * 60)
     assert (settings.levels, settings.contracts, settings.count) == (10, 60, None)
     assert settings.nats_url == DEFAULT_NATS_URL
 

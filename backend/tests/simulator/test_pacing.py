@@ -2,7 +2,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from src.simulator.pacing import CLOSE_S, HandshakeRate, Moment, timestamp_ms, today, trading_date
+from src.simulator.pacing import CLOSE_S, Moment, Pace, timestamp_ms, today, trading_date
 
 HOUR = 3600.0
 
@@ -21,7 +21,7 @@ HOUR = 3600.0
 def test_a_snapshot_shows_the_session_time_that_speed_and_rate_say(
     rate: float, speed: float, index: int, second: float
 ) -> None:
-    assert HandshakeRate(rate, speed, 9.5 * HOUR).moment(index) == Moment(0, second)
+    assert Pace(rate, speed, 9.5 * HOUR).moment(index) == Moment(0, second)
 
 
 @pytest.mark.parametrize(
@@ -29,11 +29,11 @@ def test_a_snapshot_shows_the_session_time_that_speed_and_rate_say(
     [(3599, Moment(0, CLOSE_S - 1)), (3600, Moment(1, 15 * HOUR)), (7201, Moment(2, 15 * HOUR + 1))],
 )
 def test_at_the_close_the_next_day_starts_over(index: int, moment: Moment) -> None:
-    assert HandshakeRate(rate_hz=1, speed=1, start_s=15 * HOUR).moment(index) == moment
+    assert Pace(rate_hz=1, speed=1, start_s=15 * HOUR).moment(index) == moment
 
 
 def test_snapshots_are_due_at_even_distances_from_the_first() -> None:
-    assert [HandshakeRate(4, 1, 0).due_s(index) for index in range(4)] == [0, 0.25, 0.5, 0.75]
+    assert [Pace(4, 1, 0).due_s(index) for index in range(4)] == [0, 0.25, 0.5, 0.75]
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_snapshots_are_due_at_even_distances_from_the_first() -> None:
 def test_a_late_publisher_goes_on_with_the_newest_snapshot_that_is_due(
     index: int, elapsed_s: float, following: int
 ) -> None:
-    assert HandshakeRate(4, 1, 0).index_after(index, elapsed_s) == following
+    assert Pace(4, 1, 0).index_after(index, elapsed_s) == following
 
 
 @pytest.mark.parametrize(

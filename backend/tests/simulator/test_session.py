@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from src.simulator.landmarks import WEIGHT
-from src.simulator.pacing import HandshakeRate
+from src.simulator.pacing import Pace
 from src.simulator.session import Session, Snapshot
 
 TUESDAY = date(2025, 12, 16)
@@ -128,7 +128,7 @@ ALLOWED = {
 }
 
 
-def snapshots(pace: HandshakeRate, count: int, seed: int = 1, **settings: int) -> Iterator[Snapshot]:
+def snapshots(pace: Pace, count: int, seed: int = 1, **settings: int) -> Iterator[Snapshot]:
     session = Session(seed, TUESDAY, **settings)
     return (session.snapshot(pace.moment(index)) for index in range(count))
 
@@ -136,7 +136,7 @@ def snapshots(pace: HandshakeRate, count: int, seed: int = 1, **settings: int) -
 @pytest.fixture(scope="module")
 def day() -> list[Snapshot]:
     """From a minute before the open to the close, every twelve seconds; a small chain, for speed."""
-    pace = HandshakeRate(rate_hz=1, speed=12, start_s=HALF_PAST_NINE - 60)
+    pace = Pace(rate_hz=1, speed=12, start_s=HALF_PAST_NINE - 60)
     return list(snapshots(pace, count=(390 + 1) * 5, contracts=12))
 
 
@@ -159,20 +159,31 @@ def targets_of(day: list[Snapshot]) -> Iterator[dict[str, Any]]:
     return (target for snapshot in day for target in snapshot.levels.get("viewport", {}).get("targets", []))
 
 
+def test_a_snapshot_at_the_present_has_the_same_market_and_another_time(day: list[Snapshot]) -> None:
+    now_ms = 1_800_000_000_000
+    snapshot = next(snapshot for snapshot in day if "viewport" in snapshot.levels)
+    present = snapshot.at(now_ms)
+    assert (present.levels["ts"], present.levels["viewport"]["ts"]) == (now_ms, now_ms)
+    assert present.levels["levels"] == snapshot.levels["levels"]
+    later_ms = now_ms - snapshot.levels["ts"]
+    for ticker, contract in snapshot.flow.items():
+        assert present.flow[ticker] == {**contract, "last_timestamp": contract["last_timestamp"] + later_ms}
+
+
 def test_the_same_seed_and_settings_give_the_same_bytes() -> None:
-    pace = HandshakeRate(4, 30, HALF_PAST_NINE)
+    pace = Pace(4, 30, HALF_PAST_NINE)
     first, second = ([json.dumps([s.levels, s.flow]) for s in snapshots(pace, 20, seed=7)] for _ in range(2))
     assert first == second
 
 
 def test_another_seed_gives_another_session() -> None:
-    pace = HandshakeRate(4, 30, HALF_PAST_NINE)
+    pace = Pace(4, 30, HALF_PAST_NINE)
     one, other = ([s.levels["spy"]["spot"] for s in snapshots(pace, 20, seed=seed)] for seed in (1, 2))
     assert one != other
 
 
 def test_the_path_does_not_depend_on_the_number_of_levels_or_contracts() -> None:
-    pace = HandshakeRate(4, 30, HALF_PAST_NINE)
+    pace = Pace(4, 30, HALF_PAST_NINE)
     few = [s.levels["spy"] for s in snapshots(pace, 20, levels=1, contracts=2)]
     many = [s.levels["spy"] for s in snapshots(pace, 20, levels=25, contracts=80)]
     assert few == many
@@ -180,7 +191,7 @@ def test_the_path_does_not_depend_on_the_number_of_levels_or_contracts() -> None
 
 @pytest.mark.parametrize(("levels", "contracts"), [(1, 1), (10, 60), (60, 250)])
 def test_as_many_levels_and_contracts_as_asked_for(levels: int, contracts: int) -> None:
-    for snapshot in snapshots(HandshakeRate(4, 1, HALF_PAST_NINE), 2, levels=levels, contracts=contracts):
+    for snapshot in snapshots(Pace(4, 1, HALF_PAST_NINE), 2, levels=levels, contracts=contracts):
         ids = [level["id"] for level in snapshot.levels["levels"]]
         assert len(ids) == len(set(ids)) == levels
         assert len(snapshot.flow) == 2 * contracts
@@ -359,7 +370,7 @@ def test_messages_are_about_as_large_as_recorded_ones(day: list[Snapshot]) -> No
 
 
 def test_the_next_day_has_a_chain_of_its_own_and_a_price_not_far_from_the_last() -> None:
-    pace = HandshakeRate(rate_hz=1, speed=600, start_s=15 * 3600)
+    pace = Pace(rate_hz=1, speed=600, start_s=15 * 3600)
     days = list(snapshots(pace, count=8))
     before, after = days[5], days[6]
     assert before.flow.keys().isdisjoint(after.flow)
