@@ -52,14 +52,16 @@ def heartbeat(seq: int = 1, **further: Any) -> str:
     ("levels", "flow", "sections", "expected"),
     [
         ("live", "live", None, "live"),
-        ("live", "stale", None, "stale"),
+        ("live", "stale", None, "late"),
         ("late", "live", None, "late"),
         ("closed", "live", None, "market_closed"),
-        ("closed", "stale", None, "stale"),
+        ("closed", "stale", None, "market_closed"),
         ("stale", "replay", None, "replay"),
         ("live", "stale", ["levels"], "live"),
         ("live", "stale", ["viewport"], "live"),
-        ("live", "stale", ["viewport", "flow"], "stale"),
+        ("live", "stale", ["viewport", "flow"], "late"),
+        ("live", "closed", None, "live"),
+        ("stale", "live", None, "stale"),
         ("live", None, None, "live"),
         (None, "late", None, "late"),
         (None, None, None, "live"),
@@ -67,7 +69,7 @@ def heartbeat(seq: int = 1, **further: Any) -> str:
         ("a new word", "live", None, "stale"),
     ],
 )
-def test_a_stream_is_as_its_worst_section_that_is_asked_for(
+def test_a_stream_is_as_its_levels_and_not_live_while_a_part_is_dead(
     levels: str | None, flow: str | None, sections: list[str] | None, expected: str
 ) -> None:
     known = {name: age_of(section(word)) for name, word in (("levels", levels), ("flow", flow)) if word}
@@ -75,7 +77,17 @@ def test_a_stream_is_as_its_worst_section_that_is_asked_for(
 
 
 def test_a_stream_without_a_message_is_not_live() -> None:
-    assert verdict_of({}, None, "no_message") == "stale"
+    assert [verdict_of({}, None, cause) for cause in ("no_message", "market_closed")] == ["late", "market_closed"]
+
+
+def test_live_levels_without_a_spot_or_beside_a_flow_that_never_came_are_not_all_live() -> None:
+    ages = {"levels": age_of(section("live"))}
+    assert [verdict_of(ages, None, cause) for cause in ("spot_missing", "flow_silent", None)] == [
+        "late",
+        "late",
+        "live",
+    ]
+    assert verdict_of(ages, ["levels"], "flow_silent") == "live"
 
 
 def test_every_verdict_of_the_gateway_has_its_word() -> None:
@@ -180,14 +192,14 @@ async def test_a_heartbeat_changes_no_section_and_tells_a_verdict() -> None:
 async def test_status_alone_with_a_new_number_means_that_all_sections_are_gone() -> None:
     frames = [frame(1, status=status(1, levels=section("live"))), heartbeat(2, cause="no_message")]
     async with gateway_that(sends(*frames)) as url, stream(url) as states:
-        state = await state_that_is(states, "stale")
+        state = await state_that_is(states, "late")
     assert state.payload.keys() == {"status"}
     assert state.freshness.levels is None
 
 
 async def test_an_empty_stream_is_connected() -> None:
     async with gateway_that(sends(heartbeat(0, cause="no_message"))) as url, stream(url) as states:
-        state = await state_that_is(states, "stale")
+        state = await state_that_is(states, "late")
     assert state.status is not None
     assert state.status["cause"] == "no_message"
 

@@ -138,7 +138,7 @@ STATES = {
             "explanation": "The market is closed, and nothing new comes.",
             "market": CLOSED,
         },
-        "market-closed",
+        "market_closed",
         "MARKET CLOSED",
         "",
         f"^{re.escape(THANKSGIVING)}$",

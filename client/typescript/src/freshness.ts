@@ -4,9 +4,9 @@ import type { SectionStatus, Status } from "./contract.js";
 
 /**
  * `late`: overdue by well over the usual gap. `stale`: too old to trade on. Only where the gateway sends a status:
- * `replay`: Core's time is that of another day. `market-closed`: nothing new is to be expected.
+ * `replay`: Core's time is that of another day. `market_closed`: nothing new is to be expected.
  */
-export type Age = "live" | "late" | "stale" | "replay" | "market-closed";
+export type Age = "live" | "late" | "stale" | "replay" | "market_closed";
 
 /** One section's age. */
 export interface SectionFreshness {
@@ -94,7 +94,7 @@ export class Cadence {
     let state: Age = of.verdict === "live" && !isOver(lateMs(gapMs), lateAfterMs) ? "live" : "late";
     const stale = Math.max(this.#staleMs, STALE_HEARTBEATS * status.heartbeat_ms);
     if (of.verdict === "stale" || isOver(stale, staleAfterMs)) state = "stale";
-    if (of.verdict === "closed" && status.sent_ms + sinceMs < (status.market.opens_ms ?? Infinity)) state = "market-closed";
+    if (of.verdict === "closed" && status.sent_ms + sinceMs < (status.market.opens_ms ?? Infinity)) state = "market_closed";
     if (of.verdict === "replay") state = "replay";
     return { state, ageMs, usualMs: this.#usualMs };
   }
@@ -130,7 +130,7 @@ export function stateOf(
   asks: Readonly<Record<"levels" | "flow", boolean>>,
 ): Age {
   if (levels === "replay" || flow === "replay") return "replay";
-  const state = levels ?? flow ?? (market.open ? "late" : "market-closed");
+  const state = levels ?? flow ?? (market.open ? "late" : "market_closed");
   if (state !== "live") return state;
   const isMissing = cause === "flow_silent" ? asks.flow : asks.levels && LEVELS_MISSING.includes(cause!);
   return flow === "late" || flow === "stale" || isMissing ? "late" : "live";

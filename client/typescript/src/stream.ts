@@ -10,7 +10,7 @@ import { sameContent, shapeOf, subscribeMessage, withShape, type Shape } from ".
  * `connecting`: no frame on this connection yet; `freshness` tells how old the frame before is by now. `live`: the
  * levels arrive at their usual pace (the flow, where there are no levels). `late`: they are overdue, or are only the last
  * known state; or they are live beside a flow that is not. `stale`: they are too old to trade on. `replay`: they are of
- * another day. `market-closed`: nothing new is to be expected. `closed`: the stream, for good, by `close()` or after a
+ * another day. `market_closed`: nothing new is to be expected. `closed`: the stream, for good, by `close()` or after a
  * disconnect that would repeat; see `lastDisconnect`.
  */
 export type State = "connecting" | Age | "closed";

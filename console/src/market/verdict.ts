@@ -4,7 +4,7 @@ import type { Freshness, State, Status } from "../feed.ts";
 import { newYork } from "./clock.ts";
 import { age } from "./words.ts";
 
-/** How it looks; the style sheet has each. `gone` looks as strong as `stale`, `empty` and `market-closed` are calm. */
+/** How it looks; the style sheet has each. `gone` looks as strong as `stale`, `empty` and `market_closed` are calm. */
 export type Look = State | "gone" | "empty";
 
 export type Verdict = {
@@ -49,7 +49,7 @@ export function verdictOf(seen: Seen): Verdict {
   }
   if (levels === undefined && flow === undefined) return empty(status);
   switch (state) {
-    case "market-closed":
+    case "market_closed":
       return { ...WORDS[state], reason: closedWords(status) };
     case "late":
       return { ...WORDS.late, ...late(seen), reason: sentences(oldWords(seen), because(seen)) };
@@ -63,7 +63,7 @@ const WORDS = {
   late: { look: "late", word: "LATE", over: "", spoken: "Data is late" },
   stale: { look: "stale", word: "STALE", over: "STALE", spoken: "Data is stale, do not trade on it" },
   replay: { look: "replay", word: "REPLAY", over: "REPLAY", spoken: "This is a replay, not the present" },
-  "market-closed": { look: "market-closed", word: "MARKET CLOSED", over: "", spoken: "The market is closed" },
+  "market_closed": { look: "market_closed", word: "MARKET CLOSED", over: "", spoken: "The market is closed" },
   gone: { look: "gone", word: "GATEWAY GONE", over: "NO GATEWAY", spoken: "The gateway is gone and prices are old, do not trade on them" },
   empty: { look: "empty", word: "NO DATA YET", over: "", spoken: "Connected, no message has come yet" },
   connecting: { look: "connecting", word: "CONNECTING", over: "", spoken: "Connecting to the gateway" },
@@ -77,7 +77,7 @@ function disconnected(seen: Seen): Verdict {
   const old = levels ?? flow;
   if (old === undefined) return { ...WORDS.connecting, reason: sentences("Nothing has arrived yet.", trying) };
   if (old.state === "replay") return { ...replay(seen), reason: sentences(replay(seen).reason, trying) };
-  if (old.state === "live" || old.state === "market-closed")
+  if (old.state === "live" || old.state === "market_closed")
     return { ...WORDS.connecting, reason: sentences(`What you see is ${age(old.ageMs)} old.`, trying) };
   return { ...WORDS.gone, reason: sentences(`Prices are ${age(old.ageMs)} old. Do not trade on them.`, trying) };
 }

@@ -11,7 +11,7 @@ from spymaster_client.freshness import Age
 
 Verdict = Literal["live", "late", "stale", "replay", "market_closed"]
 
-# From the best to the worst. `closed` of a section is `market_closed` of the stream, which has an end called `closed`.
+# `closed` of a section is `market_closed` of the stream, which has an end called `closed`.
 VERDICTS: Final[dict[str, Verdict]] = {
     "live": "live",
     "late": "late",
@@ -19,7 +19,8 @@ VERDICTS: Final[dict[str, Verdict]] = {
     "stale": "stale",
     "replay": "replay",
 }
-BY_SEVERITY: Final = tuple(VERDICTS.values())
+# Causes for which a section has no worth, be its newest message as fresh as it may.
+MISSING: Final = {"levels": ("levels_silent", "spot_missing"), "flow": ("flow_silent",)}
 # The section of `status` that is about each section of a frame.
 JUDGED_BY: Final = {"levels": "levels", "viewport": "levels", "flow": "flow"}
 LARGEST_MS: Final = 1 << 53  # of an integer in the contract
@@ -56,16 +57,26 @@ def age_of(section: SectionStatus) -> Age:
 
 
 def verdict_of(ages: Mapping[str, Age], sections: Sequence[str] | None, cause: str | None) -> Verdict:
-    """How far to believe a frame: the worst of levels and flow that are asked for and known.
+    """How far to believe a frame: as its levels, or its flow where it has no levels.
+
+    Live levels beside a dead flow are not all live: that is late. A replay of either is a replay of both.
 
     Args:
         ages: of those of levels and flow that are known.
         sections: that are asked for; None for all.
-        cause: why not all is live. It decides where neither is known.
+        cause: why not all is live.
     """
     asked = {JUDGED_BY.get(name) for name in (JUDGED_BY if sections is None else sections)}
-    words = [VERDICTS[age] for name, age in ages.items() if name in asked]
-    return max(words, key=BY_SEVERITY.index) if words else "live" if cause is None else "stale"
+    words = {name: VERDICTS[age] for name, age in ages.items() if name in asked}
+    if "replay" in words.values():
+        return "replay"
+    if not words:
+        return "live" if cause is None else "market_closed" if cause == "market_closed" else "late"
+    word = words.get("levels") or words["flow"]
+    is_part_dead = words.get("flow") in ("late", "stale") or any(
+        cause in causes for name, causes in MISSING.items() if name in asked
+    )
+    return "late" if word == "live" and is_part_dead else word
 
 
 def news_of(status: Status) -> object:
