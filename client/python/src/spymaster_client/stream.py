@@ -50,10 +50,10 @@ class State:
     Attributes:
         connection: `connecting`: no frame on this connection yet. `closed`: for good. The others are the gateway's
             verdict on the levels, or on the flow where there are none. `live`: all that is asked for arrives at its
-            usual pace. `late`: they are due, or a part is dead. `stale`: too old to trade on. `replay`: Core publishes a
-            recorded day. `market_closed`: nothing new comes until it opens. Where the gateway sends no `status`, the client judges by
-            the levels (the flow, where there are none): `live`, `late` or `stale`, and `late` also when they are only
-            the last known state, as in the first frame of a connection.
+            usual pace. `late`: they are due, or a part is dead. `stale`: too old to trade on. `replay`: Core publishes
+            a recorded day. `market_closed`: nothing new comes until it opens. Where the gateway sends no `status`, the
+            client judges by the levels (the flow, where there are none): `live`, `late` or `stale`, and `late` also
+            when they are only the last known state, as in the first frame of a connection.
         payload: the newest, also while connecting; empty before the first. A section that did not change is the same
             object as before. Do not change it: it is what the next frame is compared with.
         status: the gateway's newest word on how fresh that is, and why: as `payload["status"]`, but None while
