@@ -226,7 +226,7 @@ for (const [verdict, state] of [
   ["late", "late"],
   ["stale", "stale"],
   ["replay", "replay"],
-  ["closed", "market-closed"],
+  ["closed", "market_closed"],
   ["invented", "late"],
 ] as const)
   test(`a section that the gateway calls ${verdict} is ${state}, whatever its age`, () => {
@@ -246,7 +246,7 @@ for (const [gapMs, liveUntil, lateUntil] of [
 test("a closed market is calm until it opens, also without the gateway", () => {
   const market = { ...status().market, open: false, opens_ms: status().sent_ms + 60_000 };
   const states = [1_000, 59_999, 60_000].map((ms) => judged({ verdict: "closed" }, ms, 250, { market }));
-  assert.deepEqual(states, ["market-closed", "market-closed", "stale"]);
+  assert.deepEqual(states, ["market_closed", "market_closed", "stale"]);
 });
 
 test("limits that were given count beside the verdict", () => {
@@ -261,11 +261,11 @@ for (const [levels, flow, of, asks, state] of [
   ["live", "live", {}, ALL, "live"],
   ["live", "late", {}, ALL, "late"],
   ["live", "stale", {}, ALL, "late"],
-  ["live", "market-closed", {}, ALL, "live"],
+  ["live", "market_closed", {}, ALL, "live"],
   ["stale", "live", {}, ALL, "stale"],
   ["live", "replay", {}, ALL, "replay"],
   ["stale", "replay", {}, ALL, "replay"],
-  ["market-closed", "stale", {}, ALL, "market-closed"],
+  ["market_closed", "stale", {}, ALL, "market_closed"],
   [undefined, "live", {}, ALL, "live"],
   [undefined, "live", { cause: "levels_silent" }, ALL, "late"],
   [undefined, "stale", { cause: "levels_silent" }, ALL, "stale"],
@@ -275,7 +275,7 @@ for (const [levels, flow, of, asks, state] of [
   ["live", "live", { cause: "spot_missing" }, ALL, "late"],
   ["live", "live", { cause: "gateway_draining" }, ALL, "live"],
   [undefined, undefined, { cause: "no_message" }, ALL, "late"],
-  [undefined, undefined, { market: { ...status().market, open: false } }, ALL, "market-closed"],
+  [undefined, undefined, { market: { ...status().market, open: false } }, ALL, "market_closed"],
 ] as const)
   test(`${levels} levels and ${flow} flow, ${JSON.stringify(of)}, of ${JSON.stringify(asks)}: ${state}`, () => {
     assert.equal(stateOf(levels, flow, status(of), asks), state);
