@@ -122,12 +122,8 @@ class NATSBus:
         """
         decode = self._decoders.get(subject, decode_object)
         subscription = Subscription(self._connection, subject, callback, durable_name, decode, self._max_message_bytes)
-        self.subscriptions.append(subscription)  # before its first message is handed over
-        try:
-            await subscription.start(self._connect_timeout_s)
-        except BaseException:
-            self.subscriptions.remove(subscription)
-            raise
+        await subscription.start(self._connect_timeout_s)
+        self.subscriptions.append(subscription)
         return subscription
 
     async def follow(self, subject: str, since_ms: int | None = None) -> OrderedConsumer:

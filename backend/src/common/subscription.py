@@ -20,6 +20,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from typing import Any, Final, NamedTuple
 
 from nats.aio.msg import Msg
@@ -67,6 +68,14 @@ class Stored(NamedTuple):
     is_first: bool
 
 
+_in_hand: Final[ContextVar[Stored | None]] = ContextVar("the message that a callback has in hand", default=None)
+
+
+def message_in_hand() -> Stored | None:
+    """The message that the callback of a subscription has in hand, for who is called by it; None outside of one."""
+    return _in_hand.get()
+
+
 class Subscription:
     """Delivers the messages of one subject, in stream order, each sequence once, to one callback.
 
@@ -81,7 +90,6 @@ class Subscription:
         last_message_s: when the newest message arrived, seconds since the epoch, or None.
         published_s: when the stream took the message that the callback has in hand, by the server's clock, seconds
             since the epoch; None between messages.
-        in_hand: where and when the stream took the message that the callback has in hand; None between messages.
         trouble: why the subscription is not live, or None while it is.
     """
 
@@ -104,7 +112,6 @@ class Subscription:
         self.rebinds = 0
         self.last_message_s: float | None = None
         self.published_s: float | None = None
-        self.in_hand: Stored | None = None
         self.trouble: str | None = "not bound yet"
         self._connection = connection
         self._callback = callback
@@ -282,9 +289,9 @@ class Subscription:
                 logger.warning("%s: no good message yet, and none before it can be read: %s", self.subject, refusal)
                 return
             if stored.subject == self.subject and not self._has_delivered:
-                self.in_hand = None if stored.time is None else Stored(seq, stored.time.timestamp(), is_first=True)
+                _in_hand.set(None if stored.time is None else Stored(seq, stored.time.timestamp(), is_first=True))
                 await self._deliver(seq, stored.data or b"")
-                self.in_hand = None
+                _in_hand.set(None)
             if self._has_delivered:
                 return
 
@@ -301,11 +308,12 @@ class Subscription:
         self.received += 1
         self.last_message_s = time.time()
         self.published_s = metadata.timestamp.timestamp()
-        self.in_hand = Stored(seq, self.published_s, is_first=not self._arrived.is_set())
+        _in_hand.set(Stored(seq, self.published_s, is_first=not self._arrived.is_set()))
         try:
             await self._deliver(seq, message.data)
         finally:
-            self.published_s = self.in_hand = None
+            self.published_s = None
+            _in_hand.set(None)
             self._arrived.set()
 
     async def _deliver(self, seq: int, body: bytes) -> None:

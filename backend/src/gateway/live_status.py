@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 from src.common.bus import NATSBus
-from src.common.subscription import Stored
+from src.common.subscription import Stored, message_in_hand
 from src.common.tasks import end, guarded
 from src.gateway.delivery.channel import Channel
 from src.gateway.delivery.hub import Hub
@@ -49,12 +49,10 @@ class LiveStatus:
         await end(self._looking)
         self._looking = None
 
-    def add(self, section: str, subject: str, levels: LevelsPayload | None = None) -> None:
-        """A message of `section` is in hand, on `subject`; `levels` where it is a levels message."""
+    def add(self, section: str, levels: LevelsPayload | None = None) -> None:
+        """A message of `section` is in hand; `levels` where it is a levels message."""
         now_ms = self._now_ms()
-        stored = next((each.in_hand for each in self._bus.subscriptions if each.subject == subject), None)
-        if stored is None:  # it did not come from a stream
-            stored = Stored(0, now_ms / 1000, is_first=True)
+        stored = message_in_hand() or Stored(0, now_ms / 1000, is_first=True)  # or it did not come from a stream
         published_ms = int(stored.stored_s * 1000)
         self.stream.add(section, stored.seq, published_ms, now_ms, is_live=not stored.is_first, levels=levels)
 

@@ -150,13 +150,13 @@ class SocketBroadcaster:
         levels = self._normalize(message)
         self.metrics.normalization.observe(time.monotonic() - arrived_s)
         self.metrics.faults.update(message.faults)
-        self.live_status.add("levels", LEVELS_SIGNALS, levels)
+        self.live_status.add("levels", levels)
         self._state.levels, self._state.viewport = levels, message.viewport
         self._note_arrival(arrived_s, levels=levels, viewport=message.viewport)
         await self.broadcast(self._build_payload(), published_s=self._published_s(LEVELS_SIGNALS))
 
     async def _on_flow_snapshot(self, data: Any) -> None:
-        self.live_status.add("flow", MARKET_FLOW)
+        self.live_status.add("flow")
         self._state.flow = data
         self._note_arrival(time.monotonic(), flow=data)
         await self.broadcast(self._build_payload(), published_s=self._published_s(MARKET_FLOW))

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from src.common.subscription import Callback, Stored
+from src.common.subscription import Callback
 
 
 @dataclass
@@ -24,7 +24,6 @@ class FakeSubscription:
     delivered: int = 0
     repeated: int = 0
     published_s: float | None = None
-    in_hand: Stored | None = None
 
 
 class FakeBus:
