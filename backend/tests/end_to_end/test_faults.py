@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import pytest
 from nats.js.api import StorageType, StreamConfig
+from nats.js.errors import ServerError
 
 from src.demo.nats_server import HOST, NatsServer
 from tests.conftest import LaunchGateway
@@ -19,7 +20,7 @@ from tests.end_to_end.gateway_process import GatewayProcess
 from tests.end_to_end.publisher import FLOW, LEVELS, Publisher
 from tests.end_to_end.viewer import Viewer
 from tests.end_to_end.viewers_through_faults import START_MS, Core, ViewersThroughFaults
-from tests.waiting import until
+from tests.waiting import LIMIT_S, until
 
 STREAMS = {"LEVEL_SIGNALS": ["levels.*"], "MARKET_DATA": ["market.*", "market.*.*"]}
 DURABLES = {"LEVEL_SIGNALS": "gateway_levels", "MARKET_DATA": "gateway_flow"}
@@ -48,9 +49,17 @@ async def streams_made_anew(publisher: Publisher, storage: StorageType, max_msgs
     for name in [one.config.name for one in await publisher.jetstream.streams_info()]:
         await publisher.jetstream.delete_stream(name or "")
     for name, subjects in STREAMS.items():
-        await publisher.jetstream.add_stream(
-            StreamConfig(name=name, subjects=subjects, storage=storage, max_msgs=max_msgs)
-        )
+        await stream_made(publisher, StreamConfig(name=name, subjects=subjects, storage=storage, max_msgs=max_msgs))
+
+
+async def stream_made(publisher: Publisher, config: StreamConfig) -> None:
+    """Make a stream, also while the server still removes the files of one that had its name."""
+    async with asyncio.timeout(LIMIT_S):
+        while True:
+            with contextlib.suppress(ServerError):
+                await publisher.jetstream.add_stream(config)
+                return
+            await asyncio.sleep(0.05)
 
 
 async def survives(system: System, fault: Fault) -> None:
