@@ -23,6 +23,7 @@ from src.gateway.signals.shape import (
     shape_of_message,
     shape_of_query,
     shaped,
+    since_of_query,
 )
 
 Asked = TypeVar("Asked")
@@ -73,6 +74,11 @@ class Shapes:
         shape = self._read(shape_of_query, query)
         return shape if isinstance(shape, Refusal) else self._channel(shape)
 
+    def since(self, query: str, channel: Channel) -> int:
+        """The state of `channel` that the viewer of this handshake had last, on a connection before; 0 for none."""
+        since = since_of_query(query)
+        return since.seq if since is not None and channel.epoch and since.epoch == channel.epoch else 0
+
     def of_message(self, text: bytes) -> Channel | Refusal | None:
         """The same for a message of a connected viewer; None where it is no `subscribe` message."""
         shape = self._read(shape_of_message, text)
@@ -84,7 +90,7 @@ class Shapes:
         if isinstance(shape, Refusal):
             return shape
         sections = shaped(self._payload, self._contracts, shape)
-        if (stamp := self._stamp(shape)) is not None:
+        if (stamp := self._stamp(shape, self._life)) is not None:
             sections["status"] = msgspec.Raw(stamp(self._messages, 0, 0, None))
         return msgspec.json.encode(sections) if sections else None
 
@@ -96,16 +102,24 @@ class Shapes:
             return channel
         if 0 < self._max_shapes <= len(self._hub.channels):
             return TOO_MANY_SHAPES
-        channel = Channel(self._hub.counters, only_changes=True, rate=shape.rate or math.inf, stamp=self._stamp(shape))
+        epoch = f"{self._life}-{next(self._lives)}"
+        stamp = self._stamp(shape, epoch)
+        channel = Channel(
+            self._hub.counters,
+            only_changes=True,
+            rate=shape.rate or math.inf,
+            stamp=stamp,
+            epoch="" if stamp is None else epoch,
+        )
         self._hub.channels[shape] = channel
         self._publish_on(channel, shape, None)
         return channel
 
-    def _stamp(self, shape: Shape) -> Stamp | None:
-        """Of a stream that begins now; None where the shape has no status."""
+    def _stamp(self, shape: Shape, epoch: str) -> Stamp | None:
+        """None where the shape has no status."""
         if not shape.status or self._status is None:
             return None
-        return functools.partial(self._status.stamp, judged_sections(shape), f"{self._life}-{next(self._lives)}")
+        return functools.partial(self._status.stamp, judged_sections(shape), epoch)
 
     def _publish_on(self, channel: Channel, shape: Shape, published_s: float | None) -> None:
         """Nothing is sent until something of the shape is known; when that is gone again, an empty object says so."""

@@ -7,13 +7,14 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.http11 import Request, Response
 
 from spymaster_client import Payload, Shape, State, Stream, stream
+from spymaster_client.contract import Status
 from spymaster_client.shape import with_shape
 from spymaster_client.stream import read_payload
 from src.demo.nats_server import NatsServer
@@ -497,6 +498,15 @@ def test_a_shape_is_asked_for_in_the_query(shape: Shape, url: str) -> None:
 )
 def test_status_is_asked_for_beside_the_shape(url: str, asked: str) -> None:
     assert with_shape(url, Shape(near=25), status=True) == asked
+
+
+def test_the_state_of_the_connection_before_is_named_so_that_the_gateway_tells_what_was_missed() -> None:
+    last = cast(Status, {"epoch": "18ec-2", "seq": 37})
+    asked = "ws://x/s?status=1&since=18ec-2%3A37"
+    assert [with_shape("ws://x/s", Shape(), status=wanted, last=last) for wanted in (True, False)] == [
+        asked,
+        "ws://x/s",
+    ]
 
 
 async def test_the_gateway_sends_the_shape_that_is_asked_for(make_gateway: LaunchGateway, publisher: Publisher) -> None:

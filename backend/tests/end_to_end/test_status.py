@@ -120,6 +120,22 @@ async def test_so_is_the_first_frame_of_a_gateway_that_was_started_later(
         later.kill()
 
 
+async def test_a_viewer_that_reconnects_is_told_how_many_states_it_missed(
+    gateway: GatewayProcess, publisher: Publisher
+) -> None:
+    async with Viewer(gateway, path=STATUS) as staying:
+        await live(publisher, 2)
+        status = await until_status(staying, flow__seq=2, levels__seq=2)
+        since = f"&since={status['epoch']}:{status['seq']}"
+        await live(publisher, 4)
+        await until_status(staying, flow__seq=6, levels__seq=6)
+        async with Viewer(gateway, path=STATUS + since) as again:
+            first = (await again.until_first())["status"]
+        assert first["skipped"] == {"frames": first["seq"] - status["seq"] - 1, "why": "reconnect"}
+        async with Viewer(gateway, path=STATUS + "&since=another:1") as stranger:
+            assert (await stranger.until_first())["status"]["skipped"] == {"frames": 0, "why": None}
+
+
 async def test_an_empty_stream_is_told(gateway: GatewayProcess) -> None:
     async with Viewer(gateway, path=STATUS) as viewer:
         await until_status(viewer, cause="no_message", seq=0)

@@ -171,8 +171,8 @@ export interface Status {
 export interface Skipped {
   /** how many states; above 99 two digits, rounded down, 0 or more */
   frames: number;
-  /** the viewer was slow, asked for a rate, or was not reached by an older frame; null: none: slow, rate, busy */
-  why: Known<"slow" | "rate" | "busy"> | null;
+  /** the viewer was slow, asked for a rate, reconnected, or was not reached by an older frame; null: none: slow, rate, reconnect, busy */
+  why: Known<"slow" | "rate" | "reconnect" | "busy"> | null;
 }
 
 /** How fresh one section is. */

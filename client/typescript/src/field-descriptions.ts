@@ -114,7 +114,7 @@ export const STATUS: Readonly<Record<keyof Status, FieldDescription>> = {
 /** What a viewer was not sent since its last frame, because a newer state was there. */
 export const SKIPPED: Readonly<Record<keyof Skipped, FieldDescription>> = {
   frames: { words: "how many states; above 99 two digits, rounded down", least: 0 },
-  why: { words: "the viewer was slow, asked for a rate, or was not reached by an older frame; null: none", known: ["slow", "rate", "busy"] },
+  why: { words: "the viewer was slow, asked for a rate, reconnected, or was not reached by an older frame; null: none", known: ["slow", "rate", "reconnect", "busy"] },
 };
 
 /** How fresh one section is. */

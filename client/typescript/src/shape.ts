@@ -1,6 +1,6 @@
 /** What a viewer may ask for instead of the whole payload. Rules only. */
 
-import type { Payload } from "./contract.js";
+import type { Payload, Status } from "./contract.js";
 
 /** Each part that is not given asks for everything. The gateway's INTERFACES.md has the ranges. */
 export interface Shape {
@@ -26,10 +26,11 @@ export function shapeOf(of: Shape): Shape {
 }
 
 /** The URL with the parts of the shape as query parameters, beside those that it has; a gateway ignores what it does not know. */
-export function withShape(url: string, shape: Shape, status: boolean): string {
+export function withShape(url: string, shape: Shape, status: boolean, last?: Status): string {
   const asked = new URL(url);
   for (const [key, value] of Object.entries(shape)) asked.searchParams.set(key, String(value));
   if (status) asked.searchParams.set("status", "1");
+  if (status && last) asked.searchParams.set("since", `${last.epoch}:${last.seq}`);
   return asked.href;
 }
 

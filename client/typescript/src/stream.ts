@@ -259,7 +259,7 @@ export class Stream {
       if (attempt !== this.#attempt) return;
       const shape = this.#shape;
       const offered = [...(sent === undefined ? [] : ["bearer", sent]), ...protocols];
-      const socket = new this.#WebSocket!(withShape(this.#url, shape, this.#asksStatus), offered);
+      const socket = new this.#WebSocket!(withShape(this.#url, shape, this.#asksStatus, this.status), offered);
       this.#socket = socket;
       socket.onopen = () => {
         this.#isOpen = true;

@@ -45,6 +45,17 @@ for (const code of [1002, 1003, 1007, 1009])
     assert.equal(server.peers.length, 1);
   });
 
+test("it names the state that it had, so that the gateway tells what it missed", async () => {
+  const server = await serve((peer, nth) => {
+    peer.send(frame(nth, { status: status({ seq: 30 + nth, epoch: "18ec-2" }) }));
+    if (nth === 1) setTimeout(() => peer.close(1001), 20);
+  });
+  open(server);
+  await until(() => server.requests.length === 2, "it comes back");
+  const since = server.requests.map(({ url }) => new URL(url!, server.url).searchParams.get("since"));
+  assert.deepEqual(since, [null, "18ec-2:31"]);
+});
+
 // -- frames ----------------------------------------------------------------------------------------------------------
 
 const INVALID_FRAMES = {

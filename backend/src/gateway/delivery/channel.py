@@ -28,7 +28,7 @@ from itertools import islice
 from typing import Any, Final, NamedTuple, Protocol
 
 from src.gateway.close_codes import CloseCode
-from src.gateway.delivery.frame import FORM_NAMES, Form, Frame, Last, form_name, plain, state_of, text
+from src.gateway.delivery.frame import FORM_NAMES, Form, Frame, Last, form_name, number_of, plain, state_of, text
 from src.gateway.delivery.pong_clock import PongClock
 from src.gateway.metrics import FAN_OUT_BOUNDS_S, LATENCY_BOUNDS_S, VIEWER_AGE_BOUNDS_S, Histogram
 
@@ -117,6 +117,7 @@ class Channel:
         peers: how many peers are on this channel, ready or not.
         idle: set while every ready peer has been sent the newest frame.
         spoke_s: when a round began or the stamp was told, by the loop's clock.
+        epoch: the life in which its states are counted; empty where nobody is told.
     """
 
     def __init__(
@@ -126,6 +127,7 @@ class Channel:
         only_changes: bool = False,
         rate: float = math.inf,
         stamp: Stamp | None = None,
+        epoch: str = "",
     ) -> None:
         """
         Args:
@@ -133,6 +135,7 @@ class Channel:
             only_changes: whether a payload equal to the newest frame's is not sent.
             rate: rounds a second, at most; infinite: each payload begins a round.
             stamp: makes the section that is added to each payload; by default there is none.
+            epoch: as the attribute.
         """
         self.newest: Frame | None = None
         self.peers = 0
@@ -140,6 +143,7 @@ class Channel:
         self.idle.set()
         self._counters = counters or Counters()
         self.spoke_s = -math.inf
+        self.epoch = epoch
         self._stamp = stamp
         self._states = 0
         self._variants = 0  # of the newest state
@@ -214,28 +218,35 @@ class Channel:
 
     # -- called for peers ------------------------------------------------------------------------------------------
 
-    def join(self, peer: Peer, *, ready: bool = True) -> None:
-        """Add a peer; one that is ready is sent the newest payload, which may still wait for its round."""
+    def join(self, peer: Peer, *, ready: bool = True, since: int = 0) -> None:
+        """Add a peer; one that is ready is sent the newest payload, which may still wait for its round.
+
+        Args:
+            peer: see there.
+            ready: whether it takes frames now.
+            since: the state that its viewer had last, on a connection before; 0 for none.
+        """
         self.peers += 1
         if self._rate != math.inf and self._next is not None:
             self._keep(self._next)
         if ready:
-            self.ready(peer, self.newest)
+            self.ready(peer, self.newest, number_of(since), "reconnect")
 
     def leave(self, peer: Peer) -> None:
         """A peer that joined is gone."""
         self.blocked(peer)
         self.peers -= 1
 
-    def ready(self, peer: Peer, missed: Frame | None = None, last: int = 0) -> None:
+    def ready(self, peer: Peer, missed: Frame | None = None, last: int = 0, why: str = "slow") -> None:
         """The peer takes frames from now on; the one that it `missed` is sent first.
 
         Args:
             peer: not ready before.
             missed: None where it was sent the newest one.
             last: the number of the frame that it was sent last; 0 for none.
+            why: it was not sent those in between, if there are any.
         """
-        frame = None if missed is None else self._frame_after(last, "slow")
+        frame = None if missed is None else self._frame_after(last, why)
         self._ready.setdefault((peer.form, last if frame is None else frame.number), {})[peer.send] = peer
         if frame is not None:
             self._send_all({peer.send: peer}, frame, peer.form, self._last(last))

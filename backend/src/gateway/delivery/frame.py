@@ -89,6 +89,11 @@ class Frame:
         return self.payload.decode()
 
 
+def number_of(state: int) -> int:
+    """A number for a state of which no frame is kept; 0 for none."""
+    return state << VARIANT_BITS
+
+
 def state_of(number: int) -> int:
     """The state that the frame with this number shows; 0 for none."""
     return number >> VARIANT_BITS

@@ -90,17 +90,18 @@ class Hub:
 
     # -- called by peers -------------------------------------------------------------------------------------------
 
-    def join(self, peer: Peer, channel: Channel | None = None) -> None:
+    def join(self, peer: Peer, channel: Channel | None = None, since: int = 0) -> None:
         """Add a peer that is ready, and send it the newest frame; while the hub drains, close it instead.
 
         Args:
             peer: see there.
             channel: one of `channels`; by default the hub's own.
+            since: the state that its viewer had last, see `Channel.join`.
         """
         channel = channel or self.channel
         self.peers[peer] = channel
         self.joined += 1
-        channel.join(peer, ready=self._close_code is None)
+        channel.join(peer, ready=self._close_code is None, since=since)
         if self._close_code is not None:
             peer.close(self._close_code)
 

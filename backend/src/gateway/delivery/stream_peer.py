@@ -83,6 +83,9 @@ class Channels(Protocol):
     def of_query(self, query: str) -> Channel | Refusal:
         """The channel for the query of a handshake."""
 
+    def since(self, query: str, channel: Channel) -> int:
+        """The state of `channel` that the viewer of this handshake had last, on a connection before; 0 for none."""
+
     def of_message(self, text: bytes) -> Channel | Refusal | None:
         """The channel for a text message of a viewer; None where the message asks for none."""
 
@@ -381,7 +384,7 @@ class StreamPeer(asyncio.Protocol):
             self._flush()
             self.form = _form_for(self._websocket.extensions)
             self.send = self._send_one
-            self._hub.join(self, channel)
+            self._hub.join(self, channel, self._since(request.path.partition("?")[2], channel))
         else:
             self._hub.release(channel)
 
@@ -398,6 +401,9 @@ class StreamPeer(asyncio.Protocol):
 
     def _channel(self, query: str) -> Channel | Refusal:
         return self._hub.channel if self._channels is None else self._channels.of_query(query)
+
+    def _since(self, query: str, channel: Channel) -> int:
+        return 0 if self._channels is None else self._channels.since(query, channel)
 
     def _flush(self) -> None:
         """Write what the protocol core has produced; an empty piece means: end the connection."""

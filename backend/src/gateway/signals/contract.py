@@ -153,7 +153,7 @@ class LevelsPayload(TypedDict):
 
 
 VERDICTS: Final = ("live", "late", "stale", "closed", "replay")
-SKIPPED_WHY: Final = ("slow", "rate", "busy")
+SKIPPED_WHY: Final = ("slow", "rate", "reconnect", "busy")
 UTC_MS: Final = "ms since 1970 UTC"
 
 
@@ -164,7 +164,8 @@ class Skipped(TypedDict):
     why: Annotated[
         str | None,
         FieldDescription(
-            "the viewer was slow, asked for a rate, or was not reached by an older frame; null: none", known=SKIPPED_WHY
+            "the viewer was slow, asked for a rate, reconnected, or was not reached by an older frame; null: none",
+            known=SKIPPED_WHY,
         ),
     ]
 

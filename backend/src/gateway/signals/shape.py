@@ -20,6 +20,7 @@ MAX_NAMES: Final = 64  # in one parameter
 MAX_NAME_CHARACTERS: Final = 64
 SMALLEST_RATE, LARGEST_RATE = 0.1, 50.0  # frames a second
 LARGEST_DISTANCE: Final = 1e6  # points
+SEQ_DIGITS: Final = 15  # exact in JavaScript
 STRIKE_DIGITS: Final = 8  # at the end of an option ticker, in thousandths of a point (OCC symbols)
 
 
@@ -51,6 +52,18 @@ class Shape(NamedTuple):
     status: bool = False
 
 
+class Since(NamedTuple):
+    """The last state that a viewer has, from an earlier connection.
+
+    Attributes:
+        epoch: of the section `status`.
+        seq: likewise.
+    """
+
+    epoch: str
+    seq: int
+
+
 WHOLE: Final = Shape()
 """The payload of the contract."""
 
@@ -78,6 +91,16 @@ def shape_of_query(query: str, further: Sequence[str] = ()) -> Shape:
             raise WrongParameter(f"{name} is given twice; separate several values by commas")
         given[name] = unquote_plus(text)
     return shape_of(given, further)
+
+
+def since_of_query(query: str) -> Since | None:
+    """Read `since=EPOCH:SEQ`; None where there is none, or it is not one."""
+    for part in query.split("&"):
+        name, _, text = part.partition("=")
+        if name == "since":
+            epoch, _, seq = unquote_plus(text).rpartition(":")
+            return Since(epoch, int(seq)) if seq.isascii() and seq.isdigit() and len(seq) <= SEQ_DIGITS else None
+    return None
 
 
 def shape_of_message(text: bytes, further: Sequence[str] = ()) -> Shape | None:

@@ -243,6 +243,18 @@ async def test_between_two_moments_the_stamp_is_about_the_messages_that_were_sen
     assert b'{"status":3}' in peer.frames[-1], "a message that changes nothing is shown too"
 
 
+async def test_a_viewer_that_reconnects_is_told_what_it_missed(hub: Hub) -> None:
+    channel = opened(hub, stamp=numbers)
+    for n in (1, 2, 3, 4):
+        channel.publish(b'{"n":%d}' % n)
+        await end_of_turn()
+    peers = [RememberingPeer(hub) for _ in range(4)]
+    for peer, since in zip(peers, (0, 1, 3, 9), strict=True):
+        hub.join(peer, channel, since)
+    frames = [peer.frames[0] for peer in peers]
+    assert frames == [stamped(b'{"n":4}', 4, *skipped) for skipped in ((), (2, "reconnect"), (), ())]
+
+
 def test_many_skipped_states_are_rounded_so_that_few_frames_tell_them() -> None:
     assert [_rounded(states) for states in (0, 7, 99, 100, 129, 1_999, 345_678)] == [0, 7, 99, 100, 120, 1_900, 340_000]
 

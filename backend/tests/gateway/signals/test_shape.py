@@ -10,10 +10,12 @@ from src.gateway.signals.shape import (
     WHOLE,
     Contracts,
     Shape,
+    Since,
     WrongParameter,
     shape_of_message,
     shape_of_query,
     shaped,
+    since_of_query,
     strike_of,
 )
 
@@ -199,3 +201,20 @@ def test_a_further_section_has_to_be_named() -> None:
     assert shaped(payload, None, shape_of_query("sections=pentaview", ["pentaview"])) == {"pentaview": {"n": 1}}
     with pytest.raises(WrongParameter, match="sections accepts flow, levels, viewport, separated"):
         shape_of_query("sections=pentaview")
+
+
+@pytest.mark.parametrize(
+    ("query", "since"),
+    [
+        ("status=1&since=18ec629d-1:37", Since("18ec629d-1", 37)),
+        ("since=18ec629d-1%3A37", Since("18ec629d-1", 37)),
+        ("since=37", Since("", 37)),
+        ("", None),
+        ("since=", None),
+        ("since=a:-1", None),
+        ("since=a:1e3", None),
+        ("since=a:" + "9" * 16, None),
+    ],
+)
+def test_a_viewer_that_reconnects_names_the_state_that_it_had(query: str, since: Since | None) -> None:
+    assert since_of_query(query) == since

@@ -40,7 +40,8 @@ class Skipped(TypedDict):
     frames: int
     """how many states; above 99 two digits, rounded down, 0 or more"""
     why: str | None
-    """the viewer was slow, asked for a rate, or was not reached by an older frame; null: none: slow, rate, busy"""
+    """the viewer was slow, asked for a rate, reconnected, or was not reached by an older frame; null: none: slow, rate,
+    reconnect, busy"""
 
 
 class Status(TypedDict):

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 from urllib.parse import parse_qs, quote, urlsplit
 
+from spymaster_client.contract import Status
+
 
 @dataclass(frozen=True, slots=True)
 class Shape:
@@ -33,13 +35,16 @@ class Shape:
 WHOLE = Shape()
 
 
-def with_shape(url: str, shape: Shape, *, status: bool) -> str:
+def with_shape(url: str, shape: Shape, *, status: bool, last: Status | None = None) -> str:
     """The URL with the parts of the shape as query parameters, behind those that it has.
 
     Args:
         status: whether to ask for the section `status` too, unless the URL itself says so or not.
+        last: of the connection before: the gateway then tells how much was missed.
     """
     asked = _asked(shape) | ({"status": 1} if status and "status" not in parse_qs(urlsplit(url).query) else {})
+    if status and last is not None:
+        asked |= {"since": f"{last['epoch']}:{last['seq']}"}
     query = "&".join(f"{name}={quote(_text(value))}" for name, value in asked.items())
     return url + ("&" if "?" in url else "?") * bool(query) + query
 

@@ -123,6 +123,7 @@ class Stream:
         self._is_closed = False
         self._payload: Payload = {}
         self._status: Status | None = None  # of this connection
+        self._last_status: Status | None = None  # of this connection, or the one before
         self._levels, self._flow, self._rate, self._line = Cadence(), Cadence(), FrameRate(), Line()
         self._invalid_frames = 0
         self._last_disconnect: Disconnect | None = None
@@ -259,7 +260,7 @@ class Stream:
         shape, self._is_another = self._shape, False
         try:
             async with connect(
-                with_shape(self._url, shape, status=self._wants_status),
+                with_shape(self._url, shape, status=self._wants_status, last=self._last_status),
                 additional_headers=headers,
                 ssl=self._ssl,
                 proxy=None,
@@ -351,6 +352,7 @@ class Stream:
 
     def _take_status(self, status: Status | None, now_s: float) -> None:
         self._status = status
+        self._last_status = status or self._last_status
         for cadence, section in (
             (self._levels, status and status.get("levels")),
             (self._flow, status and status.get("flow")),
