@@ -95,6 +95,11 @@ class Throttle:
         return held_back
 
 
+def more(held_back: int) -> str:
+    """For the end of a line that a `Throttle` lets through."""
+    return f" ({held_back} more since the last such line)" if held_back else ""
+
+
 def redacted(urls: str) -> str:
     """URLs, separated by commas, with user names, passwords, tokens and queries replaced by `***`.
 

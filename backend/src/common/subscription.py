@@ -32,7 +32,7 @@ from nats.js.errors import NotFoundError
 from nats.nuid import NUID
 
 from src.common.connection import PASSING, Connection, Link, NotPermitted, reason
-from src.common.logs import Throttle
+from src.common.logs import Throttle, more
 from src.common.messages import BadMessage, Decoded
 from src.common.streams import find_or_make_stream, stream_of
 from src.common.tasks import end
@@ -331,17 +331,13 @@ class Subscription:
             self.rejected["callback_failed"] += 1
             held_back = self._failed_lines.lets_through()
             if held_back is not None:
-                logger.exception("%s: the callback failed on message %d%s", self.subject, seq, _more(held_back))
+                logger.exception("%s: the callback failed on message %d%s", self.subject, seq, more(held_back))
 
     def _reject(self, seq: int, bad: BadMessage) -> None:
         self.rejected[bad.reason] += 1
         held_back = self._bad_lines.lets_through()
         if held_back is not None:
-            logger.warning("%s: message %d is bad: %s%s", self.subject, seq, bad.reason, _more(held_back))
-
-
-def _more(held_back: int) -> str:
-    return f" ({held_back} more since the last such line)" if held_back else ""
+            logger.warning("%s: message %d is bad: %s%s", self.subject, seq, bad.reason, more(held_back))
 
 
 def _delivered_seq(consumer: ConsumerInfo) -> int:

@@ -1,16 +1,15 @@
 """The section `status` of this process: it collects the facts, makes the stamps, and tells in silence that it lives."""
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from typing import Final
 
 from src.common.bus import NATSBus
 from src.common.subscription import Stored, message_in_hand
 from src.common.tasks import end, guarded
-from src.gateway.delivery.channel import Channel
+from src.gateway.delivery.channel import Channel, Stamp
 from src.gateway.delivery.hub import Hub
 from src.gateway.signals.contract import LevelsPayload
-from src.gateway.signals.freshness import Message
 from src.gateway.signals.shape import Shape, judged_sections
 from src.gateway.signals.status import HEARTBEAT_MS, JUDGED, Facts, Judgement, StreamStatus
 
@@ -65,22 +64,9 @@ class LiveStatus:
         """The hours of the market, in words."""
         return self.stream.market_sentence(self._now_ms())
 
-    @property
-    def messages(self) -> Mapping[str, Message]:
-        """Those that the payload of this moment shows."""
-        return self.stream.messages
-
-    def stamp(
-        self,
-        asked: Collection[str],
-        epoch: str,
-        messages: Mapping[str, Message] | None,
-        state: int,
-        states: int,
-        why: str | None,
-    ) -> bytes:
-        """The section as JSON; see `StreamStatus.stamp`."""
-        return self.stream.stamp(self._facts(), self._now_ms(), asked, epoch, messages, state, states, why)
+    def stamp(self, asked: Collection[str], epoch: str) -> Stamp:
+        """What makes the section, of the moment of the call, for frames of one stream; see `StreamStatus.stamp`."""
+        return lambda *shown: self.stream.stamp(self._facts(), self._now_ms(), asked, epoch, *shown)
 
     def _facts(self) -> Facts:
         troubles = [subscription.trouble for subscription in self._bus.subscriptions]

@@ -19,7 +19,7 @@ LOOP_LAG_BOUNDS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 
 FAULTS: Final = ("level_left_out", "prediction_left_out", "spot_left_out", "viewport_dropped", "non_finite")
 
 LOOP_LAG_INTERVAL_S: Final = 0.25
-NEWEST: Final = int(1.0 / LOOP_LAG_INTERVAL_S)  # observations of one second
+LOOP_LAGS_A_SECOND: Final = int(1 / LOOP_LAG_INTERVAL_S)
 RECENT_S: Final = 60.0  # the longest lag is that of this time: a scrape an hour later wants to know about now
 
 
@@ -65,7 +65,7 @@ class LoopLag:
     @property
     def newest_s(self) -> float:
         """The longest of the last second."""
-        return max(islice(reversed(self._recent), NEWEST), default=0.0)
+        return max(islice(reversed(self._recent), LOOP_LAGS_A_SECOND), default=0.0)
 
     @property
     def recent_max_s(self) -> float:

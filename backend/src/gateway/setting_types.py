@@ -2,7 +2,7 @@
 
 import re
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Annotated, Final, Literal, NamedTuple
+from typing import Annotated, Final, Literal, NamedTuple, get_args
 from urllib.parse import urlsplit
 
 from annotated_types import Ge
@@ -17,6 +17,9 @@ SECTION_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")
 SUBJECT: Final = re.compile(r"[^\s.*>]+(?:\.[^\s.*>]+)*")  # of NATS, without wildcards
 RESERVED_SECTIONS: Final = {"flow", "levels", "viewport", "status", "events"}
 DEFAULT_PORTS: Final = (("http", "80"), ("https", "443"))
+
+
+MarketName = Literal["XNYS", "CMES", "24x7"]
 
 
 class Accepted(NamedTuple):
@@ -101,6 +104,11 @@ def _sections(value: object) -> object:
     return tuple(pairs)
 
 
+def _market(text: str) -> str:
+    """In any case of its letters."""
+    return next((name for name in get_args(MarketName) if name.lower() == text.lower()), text)
+
+
 def _networks(value: object) -> object:
     return tuple(ip_network(one.strip()) for one in value.split(",")) if isinstance(value, str) else value
 
@@ -139,6 +147,7 @@ Sections = Annotated[
     BeforeValidator(_sections),
     Accepted("name=subject, or several separated by commas; a name of a-z, 0-9 and _, not that of another section"),
 ]
+Market = Annotated[MarketName, BeforeValidator(_market)]
 Networks = Annotated[
     tuple[IPv4Network | IPv6Network, ...],
     NoDecode,

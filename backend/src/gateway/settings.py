@@ -29,6 +29,7 @@ from src.gateway.setting_types import (
     KeySet,
     Limit,
     LineFile,
+    Market,
     Networks,
     Origins,
     Pem,
@@ -63,11 +64,6 @@ SECRET_IN_URL: Final = ("nats_url", "jwks")  # shown without user and password i
 
 class SettingError(ValueError):
     """A variable has a value that is not accepted; the text names variable, value and what is accepted."""
-
-
-def _spelled_market(text: str) -> str:
-    """In any case of its letters."""
-    return {market.lower(): market for market in ("XNYS", "CMES", "24x7")}.get(text.lower(), text)
 
 
 def _variable(*names: str, default: object, text: str) -> Any:
@@ -136,7 +132,7 @@ class Settings(BaseSettings):
         text="How to subscribe: with the durables `gateway_levels` and `gateway_flow`, or with ephemeral consumers.",
     )
 
-    market: Annotated[Literal["XNYS", "CMES", "24x7"], BeforeValidator(_spelled_market)] = _variable(
+    market: Market = _variable(
         "GATEWAY_MARKET",
         default="XNYS",
         text="Whose hours say whether silence is an outage: the US exchanges, the ES future, or one without hours.",

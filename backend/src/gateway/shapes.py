@@ -1,6 +1,5 @@
 """The channels of the shapes that viewers asked for, each prepared once for all its viewers."""
 
-import functools
 import itertools
 import math
 import time
@@ -61,7 +60,7 @@ class Shapes:
             published_s: as for `Channel.publish`.
         """
         self._payload = payload
-        self._messages = None if self._status is None else self._status.messages
+        self._messages = None if self._status is None else self._status.stream.messages
         flow = payload.get("flow")
         if self._contracts is None or self._contracts.whole is not flow:
             self._contracts = None if flow is None else Contracts(flow)
@@ -119,7 +118,7 @@ class Shapes:
         """None where the shape has no status."""
         if not shape.status or self._status is None:
             return None
-        return functools.partial(self._status.stamp, judged_sections(shape), epoch)
+        return self._status.stamp(judged_sections(shape), epoch)
 
     def _publish_on(self, channel: Channel, shape: Shape, published_s: float | None) -> None:
         """Nothing is sent until something of the shape is known; when that is gone again, an empty object says so."""

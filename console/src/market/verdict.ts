@@ -63,7 +63,7 @@ const WORDS = {
   late: { look: "late", word: "LATE", over: "", spoken: "Data is late" },
   stale: { look: "stale", word: "STALE", over: "STALE", spoken: "Data is stale, do not trade on it" },
   replay: { look: "replay", word: "REPLAY", over: "REPLAY", spoken: "This is a replay, not the present" },
-  "market_closed": { look: "market_closed", word: "MARKET CLOSED", over: "", spoken: "The market is closed" },
+  market_closed: { look: "market_closed", word: "MARKET CLOSED", over: "", spoken: "The market is closed" },
   gone: { look: "gone", word: "GATEWAY GONE", over: "NO GATEWAY", spoken: "The gateway is gone and prices are old, do not trade on them" },
   empty: { look: "empty", word: "NO DATA YET", over: "", spoken: "Connected, no message has come yet" },
   connecting: { look: "connecting", word: "CONNECTING", over: "", spoken: "Connecting to the gateway" },

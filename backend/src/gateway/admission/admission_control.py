@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
-from src.common.logs import Throttle
+from src.common.logs import Throttle, more
 from src.gateway.admission.addresses import client_address
 from src.gateway.admission.client_request import (
     MAX_TOKEN_CHARACTERS,
@@ -210,8 +210,9 @@ class AdmissionControl:
         held_back = self._origin_lines.lets_through()
         if held_back is not None:
             origin = ", ".join(request.header("Origin"))[:LOGGED_ORIGIN_CHARACTERS]
-            more = f"; {held_back} more were refused since the last such line" if held_back else ""
-            logger.warning("a page of %r may not connect: add its origin to GATEWAY_ALLOWED_ORIGINS%s", origin, more)
+            logger.warning(
+                "a page of %r may not connect: add its origin to GATEWAY_ALLOWED_ORIGINS%s", origin, more(held_back)
+            )
 
     def _client_address(self, request: ClientRequest) -> str:
         return client_address(request.address, request.header("X-Forwarded-For"), self._trusted_proxies)

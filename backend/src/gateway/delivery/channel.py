@@ -281,7 +281,7 @@ class Channel:
             stamp = self._stamp(self.newest.messages, state, *skipped)
             frame = Frame(_with_stamp(self.newest.payload, stamp), state, self._variants)
             self._stamped[skipped] = (now_s, frame)
-            self._keep_payload(frame, KEPT_STAMPED)
+            self._keep_payload(frame)
         return frame
 
     # -- fan-out ---------------------------------------------------------------------------------------------------
@@ -338,12 +338,12 @@ class Channel:
         self._variants = 0
         self._stamped.clear()
         if self._stamp is None:
-            self._keep_payload(frame, KEPT_PAYLOADS)
+            self._keep_payload(frame)
 
-    def _keep_payload(self, frame: Frame, count: int) -> None:
-        """Keep it as dictionary, beside those of the newest frames, `count` in all."""
+    def _keep_payload(self, frame: Frame) -> None:
+        """Keep it as dictionary, beside those of the newest frames."""
         self._payloads[frame.number] = frame.payload
-        if len(self._payloads) > count:
+        if len(self._payloads) > (KEPT_PAYLOADS if self._stamp is None else KEPT_STAMPED):
             del self._payloads[next(iter(self._payloads))]
 
     def _send_slice(self, group: Group) -> None:

@@ -51,7 +51,7 @@ class Frame:
             messages: as the attribute.
         """
         self.payload = payload
-        self.number = state << VARIANT_BITS | variant
+        self.number = number_of(state, variant)
         self.messages = messages
         self._after: dict[int, bytes] = {}
 
@@ -89,9 +89,9 @@ class Frame:
         return self.payload.decode()
 
 
-def number_of(state: int) -> int:
-    """A number for a state of which no frame is kept; 0 for none."""
-    return state << VARIANT_BITS
+def number_of(state: int, variant: int = 0) -> int:
+    """The number of a frame that shows this state; 0 for none."""
+    return state << VARIANT_BITS | variant
 
 
 def state_of(number: int) -> int:

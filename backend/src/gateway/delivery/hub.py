@@ -18,9 +18,8 @@ from src.gateway.close_codes import CloseCode
 from src.gateway.delivery.channel import Channel, Counters, Peer
 from src.gateway.delivery.frame import Frame
 from src.gateway.delivery.pong_clock import PongClock
-from src.gateway.metrics import LOOP_LAG_INTERVAL_S, LoopLag
+from src.gateway.metrics import LOOP_LAG_INTERVAL_S, LOOP_LAGS_A_SECOND, LoopLag
 
-CHECKS_PER_S: Final = int(1 / LOOP_LAG_INTERVAL_S)  # each looks at this part of the peers
 DRAIN_PER_S: Final = 100  # other gateways can accept this many at any time
 DRAIN_STEP_S: Final = 0.01
 
@@ -192,8 +191,9 @@ class Hub:
             await asyncio.sleep(LOOP_LAG_INTERVAL_S)
             now_s = time.monotonic()
             self.loop_lag.observe(now_s - due_s)
-            if turn % CHECKS_PER_S == 0:
+            part = turn % LOOP_LAGS_A_SECOND  # of the peers, so that each is looked at once a second
+            if part == 0:
                 peers = tuple(self.peers)
-            for peer in peers[turn % CHECKS_PER_S :: CHECKS_PER_S]:
+            for peer in peers[part::LOOP_LAGS_A_SECOND]:
                 if peer in self.peers:
                     guarded(peer.check, now_s)

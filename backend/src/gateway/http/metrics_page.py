@@ -186,6 +186,11 @@ def _payload_bytes(gateway: SocketBroadcaster) -> Reading:
     return None if newest is None else len(newest.payload)
 
 
+def _causes(gateway: SocketBroadcaster) -> dict[str, float]:
+    true = gateway.live_status.judge().cause
+    return {cause: int(cause == true) for cause in CAUSES}
+
+
 def _compression_ratio(gateway: SocketBroadcaster) -> Reading:
     newest = gateway.hub.newest
     return None if newest is None else newest.compression_ratio
@@ -247,7 +252,7 @@ FAMILIES: Final = (
         "gauge",
         ("cause",),
         "1 for the reason why not all is live.",
-        lambda gateway: {cause: int(cause == gateway.live_status.judge().cause) for cause in CAUSES},
+        _causes,
     ),
     Family(
         "gateway_market_open",

@@ -8,11 +8,10 @@ is the least difference seen at messages that came live.
 """
 
 from collections import deque
-from datetime import UTC, datetime
 from statistics import median_low
 from typing import Final, NamedTuple
 
-from src.gateway.signals.session_clock import NEW_YORK
+from src.gateway.signals.session_clock import new_york
 
 KEPT_GAPS: Final = 16
 LONGEST_GAP_MS: Final = 60_000  # of a producer at its own pace
@@ -110,7 +109,8 @@ class CoreClock:
         if abs(lag_ms) >= LONGEST_LAG_MS:
             return True
         published_ms, ts_ms = self._seen[-1]
-        return _new_york_date(published_ms) != _new_york_date(ts_ms) or not LEAST_SPEED <= self._speed <= MOST_SPEED
+        is_another_day = new_york(published_ms).date() != new_york(ts_ms).date()
+        return is_another_day or not LEAST_SPEED <= self._speed <= MOST_SPEED
 
     @property
     def _speed(self) -> float:
@@ -200,10 +200,3 @@ class SectionFreshness:
     def _by_lag(self) -> str:
         lag_ms = self.core.lag_ms or 0
         return STALE if lag_ms > LAG_STALE_MS else LATE if lag_ms > LAG_LATE_MS else LIVE
-
-
-def _new_york_date(ts_ms: int) -> object:
-    try:
-        return datetime.fromtimestamp(ts_ms / 1000, UTC).astimezone(NEW_YORK).date()
-    except (OverflowError, ValueError, OSError):
-        return None

@@ -23,7 +23,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from src.gateway.signals.market_holidays import FIRST_DAY, HOLIDAYS, LAST_DAY
-from src.gateway.signals.session_clock import MINUTE_MS, NEW_YORK
+from src.gateway.signals.session_clock import MINUTE_MS, NEW_YORK, new_york
 
 MARKETS: Final = ("XNYS", "CMES", "24x7")
 
@@ -123,15 +123,15 @@ def sentence(state: MarketState, now_ms: int, last_data_ms: int | None) -> str:
     Raises:
         ValueError, OverflowError, OSError: a moment is not in the years 1 to 9999.
     """
-    today = _new_york(now_ms).date()
+    today = new_york(now_ms).date()
     if state.why_closed is None:
         return _open_sentence(state, today)
     parts = [CLOSED.get(state.why_closed, f"Closed for {state.why_closed}")]
     if state.opens_ms is not None and state.closes_ms is not None:
-        opens, closes = _new_york(state.opens_ms), _new_york(state.closes_ms)
+        opens, closes = new_york(state.opens_ms), new_york(state.closes_ms)
         parts.append(_next_session_part(opens, closes, state.early_close, today))
     if last_data_ms is not None:
-        parts.append(f"last data {_on_day(_new_york(last_data_ms), today, '%H:%M:%S')}")
+        parts.append(f"last data {_on_day(new_york(last_data_ms), today, '%H:%M:%S')}")
     return "; ".join(parts)
 
 
@@ -144,7 +144,7 @@ def _state(market: str, minute: int) -> MarketState:
     if market == "24x7":
         return MarketState(market, True, None, None, None, False)
     now_ms = minute * MINUTE_MS
-    now = _new_york(now_ms)
+    now = new_york(now_ms)
     day = _session_day(market, now)
     session = _session(market, day)
     if session is not None and session.opens_ms <= now_ms < session.closes_ms:
@@ -202,7 +202,7 @@ def _close(market: str, day: date) -> time | None:
 def _open_sentence(state: MarketState, today: date) -> str:
     if state.closes_ms is None:
         return "Open around the clock"
-    until = f"Open until {_on_day(_new_york(state.closes_ms), today)}"
+    until = f"Open until {_on_day(new_york(state.closes_ms), today)}"
     return f"{until}, an early close" if state.early_close else until
 
 
@@ -226,10 +226,6 @@ def _on_day(moment: datetime, today: date, clock: str = "%H:%M") -> str:
 
 
 # -- New York ----------------------------------------------------------------------------------------------------------
-
-
-def _new_york(ms: int) -> datetime:
-    return datetime.fromtimestamp(ms // 1000, NEW_YORK)
 
 
 def _ms(day: date, clock: time) -> int:

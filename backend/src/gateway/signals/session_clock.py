@@ -22,6 +22,18 @@ class SessionContext(NamedTuple):
     bars_since_open: int
 
 
+def new_york(ts_ms: int) -> datetime:
+    """A moment in the time of New York, to the second.
+
+    Args:
+        ts_ms: milliseconds since 1970 UTC.
+
+    Raises:
+        ValueError, OverflowError, OSError: it is not in the years 1 to 9999.
+    """
+    return datetime.fromtimestamp(ts_ms // 1000, NEW_YORK)
+
+
 OUT_OF_TIME: Final = SessionContext(is_first_15m=False, bars_since_open=0)
 
 
@@ -41,5 +53,5 @@ def session_context(ts_ms: int) -> SessionContext:
 
 def _open_ms(ts_ms: int) -> int:
     """09:30 of the New York date of `ts_ms`. The clock changes at 02:00, so a date has exactly one 09:30."""
-    local = datetime.fromtimestamp(ts_ms // 1000, NEW_YORK)
+    local = new_york(ts_ms)
     return int(datetime.combine(local, OPEN, NEW_YORK).timestamp()) * 1000

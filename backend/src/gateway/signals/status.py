@@ -196,7 +196,7 @@ class StreamStatus:
         return {
             "name": market.market,
             "open": market.is_open,
-            "sentence": sentence(market, now_ms, self._last_data_ms),
+            "sentence": self.market_sentence(now_ms),
             "opens_ms": market.opens_ms,
             "closes_ms": market.closes_ms,
         }
