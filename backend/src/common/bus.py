@@ -5,9 +5,10 @@ connection.
 """
 
 import asyncio
+import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -15,12 +16,15 @@ from nats.errors import Error as NatsError
 from nats.js.errors import NoStreamResponseError
 
 from src.common.access import Access
-from src.common.connection import API_LIMIT_S, BusError, Connection, Link, reason
+from src.common.arrivals import PUBLISHED
+from src.common.connection import PASSING, BusError, Connection, Link, reason
 from src.common.messages import decode_object
 from src.common.ordered_consumer import OrderedConsumer
 from src.common.streams import find_or_make_stream
 from src.common.subjects import STREAMS
-from src.common.subscription import Callback, Decoder, Subscription
+from src.common.subscription import Callback, Decoder, Stored, Subscription
+
+logger = logging.getLogger("bus")
 
 __all__ = ["DEFAULT_NATS_URL", "BusError", "NATSBus"]
 
@@ -40,6 +44,10 @@ class NATSBus:
         max_message_bytes: a larger message is rejected unread.
         access: how the servers let us in, beyond what the URL has.
         decoders: how to read the messages of a subject; by default a strict JSON object becomes a dict.
+
+    Attributes:
+        on_copy: called with a subject and the place of its newest message in the stream, where JetStream tells that
+            after core NATS has brought the message.
     """
 
     def __init__(
@@ -57,6 +65,7 @@ class NATSBus:
         self._connect_timeout_s = connect_timeout_s
         self._max_message_bytes = max_message_bytes
         self._decoders = dict(decoders or {})
+        self.on_copy: Callable[[str, Stored], None] = lambda _subject, _stored: None
         self.subscriptions: list[Subscription] = []
         self._consumers: list[OrderedConsumer] = []
 
@@ -75,19 +84,28 @@ class NATSBus:
         return self._connection.trouble
 
     @property
+    def server(self) -> str | None:
+        """The server that it is connected to, by name and address; None while to none."""
+        return self._connection.server
+
+    @property
     def reconnects(self) -> int:
         return self._connection.reconnects
 
     async def connect(self) -> None:
         """Connect and make the known streams that are missing; from here on reconnection never gives up.
 
+        Streams that cannot be made now are made later, by `subscribe` or `publish`.
+
         Raises:
-            BusError: no server, or no JetStream on it, within the connect timeout; the text says what to check.
+            BusError: no server within the connect timeout; the text says what to check.
         """
-        deadline_s = time.monotonic() + self._connect_timeout_s
         await self._connection.open(self._connect_timeout_s)
-        left_s = max(deadline_s - time.monotonic(), API_LIMIT_S)
-        await self._connection.persist("cannot make the streams", _make_missing_streams, left_s)
+        link = self._connection.link_nowait()
+        try:
+            await link.use(_make_missing_streams(link))
+        except PASSING as error:
+            logger.debug("the streams are not made yet: %s", reason(error))
 
     async def publish(self, subject: str, message: Any) -> None:
         """Publish one object as JSON and wait until its stream has stored it.
@@ -118,10 +136,17 @@ class NATSBus:
             durable_name: the durable consumer to use; None for an ephemeral one, as replicas do.
 
         Raises:
-            BusError: it cannot be bound within the connect timeout.
+            BusError: it comes neither from JetStream nor by core NATS within the connect timeout.
         """
-        decode = self._decoders.get(subject, decode_object)
-        subscription = Subscription(self._connection, subject, callback, durable_name, decode, self._max_message_bytes)
+        subscription = Subscription(
+            self._connection,
+            subject,
+            callback,
+            durable_name,
+            self._decoders.get(subject, decode_object),
+            self._max_message_bytes,
+            lambda stored: self.on_copy(subject, stored),
+        )
         await subscription.start(self._connect_timeout_s)
         self.subscriptions.append(subscription)
         return subscription
@@ -152,11 +177,12 @@ class NATSBus:
     async def _publish(self, subject: str, body: bytes) -> None:
         link = self._connection.link_nowait()
         jetstream = link.jetstream
+        headers = {PUBLISHED: str(time.time_ns() // 1_000_000)}
         try:
-            await link.publishing(subject, jetstream.publish(subject, body, timeout=PUBLISH_LIMIT_S))
+            await link.publishing(subject, jetstream.publish(subject, body, timeout=PUBLISH_LIMIT_S, headers=headers))
         except NoStreamResponseError:
             await find_or_make_stream(jetstream, subject)
-            await jetstream.publish(subject, body, timeout=PUBLISH_LIMIT_S)
+            await jetstream.publish(subject, body, timeout=PUBLISH_LIMIT_S, headers=headers)
 
 
 async def _make_missing_streams(link: Link) -> None:

@@ -16,8 +16,9 @@ from typing import Any, Final, TypeVar
 from nats.aio.client import Client
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
+from nats.errors import TimeoutError as NatsTimeout
 from nats.js import JetStreamContext
-from nats.js.errors import ServiceUnavailableError
+from nats.js.errors import APIError, ServiceUnavailableError
 
 from src.common.access import Access, AccessError
 from src.common.logs import redacted
@@ -28,7 +29,8 @@ logger = logging.getLogger("bus")
 T = TypeVar("T")
 
 DIAL_LIMIT_S: Final = 5.0
-PING_INTERVAL_S: Final = 2  # with two unanswered pings allowed, a frozen server is noticed within 6 s
+GREETING_LIMIT_S: Final = 1  # a frozen server accepts connections and says nothing: the next one is tried
+PING_INTERVAL_S: Final = 0.5  # with two unanswered pings allowed, a frozen server is noticed within 2 s
 UNANSWERED_PINGS: Final = 2
 API_LIMIT_S: Final = 2.0  # one JetStream request; the server answers in milliseconds or is in trouble
 CLOSE_HANDSHAKE_TIMEOUT_S: Final = 1.0
@@ -50,6 +52,22 @@ REFUSALS: Final = {  # text in the error of the server or of TLS: what to do
     "wrong version number": "the server speaks before TLS: is GATEWAY_NATS_TLS_FIRST right?",
     "offers no tls": "is NATS_URL right? tls://, GATEWAY_NATS_CA and GATEWAY_NATS_CERT ask for TLS",
     "not permitted": "",
+}
+
+
+NO_LEADER: Final = "is a majority of the NATS servers up?"
+API_ERRORS: Final = {  # `err_code` of JetStream: what to do
+    10005: "give the stream fewer replicas (GATEWAY_STREAM_REPLICAS), or NATS more servers",
+    10008: NO_LEADER,
+    10009: NO_LEADER,
+    10023: "raise the limits of JetStream on the servers, or of this account",
+    10026: "raise max_consumers of the stream, or delete consumers that nobody uses",
+    10027: "raise the number of streams that this account may have, or make the stream yourself",
+    10028: "raise max_memory_store of the servers, or the limit of this account",
+    10039: "enable JetStream for this account",
+    10047: "raise max_file_store of the servers, or set GATEWAY_STREAM_MAX_BYTES",
+    10074: "give the stream fewer replicas (GATEWAY_STREAM_REPLICAS): this NATS is no cluster",
+    10076: "start nats-server with -js",
 }
 
 
@@ -101,17 +119,28 @@ class StrictClient(Client):
             self.ended.set()
 
     @property
+    def server_name(self) -> str:
+        """As the server calls itself; by default its identity."""
+        return str(self._server_info.get("server_name", ""))
+
+    @property
     def _wants_tls(self) -> bool:
         assert self._current_server is not None, "a server spoke"
         return self.asks_for_tls or self._current_server.uri.scheme == "tls"
 
 
 class Link:
-    """One client from its dial to its end."""
+    """One client from its dial to its end.
+
+    Attributes:
+        address: host and port of the server, once it is dialled.
+        server: its name and address.
+    """
 
     def __init__(self) -> None:
         self.client = StrictClient()
         self.ended = self.client.ended
+        self.address = self.server = ""
         self._last_error: Exception | None = None
         self._dialled = False
         self._denied: dict[tuple[str, str], asyncio.Event] = {}
@@ -124,6 +153,10 @@ class Link:
             AccessError: a file that we need to log in is missing or wrong.
         """
         await within(DIAL_LIMIT_S, self._connect(servers, name, access))
+        url = self.client.connected_url
+        if url is not None:
+            self.address = f"{url.hostname}:{url.port}"
+            self.server = f"{self.client.server_name} ({self.address})"
         self.jetstream = JetStream(self)
         self._dialled = True
 
@@ -168,8 +201,28 @@ class Link:
         Raises:
             NotPermitted: this user may not subscribe to `subject`.
         """
-        if ("subscription", subject.lower()) in self._denied:
+        if self._is_denied(subject):
             raise NotPermitted("subscribe", "_INBOX.>")
+
+    async def confirm(self, subject: str) -> None:
+        """Wait until the server has taken the subscription to `subject`.
+
+        Raises:
+            NotPermitted: it has not, because this user may not.
+        """
+        for _ in range(2):  # the library writes the first ping before the subscription, which waits in a queue
+            await self.client.flush(int(API_LIMIT_S))
+        if self._is_denied(subject):
+            raise NotPermitted("subscribe", subject)
+
+    async def until_denied(self, subject: str) -> None:
+        """Wait until the server takes the right to `subject` back.
+
+        Raises:
+            NotPermitted: it has.
+        """
+        await self._denied.setdefault(("subscription", subject.lower()), asyncio.Event()).wait()
+        raise NotPermitted("subscribe", subject)
 
     async def close(self) -> None:
         """End it, within `CLOSE_HANDSHAKE_TIMEOUT_S`, whatever state it is in."""
@@ -177,6 +230,10 @@ class Link:
             async with asyncio.timeout(CLOSE_HANDSHAKE_TIMEOUT_S):
                 await self.client.close()
         self.ended.set()
+
+    def _is_denied(self, subject: str) -> bool:
+        denied = self._denied.get(("subscription", subject.lower()))
+        return denied is not None and denied.is_set()
 
     async def _connect(self, servers: list[str], name: str, access: Access) -> None:
         with_tls = access.asks_for_tls or any(server.startswith("tls:") for server in servers)
@@ -190,8 +247,9 @@ class Link:
             allow_reconnect=False,
             max_reconnect_attempts=1,
             reconnect_time_wait=0.1,  # type: ignore[arg-type]
-            connect_timeout=2,
-            ping_interval=PING_INTERVAL_S,
+            dont_randomize=True,  # they come in the order in which they shall be tried
+            connect_timeout=GREETING_LIMIT_S,
+            ping_interval=PING_INTERVAL_S,  # type: ignore[arg-type]
             max_outstanding_pings=UNANSWERED_PINGS,
             error_cb=self._note_error,
             **options,
@@ -249,6 +307,7 @@ class Connection:
         self._name = name
         self._access = access
         self._link: Link | None = None
+        self._lost_server = ""
         self._linked = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
         self._cause: Exception | None = None
@@ -256,6 +315,11 @@ class Connection:
     @property
     def is_connected(self) -> bool:
         return self._link is not None and not self._link.ended.is_set()
+
+    @property
+    def server(self) -> str | None:
+        """The server that we are connected to, by name and address; None while to none."""
+        return self._link.server if self._link is not None and self.is_connected else None
 
     async def open(self, limit_s: float) -> None:
         """Connect for the first time.
@@ -326,12 +390,13 @@ class Connection:
             assert self._link is not None, "the first link is made by open()"
             await self._link.ended.wait()
             self._note_cause(self._link.last_error)
-            logger.warning("lost the connection to %s (%s); reconnecting until it is back", self.url, self.trouble)
+            lost, self._lost_server = self._link.server, self._link.address
+            logger.warning("lost the connection to %s (%s); reconnecting until there is one", lost, self.trouble)
             await self._link.close()
             async for failed in self._attempts():
                 logger.debug("cannot reach %s: %s", self.url, reason(failed))
             self.reconnects += 1
-            logger.warning("connected to %s again", self.url)
+            logger.warning("connected to %s again", self._link.server)
 
     async def _attempts(self) -> AsyncIterator[Exception]:
         """Dial until it works, yielding the error of each attempt that did not.
@@ -342,7 +407,7 @@ class Connection:
         while True:
             link = Link()
             try:
-                await link.dial(self._servers, self._name, self._access)
+                await link.dial(self._servers_to_try(), self._name, self._access)
             except Exception as error:
                 await link.close()
                 failed = error if isinstance(error, BusError | AccessError) else link.last_error or error
@@ -359,6 +424,11 @@ class Connection:
                 return
             await asyncio.sleep(random.uniform(pause_s / 2, pause_s))
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    def _servers_to_try(self) -> list[str]:
+        """By chance, so that many gateways spread; the one that was lost last, because it may be frozen."""
+        servers = random.sample(self._servers, len(self._servers))
+        return sorted(servers, key=lambda server: bool(self._lost_server) and self._lost_server in server)
 
     def _note_cause(self, cause: Exception | None) -> None:
         """A refusal outlives the resets and timeouts of later attempts and of other servers."""
@@ -396,7 +466,11 @@ async def _boxed(work: Coroutine[Any, Any, T]) -> tuple[T]:
 
 def reason(error: BaseException | None) -> str:
     """An error in words, also where the library has none, with what to do where that is known."""
+    if isinstance(error, APIError) and error.err_code in API_ERRORS:
+        return f"{error.description}: {API_ERRORS[error.err_code]}"
     if isinstance(error, ServiceUnavailableError):
-        return "JetStream is not ready or not enabled (nats-server needs -js)"
+        return "JetStream is not enabled, or not for this account (nats-server needs -js)"
+    if type(error) is NatsTimeout:  # not one of its kinds, which are of the connection
+        return "JetStream does not answer: is a majority of the NATS servers up?"
     words = "no answer" if error is None else str(error) or type(error).__name__
     return f"{words}; {remedy}" if (remedy := _remedy(error)) else words

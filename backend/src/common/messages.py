@@ -44,10 +44,17 @@ class BadMessage(ValueError):
 
 
 class Decoded(NamedTuple):
-    """A message as read, and how many of its numbers were no numbers and count as null."""
+    """A message as read.
+
+    Attributes:
+        value: what it says.
+        non_finite: how many of its numbers were no numbers and count as null.
+        stamp_ms: the time that it has in itself, by which two messages can be ordered; None where it has none.
+    """
 
     value: Any
     non_finite: int
+    stamp_ms: int | None = None
 
 
 T = TypeVar("T")
@@ -71,7 +78,7 @@ def decode_object(body: bytes) -> Decoded:
     text, sections, non_finite = parse_sections(body, _OBJECT.decode)
     if sections is not None:
         return Decoded(sections, non_finite)
-    value, beyond_double = decode_value(text)
+    value, beyond_double, _ = decode_value(text)
     return Decoded(value, non_finite + beyond_double)
 
 

@@ -1,71 +1,63 @@
-"""A subscription: one subject from its stream to a callback, kept live through every fault of server and stream.
+"""A subscription: one subject to a callback, kept live through every fault of server and stream.
 
-**Newest first.** Each message is a whole snapshot, so a consumer never resumes where it stopped: whenever the
-subscription binds, the consumer is recreated at the stream's newest message. Messages published meanwhile are
-superseded, never replayed.
+**Two paths, one order.** Each message comes through core NATS and through JetStream. What comes first goes to the
+callback, and its copy is dropped. Core NATS knows neither consumers nor elections, so it brings the present; JetStream
+brings the newest message at the start, what was missed, and the order. While one of them works, the subscription is
+live.
 
-**A deliver subject of its own name.** The consumer is a push consumer, without acknowledgements, that delivers to a
-subject named after stream, consumer and the stream's time of creation. Delivery to a subject is ordinary
-publish/subscribe: two gateways on one durable both get every message, and a frozen one takes nothing from the
-other. It also keeps `num_ack_pending` at 0.
-
-**Silence is checked.** A push consumer whose stream was recreated goes silent without an error. Every second the
-watch compares the messages that arrived with those that the server delivered, and binds again when they differ.
+**Nothing older after newer.** A message that may be older than the newest one is held for a second. A newer one that
+comes within it drops it; otherwise the clock of the publisher was set back, or the other path is dead, and it is
+believed.
 """
 
 import asyncio
 import contextlib
-import itertools
 import logging
-import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextvars import ContextVar
 from typing import Any, Final, NamedTuple
 
-from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription as NatsSubscription
-from nats.errors import Error as NatsError
-from nats.js import JetStreamContext
-from nats.js.api import AckPolicy, ConsumerConfig, ConsumerInfo, DeliverPolicy, StreamInfo
-from nats.js.errors import NotFoundError
-from nats.nuid import NUID
-
-from src.common.connection import PASSING, Connection, Link, NotPermitted, reason
+from src.common.arrivals import CORE, HOLD_S, JETSTREAM, Arrival, Copies, Order
+from src.common.connection import BusError, Connection
+from src.common.core_path import CorePath
+from src.common.jetstream_path import JetStreamPath
 from src.common.logs import Throttle, more
 from src.common.messages import BadMessage, Decoded
-from src.common.streams import find_or_make_stream, stream_of
 from src.common.tasks import end
 
 logger = logging.getLogger("bus")
 
 Callback = Callable[[Any], Awaitable[None]]
 Decoder = Callable[[bytes], Decoded]
+OnCopy = Callable[["Stored"], None]
 
-WATCH_INTERVAL_S: Final = 1.0
-LOOKS_A_STREAM: Final = 3  # each look asks for the consumer, each third one for the stream of the subject too
-REBIND_PAUSE_S: Final = 0.25
-REMAKE_GRACE_S: Final = 1.0  # a missing stream is first left to its owner, who may create it with other settings
-FIRST_MESSAGE_LIMIT_S: Final = 1.0
-LOOK_BACK_MESSAGES: Final = 100  # how far to search for a good message when the newest at start is bad
-PENDING_MESSAGES: Final = 4096  # between socket and callback; the watch notices messages that are dropped beyond it
-PENDING_BYTES: Final = 64 << 20
-LEAVE_LIMIT_S: Final = 0.5  # for deleting an ephemeral consumer; the server does it by itself, later
-EPHEMERAL_IDLE_S: Final = 30.0  # the server forgets an ephemeral consumer this long after its reader went
+CORE_START_S: Final = 2.0  # for the server's answer to the plain subscription
+JETSTREAM_START_S: Final = 5.0  # an election takes less; then the start goes on with core NATS alone
 
 
 class Stored(NamedTuple):
     """A message in its stream.
 
     Attributes:
-        seq: its sequence.
-        stored_s: when the stream took it, by the server's clock, seconds since the epoch.
-        is_first: whether it is the first one since the subscription was bound: it may be of last week.
+        seq: its sequence; 0 while it is not known, because core NATS brought the message first.
+        stored_s: when the stream took it, by the server's clock, seconds since the epoch; while that is not known, when
+            it arrived, by the gateway's.
+        is_first: whether it is the first one since the path through JetStream was bound: it may be of last week.
+        arrived_s: when it arrived first, by the gateway's clock.
     """
 
     seq: int
     stored_s: float
     is_first: bool
+    arrived_s: float = 0.0
+
+
+class Held(NamedTuple):
+    """A message that may be older than the newest, as read."""
+
+    arrival: Arrival
+    decoded: Decoded
 
 
 _in_hand: Final[ContextVar[Stored | None]] = ContextVar("the message that a callback has in hand", default=None)
@@ -76,21 +68,28 @@ def message_in_hand() -> Stored | None:
     return _in_hand.get()
 
 
+@contextlib.contextmanager
+def in_hand(stored: Stored) -> Iterator[None]:
+    """While this lasts, `message_in_hand` is `stored`."""
+    token = _in_hand.set(stored)
+    try:
+        yield
+    finally:
+        _in_hand.reset(token)
+
+
 class Subscription:
-    """Delivers the messages of one subject, in stream order, each sequence once, to one callback.
+    """Delivers the messages of one subject, in order, each once, to one callback.
 
     Attributes:
-        received: messages that arrived, good and bad.
+        received: messages that arrived, good and bad, copies left out.
         delivered: good ones that the callback took, older ones that were looked for at the start included.
-        repeated: those dropped because their sequence was not above the newest seen.
+        copies: those that came a second time, by the other path.
+        stragglers: those dropped because a newer one came within `HOLD_S`.
         rejected: bad messages, by reason.
         non_finite: bare NaN and Infinity tokens that were read as null.
-        lag: messages that the consumer has yet to deliver (`num_pending`).
-        rebinds: how often the consumer was recreated after the first time.
         last_message_s: when the newest message arrived, seconds since the epoch, or None.
-        published_s: when the stream took the message that the callback has in hand, by the server's clock, seconds
-            since the epoch; None between messages.
-        trouble: why the subscription is not live, or None while it is.
+        path: by which the newest message came first, `CORE` or `JETSTREAM`; None before the first.
     """
 
     def __init__(
@@ -101,248 +100,192 @@ class Subscription:
         durable_name: str | None,
         decode: Decoder,
         max_message_bytes: int,
+        on_copy: OnCopy = lambda _stored: None,
     ) -> None:
+        """
+        Args:
+            connection: see there.
+            subject: what to read.
+            callback: gets each message as `decode` reads it.
+            durable_name: the durable consumer to use; None for an ephemeral one.
+            decode: reads a body.
+            max_message_bytes: a larger message is rejected unread.
+            on_copy: gets the place in the stream of the newest message, when JetStream tells it after core NATS.
+        """
         self.subject = subject
         self.received = 0
         self.delivered = 0
-        self.repeated = 0
+        self.copies = 0
+        self.stragglers = 0
         self.rejected: Counter[str] = Counter()
         self.non_finite = 0
-        self.lag = 0
-        self.rebinds = 0
         self.last_message_s: float | None = None
-        self.published_s: float | None = None
-        self.trouble: str | None = "not bound yet"
-        self._connection = connection
+        self.path: str | None = None
         self._callback = callback
-        self._durable_name = durable_name
-        self._consumer_name = durable_name or f"gateway_{NUID().next().decode()}"
         self._decode = decode
         self._max_message_bytes = max_message_bytes
+        self._on_copy = on_copy
         self._bad_lines = Throttle()
         self._failed_lines = Throttle()
-        self._stream: StreamInfo | None = None
-        self._newest_seq = 0
-        self._has_delivered = False
-        self._arrived = asyncio.Event()
-        self._looks = itertools.count()
-        self._nats_subscription: NatsSubscription | None = None
-        self._keeper: asyncio.Task[None] | None = None
+        self._copies = Copies()
+        self._order = Order()
+        self._held: Held | None = None
+        self._holding: asyncio.Task[None] | None = None
+        # Separates the arrivals of the two paths, which have a task each, and the end of a hold.
+        self._turn = asyncio.Lock()
+        self._core = CorePath(connection, subject, self._on_arrival)
+        self._jetstream = JetStreamPath(
+            connection, subject, durable_name, self._on_arrival, has_message=lambda: self.delivered > 0
+        )
 
     async def start(self, limit_s: float) -> None:
-        """Bind, and hand the newest message over if there is one.
+        """Subscribe by both paths, and hand the newest message over if there is one.
 
         Raises:
-            BusError: it cannot be bound within `limit_s` seconds; the text says why.
+            BusError: neither path works within `limit_s` seconds; the text says why that of JetStream does not.
         """
-        link = await self._connection.persist(f"cannot subscribe to {self.subject}", self._bind, limit_s)
-        self._keeper = asyncio.create_task(self._keep_live(link), name=f"subscription {self.subject}")
+        await self._core.start(min(limit_s, CORE_START_S))
+        try:
+            await self._jetstream.start(min(limit_s, JETSTREAM_START_S) if self._core.trouble is None else limit_s)
+        except BusError as error:
+            if self._core.trouble is not None:
+                await self.unsubscribe()
+                raise
+            logger.warning("%s; its messages come by core NATS alone until JetStream is back", error)
 
     async def unsubscribe(self) -> None:
         """Stop; idempotent. A durable consumer stays on the server, an ephemeral one is deleted."""
-        await end(self._keeper)
-        self._keeper = None
-        self.trouble = "closed"
-        await self._unbind()
-        if self._durable_name is None and self._stream is not None and self._connection.is_connected:
-            with contextlib.suppress(*PASSING):
-                async with asyncio.timeout(LEAVE_LIMIT_S):
-                    link = self._connection.link_nowait()
-                    await link.jetstream.delete_consumer(self._stream.config.name or "", self._consumer_name)
+        await self._core.close()
+        await self._jetstream.close()
+        await end(self._holding)
+        self._holding = self._held = None
 
-    # -- being live ------------------------------------------------------------------------------------------------
+    # -- how it is -------------------------------------------------------------------------------------------------
 
-    async def _keep_live(self, link: Link) -> None:
-        """Own the binding: watch it, and bind again whenever the watch finds it dead."""
-        while True:
-            try:
-                self._lose(await link.use(self._watch(link)))
-                link = await self._connection.link()
-                await link.use(self._bind_anew(link))
-                self.rebinds += 1
-                logger.warning("%s is live again", self.subject)
-            except PASSING as error:
-                self._lose(reason(error))
-                await asyncio.sleep(REBIND_PAUSE_S)
-            except Exception:
-                logger.exception("%s: unexpected error; binding again", self.subject)
-                self._lose("unexpected error")
-                await asyncio.sleep(WATCH_INTERVAL_S)
+    @property
+    def is_live(self) -> bool:
+        """Whether one of the paths works."""
+        return self._jetstream.trouble is None or self.core_trouble is None
 
-    def _lose(self, why: str) -> None:
-        if self.trouble is None:
-            logger.warning("%s is not live: %s", self.subject, why)
-        self.trouble = why
+    @property
+    def trouble(self) -> str | None:
+        """Why JetStream does not bring it, or None while it does."""
+        return self._jetstream.trouble
 
-    async def _watch(self, link: Link) -> str:
-        """Return, with the reason, once this binding no longer brings what its stream holds."""
-        if self.trouble is not None:
-            return self.trouble
-        before: ConsumerInfo | None = None
-        while True:
-            await asyncio.sleep(WATCH_INTERVAL_S)
-            now = await self._look(link.jetstream)
-            if isinstance(now, str):
-                return now
-            if before is not None and self._is_deaf(before, now):
-                return "its consumer delivers and nothing arrives"
-            before = now
+    @property
+    def core_trouble(self) -> str | None:
+        """Why core NATS does not bring it, or None while it does."""
+        if self._core.trouble is None and self._copies.core_is_deaf:
+            return "JetStream has messages that are not published on this subject here"
+        return self._core.trouble
 
-    async def _look(self, jetstream: JetStreamContext) -> ConsumerInfo | str:
-        """The consumer as the server reports it, or why it does not work."""
-        assert self._stream is not None, "bound before watched"
-        stream_name = self._stream.config.name or ""
-        if next(self._looks) % LOOKS_A_STREAM == 0:
-            try:
-                holder = await jetstream.find_stream_name_by_subject(self.subject)
-            except NotFoundError:
-                return f"stream {stream_name} is gone"
-            if holder != stream_name:
-                return f"{self.subject} moved from stream {stream_name} to {holder}"
-        try:
-            consumer: ConsumerInfo = await jetstream.consumer_info(stream_name, self._consumer_name)
-        except NotFoundError:
-            return f"consumer {self._consumer_name} is gone"
-        self.lag = consumer.num_pending or 0
-        return consumer
+    @property
+    def repeated(self) -> int:
+        """Messages that JetStream delivered again."""
+        return self._jetstream.repeated
 
-    def _is_deaf(self, before: ConsumerInfo, now: ConsumerInfo) -> bool:
-        """Whether messages that the server sent before the last watch interval have still not arrived."""
-        never_arrived = _delivered_seq(before) > self._newest_seq and _delivered_count(before) > 0
-        never_sent = bool(before.num_pending) and _delivered_seq(now) == _delivered_seq(before)
-        return never_arrived or never_sent
+    @property
+    def lag(self) -> int:
+        """Messages that the consumer has yet to deliver (`num_pending`)."""
+        return self._jetstream.lag
 
-    # -- binding ---------------------------------------------------------------------------------------------------
-
-    async def _bind(self, link: Link) -> None:
-        """Recreate the consumer at the newest message and subscribe to it."""
-        await self._unbind()
-        stream = await find_or_make_stream(link.jetstream, self.subject)
-        self._turn_to(stream)
-        stream_name = stream.config.name or ""
-        # An existing consumer would first deliver its backlog: it goes before anyone listens to its deliver subject.
-        with contextlib.suppress(NotFoundError):
-            await link.jetstream.delete_consumer(stream_name, self._consumer_name)
-        config = self._consumer_config(stream)
-        self._arrived.clear()
-        deliver_subject = config.deliver_subject or ""
-        self._nats_subscription = await link.subscribe(
-            deliver_subject,
-            cb=self._on_message,
-            pending_msgs_limit=PENDING_MESSAGES,
-            pending_bytes_limit=PENDING_BYTES,
-        )
-        consumer = await link.jetstream.add_consumer(stream_name, config)
-        link.require_agreed(deliver_subject)
-        await link.jetstream.consumer_info(
-            stream_name, self._consumer_name
-        )  # the watch will ask this: is it permitted?
-        self.trouble = None
-        if _delivered_count(consumer) + (consumer.num_pending or 0) > 0:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(FIRST_MESSAGE_LIMIT_S):
-                    await self._arrived.wait()
-            if not self._has_delivered:
-                await self._look_back(link.jetstream, stream)
-
-    async def _unbind(self) -> None:
-        bound, self._nats_subscription = self._nats_subscription, None
-        if bound is not None:
-            with contextlib.suppress(NatsError, OSError):
-                await bound.unsubscribe()
-
-    def _turn_to(self, stream: StreamInfo) -> None:
-        """Sequences count within one life of one stream: forget them when it was remade, moved, or lost its end."""
-        old = self._stream
-        same_life = old is not None and (old.config.name, old.created) == (stream.config.name, stream.created)
-        if not same_life or stream.state.last_seq < self._newest_seq:
-            self._newest_seq = 0
-        self._stream = stream
-
-    def _consumer_config(self, stream: StreamInfo) -> ConsumerConfig:
-        life = f"{stream.created:%Y%m%d%H%M%S%f}"  # messages in flight from an earlier stream arrive elsewhere
-        return ConsumerConfig(
-            name=self._consumer_name,
-            durable_name=self._durable_name,
-            description="newest snapshot first; made anew at each start",
-            deliver_subject=f"_INBOX.{stream.config.name}.{self._consumer_name}.{life}",
-            deliver_policy=DeliverPolicy.LAST,
-            ack_policy=AckPolicy.NONE,
-            filter_subject=self.subject,
-            inactive_threshold=None if self._durable_name else EPHEMERAL_IDLE_S,
-        )
-
-    async def _bind_anew(self, link: Link) -> None:
-        """Whoever deleted a stream may be about to make it again, with settings that ours would be in the way of."""
-        if await stream_of(link.jetstream, self.subject) is None:
-            await asyncio.sleep(REMAKE_GRACE_S)
-        await self._bind(link)
-
-    async def _look_back(self, jetstream: JetStreamContext, stream: StreamInfo) -> None:
-        """The newest message at start was bad: hand over the newest good one before it, if one is near."""
-        for seq in range(self._newest_seq - 1, max(self._newest_seq - LOOK_BACK_MESSAGES, 0), -1):
-            try:
-                stored = await jetstream.get_msg(stream.config.name or "", seq)
-            except NotFoundError:
-                continue
-            except NotPermitted as refusal:
-                logger.warning("%s: no good message yet, and none before it can be read: %s", self.subject, refusal)
-                return
-            if stored.subject == self.subject and not self._has_delivered:
-                _in_hand.set(None if stored.time is None else Stored(seq, stored.time.timestamp(), is_first=True))
-                await self._deliver(seq, stored.data or b"")
-                _in_hand.set(None)
-            if self._has_delivered:
-                return
+    @property
+    def rebinds(self) -> int:
+        """How often the consumer was recreated after the first time."""
+        return self._jetstream.rebinds
 
     # -- messages --------------------------------------------------------------------------------------------------
 
-    async def _on_message(self, message: Msg) -> None:
-        metadata = message.metadata
-        seq = metadata.sequence.stream
-        self.lag = metadata.num_pending
-        if seq <= self._newest_seq:
-            self.repeated += 1
-            return
-        self._newest_seq = seq
-        self.received += 1
-        self.last_message_s = time.time()
-        self.published_s = metadata.timestamp.timestamp()
-        _in_hand.set(Stored(seq, self.published_s, is_first=not self._arrived.is_set()))
-        try:
-            await self._deliver(seq, message.data)
-        finally:
-            self.published_s = None
-            _in_hand.set(None)
-            self._arrived.set()
+    async def _on_arrival(self, arrival: Arrival) -> None:
+        async with self._turn:
+            first = self._copies.match(arrival)
+            if first is not None:
+                self._take_copy(arrival, first)
+                return
+            try:
+                decoded = self._read(arrival.body)
+            except BadMessage as bad:
+                self._reject(arrival, bad)
+                return
+            self.received += 1
+            self.last_message_s = arrival.arrived_s
+            if self._order.is_doubtful(arrival, arrival.stamps(decoded)):
+                self._hold(Held(arrival, decoded))
+                return
+            await self._drop_held()
+            await self._deliver(arrival, decoded)
 
-    async def _deliver(self, seq: int, body: bytes) -> None:
+    def _take_copy(self, copy: Arrival, first: Arrival) -> None:
+        self.copies += 1
+        if copy.path == JETSTREAM and self._order.note_copy(first):
+            self._on_copy(Stored(copy.seq, copy.stored_s, copy.is_first, first.arrived_s))
+
+    def _read(self, body: bytes) -> Decoded:
+        """
+        Raises:
+            BadMessage: it cannot be used.
+        """
+        if len(body) > self._max_message_bytes:
+            raise BadMessage("too_large")
+        return self._decode(body)
+
+    async def _deliver(self, arrival: Arrival, decoded: Decoded) -> None:
+        self._order.take(arrival, arrival.stamps(decoded))
+        self.path = arrival.path
+        self.non_finite += decoded.non_finite
         try:
-            if len(body) > self._max_message_bytes:
-                raise BadMessage("too_large")
-            decoded = self._decode(body)
-            self.non_finite += decoded.non_finite
-            await self._callback(decoded.value)
-            self._has_delivered = True
+            with in_hand(Stored(arrival.seq, arrival.stored_s, arrival.is_first, arrival.arrived_s)):
+                await self._callback(decoded.value)
             self.delivered += 1
         except BadMessage as bad:
-            self._reject(seq, bad)
+            self._count_bad(arrival, bad)
         except Exception:
             self.rejected["callback_failed"] += 1
             held_back = self._failed_lines.lets_through()
             if held_back is not None:
-                logger.exception("%s: the callback failed on message %d%s", self.subject, seq, more(held_back))
+                logger.exception("%s: the callback failed on %s%s", self.subject, _name(arrival), more(held_back))
 
-    def _reject(self, seq: int, bad: BadMessage) -> None:
+    # -- messages that may be old ----------------------------------------------------------------------------------
+
+    def _hold(self, held: Held) -> None:
+        """The newest that is held waits for the end of the hold; those before it are superseded."""
+        self.stragglers += self._held is not None
+        self._held = held
+        if self._holding is None:
+            self._holding = asyncio.create_task(self._believe_later(), name=f"hold {self.subject}")
+
+    async def _believe_later(self) -> None:
+        await asyncio.sleep(HOLD_S)
+        async with self._turn:
+            held, self._held, self._holding = self._held, None, None
+            assert held is not None, "what drops it ends the hold"
+            await self._deliver(*held)
+
+    async def _drop_held(self) -> None:
+        """A newer message is there."""
+        if self._held is not None:
+            self.stragglers += 1
+            self._held = None
+            await end(self._holding)  # it waits for the turn at most, which is ours
+            self._holding = None
+
+    # -- bad messages ----------------------------------------------------------------------------------------------
+
+    def _reject(self, arrival: Arrival, bad: BadMessage) -> None:
+        """Leave it to the copy from JetStream, which names its sequence, where one will come."""
+        if arrival.path == CORE and self._jetstream.trouble is None:
+            self._copies.forget(arrival)
+            return
+        self.received += 1
+        self.last_message_s = arrival.arrived_s
+        self._count_bad(arrival, bad)
+
+    def _count_bad(self, arrival: Arrival, bad: BadMessage) -> None:
         self.rejected[bad.reason] += 1
         held_back = self._bad_lines.lets_through()
         if held_back is not None:
-            logger.warning("%s: message %d is bad: %s%s", self.subject, seq, bad.reason, more(held_back))
+            logger.warning("%s: %s is bad: %s%s", self.subject, _name(arrival), bad.reason, more(held_back))
 
 
-def _delivered_seq(consumer: ConsumerInfo) -> int:
-    return consumer.delivered.stream_seq if consumer.delivered else 0
-
-
-def _delivered_count(consumer: ConsumerInfo) -> int:
-    return consumer.delivered.consumer_seq if consumer.delivered else 0
+def _name(arrival: Arrival) -> str:
+    return f"message {arrival.seq}" if arrival.seq else "a message of core NATS"

@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection
 from typing import Final
 
 from src.common.bus import NATSBus
+from src.common.subjects import LEVELS_SIGNALS, MARKET_FLOW
 from src.common.subscription import Stored, message_in_hand
 from src.common.tasks import end, guarded
 from src.gateway.delivery.channel import Channel, Stamp
@@ -13,6 +14,7 @@ from src.gateway.signals.contract import LevelsPayload
 from src.gateway.signals.shape import Shape, judged_sections
 from src.gateway.signals.status import HEARTBEAT_MS, JUDGED, Facts, Judgement, StreamStatus
 
+SECTIONS: Final = {LEVELS_SIGNALS: "levels", MARKET_FLOW: "flow"}
 LOOK_EVERY_S: Final = 0.25  # a change of verdict is told within this time, and no silence is longer than a heartbeat
 
 
@@ -52,8 +54,17 @@ class LiveStatus:
         """A message of `section` is in hand; `levels` where it is a levels message."""
         now_ms = self._now_ms()
         stored = message_in_hand() or Stored(0, now_ms / 1000, is_first=True)  # or it did not come from a stream
-        published_ms = int(stored.stored_s * 1000)
-        self.stream.add(section, stored.seq, published_ms, now_ms, is_live=not stored.is_first, levels=levels)
+        if stored.seq == 0:
+            self.stream.add(section, 0, None, now_ms, is_live=not stored.is_first, levels=levels)
+        else:
+            published_ms = int(stored.stored_s * 1000)
+            self.stream.add(section, stored.seq, published_ms, now_ms, is_live=not stored.is_first, levels=levels)
+
+    def place(self, subject: str, stored: Stored) -> None:
+        """JetStream has told the place of the newest message of `subject`, which core NATS had brought."""
+        section = SECTIONS.get(subject)
+        if section in self.stream.sections:
+            self.stream.place(section, stored.seq, int(stored.stored_s * 1000), int(stored.arrived_s * 1000))
 
     def judge(self, asked: Collection[str] = JUDGED) -> Judgement:
         """How fresh the sections are that count, and why not all is live."""
@@ -69,8 +80,9 @@ class LiveStatus:
         return lambda *shown: self.stream.stamp(self._facts(), self._now_ms(), asked, epoch, *shown)
 
     def _facts(self) -> Facts:
-        troubles = [subscription.trouble for subscription in self._bus.subscriptions]
-        return Facts(self._hub.is_closing, self._bus.is_connected, bool(troubles) and not any(troubles))
+        subscriptions = self._bus.subscriptions
+        is_subscribed = bool(subscriptions) and all(one.is_live for one in subscriptions)
+        return Facts(self._hub.is_closing, self._bus.is_connected, is_subscribed)
 
     async def _look_regularly(self) -> None:
         while True:

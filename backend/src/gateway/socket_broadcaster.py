@@ -23,7 +23,7 @@ from fastapi import WebSocket
 from src.common.bus import NATSBus
 from src.common.messages import decode_value
 from src.common.subjects import DURABLES, LEVELS_SIGNALS, MARKET_FLOW
-from src.common.subscription import Callback, Subscription
+from src.common.subscription import Callback, Subscription, message_in_hand
 from src.gateway.admission.admission_control import Admission, AdmissionControl
 from src.gateway.close_codes import GOING_AWAY
 from src.gateway.delivery.asgi_peer import AsgiPeer
@@ -110,12 +110,15 @@ class SocketBroadcaster:
             self.live_status.open()
             await self.admission_control.open()
             await self.bus.connect()
-            await self._subscribe(LEVELS_SIGNALS, self._on_level_signals, DURABLES[LEVELS_SIGNALS])
-            await self._subscribe(MARKET_FLOW, self._on_flow_snapshot, DURABLES[MARKET_FLOW])
+            self.bus.on_copy = self.live_status.place
+            subscribing = [
+                self._subscribe(LEVELS_SIGNALS, self._on_level_signals, DURABLES[LEVELS_SIGNALS]),
+                self._subscribe(MARKET_FLOW, self._on_flow_snapshot, DURABLES[MARKET_FLOW]),
+            ]
             for section in self.settings.sections:
-                await self._subscribe(
-                    section.subject, functools.partial(self._on_section, section), f"gateway_{section.name}"
-                )
+                on_message = functools.partial(self._on_section, section)
+                subscribing.append(self._subscribe(section.subject, on_message, f"gateway_{section.name}"))
+            await asyncio.gather(*subscribing)  # each may wait for an election
 
     async def _subscribe(self, subject: str, callback: Callback, durable_name: str) -> None:
         named = durable_name if self.settings.consumers == "durable" else None
@@ -153,19 +156,19 @@ class SocketBroadcaster:
         self.live_status.add("levels", levels)
         self._state.levels, self._state.viewport = levels, message.viewport
         self._note_arrival(arrived_s, levels=levels, viewport=message.viewport)
-        await self.broadcast(self._build_payload(), published_s=self._published_s(LEVELS_SIGNALS))
+        await self.broadcast(self._build_payload(), published_s=_published_s())
 
     async def _on_flow_snapshot(self, data: Any) -> None:
         self.live_status.add("flow")
         self._state.flow = data
         self._note_arrival(time.monotonic(), flow=data)
-        await self.broadcast(self._build_payload(), published_s=self._published_s(MARKET_FLOW))
+        await self.broadcast(self._build_payload(), published_s=_published_s())
 
     async def _on_section(self, section: FurtherSection, data: Any) -> None:
         """A further section: the payload of the contract does not have it."""
         self._state.further[section.name] = data
         self._note_arrival(time.monotonic(), **{section.name: data})
-        self.shapes.publish(self._state.with_further(), self._published_s(section.subject))
+        self.shapes.publish(self._state.with_further(), _published_s())
 
     def _build_payload(self) -> dict[str, Any]:
         return self._state.payload()
@@ -193,13 +196,6 @@ class SocketBroadcaster:
                 self.metrics.arrived_s.pop(section, None)
             else:
                 self.metrics.arrived_s[section] = arrived_s
-
-    def _published_s(self, subject: str) -> float | None:
-        """When the current message was published; None for the first of a subscription, which may be of last week."""
-        for subscription in self._subscriptions:
-            if subscription.subject == subject:
-                return subscription.published_s
-        return None
 
     # -- viewers of any ASGI server --------------------------------------------------------------------------------
 
@@ -289,6 +285,12 @@ class SocketBroadcaster:
 def _read(data: LevelsMessage | Mapping[str, Any]) -> LevelsMessage:
     """The bus hands over what `read_levels` has read; the interface document allows JSON's Python types too."""
     return data if isinstance(data, LevelsMessage) else levels_message(data)
+
+
+def _published_s() -> float | None:
+    """When the message in hand was published; None for the first of a subscription, which may be of last week."""
+    stored = message_in_hand()
+    return None if stored is None or stored.is_first else stored.stored_s
 
 
 def _as_dict(section: Any) -> dict[str, Any] | None:

@@ -336,11 +336,25 @@ async def test_streams_that_are_missing_and_may_not_be_made_are_told(limited: Li
     limited.server.stop()
     limited.server.lose_store()
     limited.server.start()
+    bus = limited.make_bus()
+    await bus.connect()
     with pytest.raises(
         BusError,
         match=r"stream LEVEL_SIGNALS is missing: make it, or .*publish on \$JS\.API\.STREAM\.CREATE\.LEVEL_SIG",
     ):
-        await limited.make_bus().connect()
+        await bus.subscribe(LEVELS_SIGNALS, Inbox())
+
+
+async def test_without_the_right_to_subscribe_jetstream_alone_brings_it_and_what_to_grant_is_told(
+    limited: Limited,
+) -> None:
+    bus, inbox = limited.make_bus(), Inbox()
+    await bus.connect()
+    subscription = await bus.subscribe(LEVELS_SIGNALS, inbox, "gateway_levels")
+    assert subscription.core_trouble == f"not permitted: grant this NATS user subscribe on {LEVELS_SIGNALS}"
+    await limited.core.publish(LEVELS_SIGNALS, {"n": 1})
+    await inbox.until_newest({"n": 1})
+    assert (subscription.path, subscription.is_live) == ("jetstream", True)
 
 
 async def test_answers_that_may_not_be_received_are_told(limited: Limited) -> None:

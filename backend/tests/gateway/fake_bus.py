@@ -2,9 +2,11 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
-from src.common.subscription import Callback
+from src.common.subscription import Callback, Stored, in_hand
+
+OF_LAST_WEEK: Final = Stored(1, 1.0, is_first=True)
 
 
 @dataclass
@@ -23,7 +25,14 @@ class FakeSubscription:
     rebinds: int = 0
     delivered: int = 0
     repeated: int = 0
-    published_s: float | None = None
+    copies: int = 0
+    stragglers: int = 0
+    path: str | None = None
+    core_trouble: str | None = "none here"
+
+    @property
+    def is_live(self) -> bool:
+        return self.trouble is None or self.core_trouble is None
 
 
 class FakeBus:
@@ -33,6 +42,7 @@ class FakeBus:
         self.url = "nats://***@fake:4222"
         self.is_connected = False
         self.reconnects = 0
+        self.server: str | None = None
         self.subscriptions: list[FakeSubscription] = []
         self.calls: list[str] = []
 
@@ -54,7 +64,8 @@ class FakeBus:
         self.is_connected = False
         self.subscriptions.clear()
 
-    async def deliver(self, subject: str, message: Any) -> None:
+    async def deliver(self, subject: str, message: Any, stored: Stored = OF_LAST_WEEK) -> None:
         for subscription in self.subscriptions:
             if subscription.subject == subject:
-                await subscription.callback(message)
+                with in_hand(stored):
+                    await subscription.callback(message)

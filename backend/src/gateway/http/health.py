@@ -1,11 +1,12 @@
 """`GET /health` and `GET /ready`: how the process works, and whether the newest state can be had here."""
 
 import time
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
+from src.common.bus import NATSBus
 from src.common.subscription import Subscription
 from src.gateway.processes.viewer_count import ViewerCount
 from src.gateway.signals.causes import CAUSES
@@ -15,9 +16,14 @@ from src.gateway.socket_broadcaster import SocketBroadcaster
 class SubscriptionHealth(BaseModel):
     """One subject's subscription."""
 
-    live: bool
-    trouble: Annotated[str | None, Field(description="why it is not live")]
-    received: Annotated[int, Field(description="messages since the start")]
+    live: Annotated[bool, Field(description="whether JetStream or core NATS brings it")]
+    path: Annotated[
+        str | None, Field(description="by which the newest message came first: core or jetstream; null: none yet")
+    ]
+    trouble: Annotated[str | None, Field(description="why JetStream does not bring it")]
+    core_trouble: Annotated[str | None, Field(description="why core NATS does not bring it")]
+    received: Annotated[int, Field(description="messages since the start, copies left out")]
+    stragglers: Annotated[int, Field(description="late messages dropped since the start: a newer one was there")]
     rejected: Annotated[dict[str, int], Field(description="bad messages since the start, by reason")]
     non_finite: Annotated[int, Field(description="bare NaN and Infinity read as null since the start")]
     consumer_lag: Annotated[int, Field(description="messages not delivered yet (num_pending)")]
@@ -66,6 +72,7 @@ class Health(BaseModel):
     what_to_do: Annotated[str | None, Field(description="about it; null where there is nothing to do")]
     market: Annotated[str, Field(description="the hours of the market of `GATEWAY_MARKET`, in words")]
     nats_connected: bool
+    nats_server: Annotated[str | None, Field(description="the server that it is connected to; null while to none")]
     nats_trouble: Annotated[str | None, Field(description="why not")]
     last_message_ts: Annotated[int | None, Field(description="arrival of the newest message of any subject, ms UTC")]
     consumer_lag: Annotated[int, Field(description="messages not delivered yet, all subjects")]
@@ -94,9 +101,12 @@ def health_router(broadcaster: SocketBroadcaster, viewer_count: ViewerCount) -> 
 
     @router.head("/ready", include_in_schema=False)
     @router.get("/ready", responses={503: {"model": Readiness}})
-    async def ready(response: Response) -> Readiness:
-        """200 only while NATS is connected and every subscription is live, else 503 with the reasons."""
-        reasons = _not_ready_reasons(broadcaster)
+    async def ready(response: Response, stale: Literal["ok"] | None = None) -> Readiness:
+        """200 while every subscription is live, by JetStream or by core NATS; else 503 with the reasons.
+
+        With `stale=ok`, NATS does not count once there is a state: for a balancer without a better gateway to turn to.
+        """
+        reasons = _not_ready_reasons(broadcaster, accepts_stale=stale == "ok")
         response.status_code = 503 if reasons else 200
         return Readiness(ready=not reasons, reasons=reasons)
 
@@ -114,7 +124,7 @@ def _health(broadcaster: SocketBroadcaster, viewer_count: ViewerCount) -> Health
     arrivals = [one.last_message_ts for one in subscriptions.values() if one.last_message_ts is not None]
     return Health(
         service="gateway",
-        status="degraded" if _not_ready_reasons(broadcaster) or workers.live < workers.configured else "healthy",
+        status="healthy" if _is_healthy(broadcaster, workers) else "degraded",
         nats_url=bus.url,
         connections=viewer_count.viewers,
         workers=workers,
@@ -135,6 +145,7 @@ def _health(broadcaster: SocketBroadcaster, viewer_count: ViewerCount) -> Health
         what_to_do=None if cause is None else cause.what_to_do or None,
         market=broadcaster.live_status.market_sentence,
         nats_connected=bus.is_connected,
+        nats_server=bus.server,
         nats_trouble=bus.trouble,
         last_message_ts=max(arrivals, default=None),
         consumer_lag=sum(one.consumer_lag for one in subscriptions.values()),
@@ -148,9 +159,12 @@ def _health(broadcaster: SocketBroadcaster, viewer_count: ViewerCount) -> Health
 def _subscription_health(subscription: Subscription) -> SubscriptionHealth:
     arrival_s = subscription.last_message_s
     return SubscriptionHealth(
-        live=subscription.trouble is None,
+        live=subscription.is_live,
+        path=subscription.path,
         trouble=subscription.trouble,
+        core_trouble=subscription.core_trouble,
         received=subscription.received,
+        stragglers=subscription.stragglers,
         rejected=dict(subscription.rejected),
         non_finite=subscription.non_finite,
         consumer_lag=subscription.lag,
@@ -159,15 +173,24 @@ def _subscription_health(subscription: Subscription) -> SubscriptionHealth:
     )
 
 
-def _not_ready_reasons(broadcaster: SocketBroadcaster) -> list[str]:
+def _is_healthy(broadcaster: SocketBroadcaster, workers: WorkerHealth) -> bool:
+    """Whether all of it works: JetStream too, also while core NATS alone would do."""
+    has_jetstream = all(one.trouble is None for one in broadcaster.bus.subscriptions)
+    return not _not_ready_reasons(broadcaster) and has_jetstream and workers.live >= workers.configured
+
+
+def _not_ready_reasons(broadcaster: SocketBroadcaster, *, accepts_stale: bool = False) -> list[str]:
     """Each part of the way from NATS to the viewers that does not work now."""
-    bus = broadcaster.bus
     reasons = ["stopping"] if broadcaster.hub.is_closing else []
-    if not bus.is_connected:
-        reasons.append(f"not connected to {bus.url}: {bus.trouble}")
-    reasons += [f"{one.subject}: {one.trouble}" for one in bus.subscriptions if one.trouble is not None]
-    if not bus.subscriptions:
-        reasons.append("not subscribed yet")
     if broadcaster.admission_control.trouble is not None:
         reasons.append(broadcaster.admission_control.trouble)
+    has_state = bool(broadcaster.live_status.stream.sections)
+    return reasons if accepts_stale and has_state else reasons + _nats_reasons(broadcaster.bus)
+
+
+def _nats_reasons(bus: NATSBus) -> list[str]:
+    reasons = [] if bus.is_connected else [f"not connected to {bus.url}: {bus.trouble}"]
+    reasons += [f"{one.subject}: {one.trouble}" for one in bus.subscriptions if not one.is_live]
+    if not bus.subscriptions:
+        reasons.append("not subscribed yet")
     return reasons

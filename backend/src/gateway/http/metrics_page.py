@@ -15,6 +15,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from src.common.arrivals import CORE, JETSTREAM
 from src.common.messages import REASONS
 from src.common.subscription import Subscription
 from src.gateway import __version__
@@ -29,7 +30,7 @@ from src.gateway.socket_broadcaster import SocketBroadcaster
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 CLOSE_CODES: Final = (*PROTOCOL_ERROR_CODES, *(close_code.code for close_code in OWN_CLOSE_CODES))
 FORMS: Final = ("plain", "deflate", "deflate_dictionary", "text")
-OUTCOMES: Final = ("relayed", "repeated", *REASONS, "callback_failed")
+OUTCOMES: Final = ("relayed", "repeated", "copy", "straggler", *REASONS, "callback_failed")
 
 Kind = Literal["counter", "gauge", "histogram"]
 Reading = float | Histogram | Mapping[Any, float] | None
@@ -173,10 +174,18 @@ def _by_subject(read: Callable[[Subscription], float]) -> Callable[[SocketBroadc
     return lambda gateway: {one.subject: read(one) for one in gateway.bus.subscriptions}
 
 
+def _paths(gateway: SocketBroadcaster) -> Reading:
+    live: dict[tuple[str, str], float] = {}
+    for one in gateway.bus.subscriptions:
+        live |= {(one.subject, CORE): one.core_trouble is None, (one.subject, JETSTREAM): one.trouble is None}
+    return live
+
+
 def _outcomes(gateway: SocketBroadcaster) -> Reading:
     counts: dict[tuple[str, str], float] = {}
     for one in gateway.bus.subscriptions:
-        by_outcome = {**dict.fromkeys(OUTCOMES, 0), **one.rejected, "relayed": one.delivered, "repeated": one.repeated}
+        by_outcome = {**dict.fromkeys(OUTCOMES, 0), **one.rejected, "relayed": one.delivered}
+        by_outcome |= {"repeated": one.repeated, "copy": one.copies, "straggler": one.stragglers}
         counts |= {(one.subject, outcome): count for outcome, count in by_outcome.items()}
     return counts
 
@@ -374,7 +383,14 @@ FAMILIES: Final = (
         "gauge",
         ("subject",),
         "1 while messages of the subject arrive.",
-        _by_subject(lambda subscription: int(subscription.trouble is None)),
+        _by_subject(lambda subscription: int(subscription.is_live)),
+    ),
+    Family(
+        "gateway_subscription_path_live",
+        "gauge",
+        ("subject", "path"),
+        "1 while the path, core NATS or JetStream, brings messages of the subject.",
+        _paths,
     ),
     Family(
         "gateway_subscription_rebinds_total",
@@ -394,7 +410,8 @@ FAMILIES: Final = (
         "gateway_messages_total",
         "counter",
         ("subject", "outcome"),
-        "Messages by what became of them: relayed, repeated (seen before and dropped), or why they were rejected.",
+        "Messages by what became of them: relayed, repeated (delivered again), copy (came before by the other path), "
+        "straggler (a newer one was there), or why they were rejected.",
         _outcomes,
     ),
     Family(

@@ -149,22 +149,36 @@ class SectionFreshness:
         self._pace = Pace()
         self._differences_ms: deque[int] = deque(maxlen=KEPT_DIFFERENCES)
 
-    def add(self, seq: int, published_ms: int, ts_ms: int | None, now_ms: int, *, is_live: bool) -> None:
+    def add(self, seq: int, published_ms: int | None, ts_ms: int | None, now_ms: int, *, is_live: bool) -> None:
         """A message has come.
 
         Args:
-            seq: its sequence in the stream.
-            published_ms: when NATS took it, by its clock.
+            seq: its sequence in the stream; 0 while it is not known.
+            published_ms: when NATS took it, by its clock; None while it is not known, because core NATS brought it: it
+                is then taken for as quick as the quickest.
             ts_ms: Core's time; None where it has none.
             now_ms: the gateway's clock, ms since 1970 UTC.
             is_live: False for the first one of a subscription, which may be old.
         """
+        if published_ms is None:
+            published_ms = now_ms - min(self._differences_ms, default=0)
+        elif is_live:
+            self._differences_ms.append(now_ms - published_ms)
         if self.newest.published_ms:
             self._pace.add(max(published_ms - self.newest.published_ms, 0))
-        if is_live:
-            self._differences_ms.append(now_ms - published_ms)
         self.core.add(published_ms, ts_ms)
         self.newest = Message(seq, published_ms, self.core.lag_ms)
+
+    def place(self, seq: int, published_ms: int, arrived_ms: int) -> None:
+        """JetStream tells the place of the newest message, which core NATS had brought.
+
+        Args:
+            seq: its sequence in the stream.
+            published_ms: when NATS took it, by its clock.
+            arrived_ms: when it came by core NATS, by the gateway's clock.
+        """
+        self._differences_ms.append(arrived_ms - published_ms)
+        self.newest = self.newest._replace(seq=seq, published_ms=published_ms)
 
     def age_ms(self, now_ms: int, message: Message | None = None) -> int:
         """Since NATS took a message, by default the newest."""

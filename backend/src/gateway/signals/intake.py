@@ -7,6 +7,7 @@ piece: a piece that cannot be read is left out and counted, and costs nothing el
 its value. Skipped parts are validated all the same, to the last escape.
 """
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple, TypeVar
@@ -74,6 +75,7 @@ _VIEWPORT: Final = msgspec.json.Decoder(_Viewport)
 _RAW_TARGETS: Final = msgspec.json.Decoder(_RawTargets)
 _TARGET: Final = msgspec.json.Decoder(Target)
 _RETRIEVAL_FIELDS: Final = msgspec.json.Decoder(_RetrievalFields)
+_LAST_TIMESTAMPS: Final = re.compile(rb'"last_timestamp":\s*(\d{1,15})[,}]')
 _BLANK_RETRIEVAL: Final = RetrievalSummary()
 
 
@@ -90,7 +92,12 @@ def read_flow(body: bytes) -> Decoded:
     assert contracts is not None, "any JSON object is a mapping of names to raw values"
     for contract in contracts.values():
         check_section_depth(contract)
-    return Decoded(Raw(text), non_finite)
+    return Decoded(Raw(text), non_finite, _newest_trade_ms(text))
+
+
+def _newest_trade_ms(text: bytes) -> int | None:
+    """The newest `last_timestamp` of a contract, which tells the older of two snapshots; None where there is none."""
+    return max(map(int, _LAST_TIMESTAMPS.findall(text)), default=None)
 
 
 def read_levels(body: bytes) -> Decoded:
@@ -106,9 +113,11 @@ def read_levels(body: bytes) -> Decoded:
     check_depth(body)
     text, message, non_finite = parse_sections(body, _MESSAGE.decode)
     if message is not None and (is_object(message.viewport) or bytes(message.viewport) == b"null"):
-        return Decoded(_typed(message), non_finite)
+        typed = _typed(message)
+        return Decoded(typed, non_finite, typed.ts_ms)
     sections, beyond_double = _decoded_sections(text)
-    return Decoded(levels_message(sections), non_finite + beyond_double)
+    typed = levels_message(sections)
+    return Decoded(typed, non_finite + beyond_double, typed.ts_ms)
 
 
 def levels_message(message: Mapping[str, Any]) -> LevelsMessage:
@@ -158,7 +167,7 @@ def _decoded_sections(text: bytes) -> _DecodedSections:
         if name == "viewport" and is_object(raw[name]):
             sections[name] = raw[name]
             continue
-        sections[name], count = decode_value(raw[name])
+        sections[name], count, _ = decode_value(raw[name])
         beyond_double += count
     return _DecodedSections(sections, beyond_double)
 

@@ -67,7 +67,7 @@ class StreamStatus:
         self,
         section: str,
         seq: int,
-        published_ms: int,
+        published_ms: int | None,
         now_ms: int,
         *,
         is_live: bool,
@@ -77,8 +77,8 @@ class StreamStatus:
 
         Args:
             section: one of `JUDGED`.
-            seq: its sequence in the stream.
-            published_ms: when NATS took it.
+            seq: its sequence in the stream; 0 while it is not known.
+            published_ms: when NATS took it; None while it is not known.
             now_ms: the gateway's clock.
             is_live: False for the first one of a subscription.
             levels: of a levels message.
@@ -89,6 +89,10 @@ class StreamStatus:
                 spot is not None and spot["spot"] is not None for spot in (levels["spy"], levels.get("es"))
             )
         self.sections.setdefault(section, SectionFreshness()).add(seq, published_ms, ts_ms, now_ms, is_live=is_live)
+
+    def place(self, section: str, seq: int, published_ms: int, arrived_ms: int) -> None:
+        """The place in the stream of the newest message of `section` is known now; see `SectionFreshness.place`."""
+        self.sections[section].place(seq, published_ms, arrived_ms)
 
     def market(self, now_ms: int) -> MarketState:
         """The hours of the market, now."""

@@ -8,6 +8,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from src.common.messages import REASONS
+from src.common.subscription import Stored
 from src.gateway.http.metrics_page import FAMILIES, WORKER_FAMILIES, MetricsPage, merged
 from src.gateway.settings import Settings
 from src.gateway.socket_broadcaster import SocketBroadcaster
@@ -109,7 +110,7 @@ async def test_the_counters_are_on_the_page(broadcaster: SocketBroadcaster) -> N
 async def test_what_never_happened_is_there_as_0(broadcaster: SocketBroadcaster) -> None:
     said = await samples_of(broadcaster)
     outcomes = {dict(labels)["outcome"] for labels in said["gateway_messages_total"]}
-    assert outcomes == {"relayed", "repeated", "callback_failed", *REASONS}
+    assert outcomes == {"relayed", "repeated", "copy", "straggler", "callback_failed", *REASONS}
     assert set(said["gateway_messages_total"].values()) == {0}
     assert {dict(labels)["code"] for labels in said["gateway_viewers_closed_total"]} >= {"1001", "4001", "4002"}
     assert set(said["gateway_faults_total"].values()) == {0}
@@ -133,8 +134,7 @@ async def test_the_first_message_of_a_subscription_has_no_latency(broadcaster: S
     await bus.deliver(FLOW, {})
     await asyncio.sleep(0)
     assert (await samples_of(broadcaster))["gateway_publish_to_fan_out_seconds_count"] == {(): 0}
-    bus.subscriptions[1].published_s = 1.0
-    await bus.deliver(FLOW, {})
+    await bus.deliver(FLOW, {}, Stored(2, 1.0, is_first=False))
     await asyncio.sleep(0)
     assert (await samples_of(broadcaster))["gateway_publish_to_fan_out_seconds_count"] == {(): 1}
 

@@ -1,0 +1,292 @@
+"""The path of one subject through JetStream: it brings the newest message at the start, what was missed, and the order.
+
+**Newest first.** Each message is a whole snapshot, so a consumer never resumes where it stopped: whenever the path
+binds, the consumer is recreated at the stream's newest message. Messages published meanwhile are superseded, never
+replayed.
+
+**A deliver subject of its own name.** The consumer is a push consumer, without acknowledgements, that delivers to a
+subject named after stream, consumer and the stream's time of creation. Delivery to a subject is ordinary
+publish/subscribe: two gateways on one durable both get every message, and a frozen one takes nothing from the
+other. It also keeps `num_ack_pending` at 0.
+
+**Silence is checked.** A push consumer whose stream was recreated goes silent without an error. Every second the
+watch compares the messages that arrived with those that the server delivered, and binds again when they differ.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription as NatsSubscription
+from nats.errors import Error as NatsError
+from nats.js import JetStreamContext
+from nats.js.api import AckPolicy, ConsumerConfig, ConsumerInfo, DeliverPolicy, StreamInfo
+from nats.js.errors import NotFoundError
+from nats.nuid import NUID
+
+from src.common.arrivals import JETSTREAM, Arrival, StreamOrder, published_ms
+from src.common.connection import PASSING, BusError, Connection, Link, NotPermitted, reason
+from src.common.streams import find_or_make_stream, stream_of
+from src.common.tasks import end
+
+logger = logging.getLogger("bus")
+
+OnArrival = Callable[[Arrival], Awaitable[None]]
+
+WATCH_INTERVAL_S: Final = 1.0
+LOOKS_A_STREAM: Final = 3  # each look asks for the consumer, each third one for the stream of the subject too
+REBIND_PAUSE_S: Final = 0.25
+REMAKE_GRACE_S: Final = 1.0  # a missing stream is first left to its owner, who may create it with other settings
+FIRST_MESSAGE_LIMIT_S: Final = 1.0
+LOOK_BACK_MESSAGES: Final = 100  # how far to search for a good message when the newest at start is bad
+PENDING_MESSAGES: Final = 4096  # between socket and callback; the watch notices messages that are dropped beyond it
+PENDING_BYTES: Final = 64 << 20
+LEAVE_LIMIT_S: Final = 0.5  # for deleting an ephemeral consumer; the server does it by itself, later
+EPHEMERAL_IDLE_S: Final = 30.0  # the server forgets an ephemeral consumer this long after its reader went
+
+
+class JetStreamPath:
+    """Brings the messages of one subject from its stream, in its order, each sequence once.
+
+    Attributes:
+        trouble: why it is not live, or None while it is.
+        repeated: messages dropped because their sequence was not above the newest seen.
+        lag: messages that the consumer has yet to deliver (`num_pending`).
+        rebinds: how often the consumer was recreated after the first time.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        subject: str,
+        durable_name: str | None,
+        on_arrival: OnArrival,
+        has_message: Callable[[], bool],
+    ) -> None:
+        """
+        Args:
+            connection: see there.
+            subject: what to read.
+            durable_name: the durable consumer to use; None for an ephemeral one.
+            on_arrival: takes each message, one at a time.
+            has_message: whether a good one was taken; while not, an older one is looked for.
+        """
+        self.trouble: str | None = "not bound yet"
+        self.repeated = 0
+        self.lag = 0
+        self.rebinds = 0
+        self._connection = connection
+        self._subject = subject
+        self._durable_name = durable_name
+        self._consumer_name = durable_name or f"gateway_{NUID().next().decode()}"
+        self._on_arrival = on_arrival
+        self._has_message = has_message
+        self._stream: StreamInfo | None = None
+        self._order = StreamOrder()
+        self._arrived = asyncio.Event()
+        self._looks = itertools.count()
+        self._nats_subscription: NatsSubscription | None = None
+        self._keeper: asyncio.Task[None] | None = None
+
+    async def start(self, limit_s: float) -> None:
+        """Bind, and hand the newest message over if there is one. It goes on to try where it cannot, until `close`.
+
+        Raises:
+            BusError: it cannot be bound within `limit_s` seconds; the text says why.
+        """
+        try:
+            link = await self._connection.persist(f"cannot subscribe to {self._subject}", self._bind, limit_s)
+        except BusError as error:
+            self.trouble = reason(error.__cause__ or error)
+            link = await self._connection.link()
+            raise
+        finally:
+            self._keeper = asyncio.create_task(self._keep_live(link), name=f"jetstream {self._subject}")
+
+    async def close(self) -> None:
+        """Stop; idempotent. A durable consumer stays on the server, an ephemeral one is deleted."""
+        await end(self._keeper)
+        self._keeper = None
+        self.trouble = "closed"
+        await self._unbind()
+        if self._durable_name is None and self._stream is not None and self._connection.is_connected:
+            with contextlib.suppress(*PASSING):
+                async with asyncio.timeout(LEAVE_LIMIT_S):
+                    link = self._connection.link_nowait()
+                    await link.jetstream.delete_consumer(self._stream.config.name or "", self._consumer_name)
+
+    # -- being live ------------------------------------------------------------------------------------------------
+
+    async def _keep_live(self, link: Link) -> None:
+        """Own the binding: watch it, and bind again whenever the watch finds it dead."""
+        while True:
+            try:
+                self._lose(await link.use(self._watch(link)))
+                link = await self._connection.link()
+                await link.use(self._bind_anew(link))
+                self.rebinds += 1
+                logger.warning("%s is live again in JetStream", self._subject)
+            except PASSING as error:
+                self._lose(reason(error))
+                await asyncio.sleep(REBIND_PAUSE_S)
+            except Exception:
+                logger.exception("%s: unexpected error; binding again", self._subject)
+                self._lose("unexpected error")
+                await asyncio.sleep(WATCH_INTERVAL_S)
+
+    def _lose(self, why: str) -> None:
+        if self.trouble is None:
+            logger.warning("%s is not live in JetStream: %s", self._subject, why)
+        self.trouble = why
+
+    async def _watch(self, link: Link) -> str:
+        """Return, with the reason, once this binding no longer brings what its stream holds."""
+        if self.trouble is not None:
+            return self.trouble
+        before: ConsumerInfo | None = None
+        while True:
+            await asyncio.sleep(WATCH_INTERVAL_S)
+            now = await self._look(link.jetstream)
+            if isinstance(now, str):
+                return now
+            if before is not None and self._is_deaf(before, now):
+                return "its consumer delivers and nothing arrives"
+            before = now
+
+    async def _look(self, jetstream: JetStreamContext) -> ConsumerInfo | str:
+        """The consumer as the server reports it, or why it does not work."""
+        assert self._stream is not None, "bound before watched"
+        stream_name = self._stream.config.name or ""
+        if next(self._looks) % LOOKS_A_STREAM == 0:
+            try:
+                holder = await jetstream.find_stream_name_by_subject(self._subject)
+            except NotFoundError:
+                return f"stream {stream_name} is gone"
+            if holder != stream_name:
+                return f"{self._subject} moved from stream {stream_name} to {holder}"
+        try:
+            consumer: ConsumerInfo = await jetstream.consumer_info(stream_name, self._consumer_name)
+        except NotFoundError:
+            return f"consumer {self._consumer_name} is gone"
+        self.lag = consumer.num_pending or 0
+        return consumer
+
+    def _is_deaf(self, before: ConsumerInfo, now: ConsumerInfo) -> bool:
+        """Whether messages that the server sent before the last watch interval have still not arrived."""
+        never_arrived = _delivered_seq(before) > self._order.newest_seq and _delivered_count(before) > 0
+        never_sent = bool(before.num_pending) and _delivered_seq(now) == _delivered_seq(before)
+        return never_arrived or never_sent
+
+    # -- binding ---------------------------------------------------------------------------------------------------
+
+    async def _bind(self, link: Link) -> None:
+        """Recreate the consumer at the newest message and subscribe to it."""
+        await self._unbind()
+        stream = await find_or_make_stream(link.jetstream, self._subject)
+        self._turn_to(stream)
+        stream_name = stream.config.name or ""
+        # An existing consumer would first deliver its backlog: it goes before anyone listens to its deliver subject.
+        with contextlib.suppress(NotFoundError):
+            await link.jetstream.delete_consumer(stream_name, self._consumer_name)
+        config = self._consumer_config(stream)
+        self._arrived.clear()
+        deliver_subject = config.deliver_subject or ""
+        self._nats_subscription = await link.subscribe(
+            deliver_subject,
+            cb=self._on_message,
+            pending_msgs_limit=PENDING_MESSAGES,
+            pending_bytes_limit=PENDING_BYTES,
+        )
+        consumer = await link.jetstream.add_consumer(stream_name, config)
+        link.require_agreed(deliver_subject)
+        await link.jetstream.consumer_info(
+            stream_name, self._consumer_name
+        )  # the watch will ask this: is it permitted?
+        self.trouble = None
+        if _delivered_count(consumer) + (consumer.num_pending or 0) > 0:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FIRST_MESSAGE_LIMIT_S):
+                    await self._arrived.wait()
+            if not self._has_message():
+                await self._look_back(link.jetstream, stream)
+
+    async def _unbind(self) -> None:
+        bound, self._nats_subscription = self._nats_subscription, None
+        if bound is not None:
+            with contextlib.suppress(NatsError, OSError):
+                await bound.unsubscribe()
+
+    def _turn_to(self, stream: StreamInfo) -> None:
+        """Sequences count within one life of one stream: forget them when it was remade or moved."""
+        old = self._stream
+        same_life = old is not None and (old.config.name, old.created) == (stream.config.name, stream.created)
+        if not same_life:
+            self._order.forget()
+        self._stream = stream
+
+    def _consumer_config(self, stream: StreamInfo) -> ConsumerConfig:
+        life = f"{stream.created:%Y%m%d%H%M%S%f}"  # messages in flight from an earlier stream arrive elsewhere
+        return ConsumerConfig(
+            name=self._consumer_name,
+            durable_name=self._durable_name,
+            description="newest snapshot first; made anew at each start",
+            deliver_subject=f"_INBOX.{stream.config.name}.{self._consumer_name}.{life}",
+            deliver_policy=DeliverPolicy.LAST,
+            ack_policy=AckPolicy.NONE,
+            filter_subject=self._subject,
+            inactive_threshold=None if self._durable_name else EPHEMERAL_IDLE_S,
+        )
+
+    async def _bind_anew(self, link: Link) -> None:
+        """Whoever deleted a stream may be about to make it again, with settings that ours would be in the way of."""
+        if await stream_of(link.jetstream, self._subject) is None:
+            await asyncio.sleep(REMAKE_GRACE_S)
+        await self._bind(link)
+
+    async def _look_back(self, jetstream: JetStreamContext, stream: StreamInfo) -> None:
+        """The newest message at start was bad: hand over the newest good one before it, if one is near."""
+        for seq in range(self._order.newest_seq - 1, max(self._order.newest_seq - LOOK_BACK_MESSAGES, 0), -1):
+            try:
+                stored = await jetstream.get_msg(stream.config.name or "", seq)
+            except NotFoundError:
+                continue
+            except NotPermitted as refusal:
+                logger.warning("%s: no good message yet, and none before it can be read: %s", self._subject, refusal)
+                return
+            if stored.subject == self._subject and not self._has_message():
+                now_s = time.time()
+                stored_s = now_s if stored.time is None else stored.time.timestamp()
+                await self._on_arrival(
+                    Arrival(JETSTREAM, stored.data or b"", now_s, None, seq, stored_s, is_first=True)
+                )
+            if self._has_message():
+                return
+
+    # -- messages --------------------------------------------------------------------------------------------------
+
+    async def _on_message(self, message: Msg) -> None:
+        metadata = message.metadata
+        seq, stored_s = metadata.sequence.stream, metadata.timestamp.timestamp()
+        self.lag = metadata.num_pending
+        if not self._order.advances(seq, stored_s):
+            self.repeated += 1
+            return
+        is_first = not self._arrived.is_set()
+        arrival = Arrival(JETSTREAM, message.data, time.time(), published_ms(message.headers), seq, stored_s, is_first)
+        try:
+            await self._on_arrival(arrival)
+        finally:
+            self._arrived.set()
+
+
+def _delivered_seq(consumer: ConsumerInfo) -> int:
+    return consumer.delivered.stream_seq if consumer.delivered else 0
+
+
+def _delivered_count(consumer: ConsumerInfo) -> int:
+    return consumer.delivered.consumer_seq if consumer.delivered else 0
