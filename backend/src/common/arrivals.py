@@ -6,7 +6,7 @@ Values only. `subscription.py` acts on what is decided here.
 from collections import OrderedDict, deque
 from collections.abc import Mapping
 from hashlib import blake2b
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from src.common.messages import Decoded
 
@@ -18,19 +18,40 @@ KEPT_ARRIVALS: Final = 2048  # of each path that wait for their copy: four minut
 KEPT_S: Final = 120.0  # an equal message that comes later than this is a new one
 DEAF_AFTER: Final = 8  # messages of JetStream in succession without a copy from core NATS
 HOLD_S: Final = 1.0  # contract decision I5
-PUBLISHED: Final = "Published-Ms"  # a header of each message that `NATSBus` publishes
+PUBLICATION: Final = "Publication"  # a header of each message that `NATSBus` publishes
+
+
+class Publication(NamedTuple):
+    """What a publisher says about a message: the header `Publication`, these three with spaces between.
+
+    Attributes:
+        publisher: names one life of a publisher.
+        number: of the message, of all that this publisher sends.
+        at_ms: by its clock, ms since 1970 UTC.
+    """
+
+    publisher: str
+    number: int
+    at_ms: int
+
+    def __str__(self) -> str:
+        return f"{self.publisher} {self.number} {self.at_ms}"
 
 
 class Stamps(NamedTuple):
-    """The times that a message itself has, ms since 1970 UTC; None where it has none.
+    """What a message has in itself that tells its place among others; None where it has nothing.
 
     Attributes:
-        content_ms: in its body: `ts` of the levels.
-        published_ms: in its header `Published-Ms`, by the clock of the publisher.
+        content_ms: a time in its body, such as `ts` of the levels, ms since 1970 UTC.
+        publication: see there.
     """
 
     content_ms: int | None = None
-    published_ms: int | None = None
+    publication: Publication | None = None
+
+
+Place = Literal["newer", "doubtful", "older"]
+"""Of a message against the newest one that was taken."""
 
 
 class Arrival(NamedTuple):
@@ -40,7 +61,7 @@ class Arrival(NamedTuple):
         path: `CORE` or `JETSTREAM`.
         body: its bytes.
         arrived_s: by the gateway's clock, seconds since the epoch.
-        published_ms: see `Stamps`.
+        publication: see there.
         seq: its sequence in the stream; 0 by core NATS.
         stored_s: when the stream took it, by the server's clock, seconds since the epoch; by core NATS `arrived_s`.
         is_first: whether JetStream sent it as the first one of a binding: it may be of last week.
@@ -49,14 +70,14 @@ class Arrival(NamedTuple):
     path: str
     body: bytes
     arrived_s: float
-    published_ms: int | None = None
+    publication: Publication | None = None
     seq: int = 0
     stored_s: float = 0.0
     is_first: bool = False
 
     def stamps(self, decoded: Decoded) -> Stamps:
         """`decoded` is the body as read."""
-        return Stamps(decoded.stamp_ms, self.published_ms)
+        return Stamps(decoded.stamp_ms, self.publication)
 
 
 class Copies:
@@ -105,25 +126,31 @@ class Copies:
 
 
 class Order:
-    """Whether an arrival may be older than the newest message that was taken.
+    """The place of an arrival against the newest message that was taken.
 
-    A stamp that lies before the newest's says so. Where no stamp says more, a message that only JetStream has brought
-    is in doubt while the newest one came by core NATS and JetStream has not brought its copy: that one may be later.
+    Of two messages of one publisher the numbers tell which is older. Of two publishers, a time that lies before the
+    newest's is a doubt: a clock may have been set back. Where no stamp says more, a message that only JetStream has
+    brought is in doubt while the newest one came by core NATS and JetStream has not brought its copy: that one may be
+    later.
     """
 
     def __init__(self) -> None:
         self._newest = Stamps()
         self._awaits_copy: Arrival | None = None  # the newest, as it came by core NATS
 
-    def is_doubtful(self, arrival: Arrival, stamps: Stamps) -> bool:
-        """Whether `arrival`, which is no copy, has to wait for a newer one."""
-        pairs = zip(stamps, self._newest, strict=True)
-        differences = [own - newest for own, newest in pairs if own is not None and newest is not None]
+    def place(self, arrival: Arrival, stamps: Stamps) -> Place:
+        """`arrival` is no copy."""
+        by_number = _by_number(stamps.publication, self._newest.publication)
+        if by_number is not None and by_number <= 0:
+            return "older"
+        differences = [by_number] if by_number is not None else _by_clocks(stamps, self._newest)
+        if stamps.content_ms is not None and self._newest.content_ms is not None:
+            differences.append(stamps.content_ms - self._newest.content_ms)
         if any(difference < 0 for difference in differences):
-            return True
+            return "doubtful"
         if any(difference > 0 for difference in differences):
-            return False
-        return arrival.path == JETSTREAM and self._awaits_copy is not None
+            return "newer"
+        return "doubtful" if arrival.path == JETSTREAM and self._awaits_copy is not None else "newer"
 
     def take(self, arrival: Arrival, stamps: Stamps) -> None:
         """`arrival` is the newest now."""
@@ -162,7 +189,22 @@ class StreamOrder:
         return True
 
 
-def published_ms(headers: Mapping[str, str] | None) -> int | None:
-    """The time in the header `Published-Ms`; None where there is none that can be read."""
-    written = (headers or {}).get(PUBLISHED, "")
-    return int(written) if written.isdecimal() and len(written) < 16 else None
+def publication_of(headers: Mapping[str, str] | None) -> Publication | None:
+    """What the header `Publication` says; None where there is none that can be read."""
+    parts = (headers or {}).get(PUBLICATION, "").split(" ")
+    if len(parts) != 3 or not all(part.isdecimal() and len(part) < 16 for part in parts[1:]):
+        return None
+    return Publication(parts[0], int(parts[1]), int(parts[2]))
+
+
+def _by_number(own: Publication | None, newest: Publication | None) -> int | None:
+    """How many messages later it was published; None for messages of two publishers."""
+    if own is None or newest is None or own.publisher != newest.publisher:
+        return None
+    return own.number - newest.number
+
+
+def _by_clocks(own: Stamps, newest: Stamps) -> list[int]:
+    if own.publication is None or newest.publication is None:
+        return []
+    return [own.publication.at_ms - newest.publication.at_ms]

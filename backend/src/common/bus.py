@@ -5,6 +5,7 @@ connection.
 """
 
 import asyncio
+import itertools
 import logging
 import os
 import time
@@ -14,9 +15,10 @@ from typing import Any, Final
 import msgspec
 from nats.errors import Error as NatsError
 from nats.js.errors import NoStreamResponseError
+from nats.nuid import NUID
 
 from src.common.access import Access
-from src.common.arrivals import PUBLISHED
+from src.common.arrivals import PUBLICATION, Publication
 from src.common.connection import PASSING, BusError, Connection, Link, reason
 from src.common.messages import decode_object
 from src.common.ordered_consumer import OrderedConsumer
@@ -68,6 +70,8 @@ class NATSBus:
         self.on_copy: Callable[[str, Stored], None] = lambda _subject, _stored: None
         self.subscriptions: list[Subscription] = []
         self._consumers: list[OrderedConsumer] = []
+        self._publisher = NUID().next().decode()
+        self._numbers = itertools.count(1)
 
     @property
     def url(self) -> str:
@@ -177,7 +181,8 @@ class NATSBus:
     async def _publish(self, subject: str, body: bytes) -> None:
         link = self._connection.link_nowait()
         jetstream = link.jetstream
-        headers = {PUBLISHED: str(time.time_ns() // 1_000_000)}
+        publication = Publication(self._publisher, next(self._numbers), time.time_ns() // 1_000_000)
+        headers = {PUBLICATION: str(publication)}
         try:
             await link.publishing(subject, jetstream.publish(subject, body, timeout=PUBLISH_LIMIT_S, headers=headers))
         except NoStreamResponseError:

@@ -9,7 +9,7 @@ from typing import Final
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
-from src.common.arrivals import CORE, Arrival, published_ms
+from src.common.arrivals import CORE, Arrival, publication_of
 from src.common.connection import PASSING, Connection, Link, NotPermitted, reason
 from src.common.jetstream_path import PENDING_BYTES, PENDING_MESSAGES, OnArrival
 from src.common.tasks import end, unless
@@ -99,4 +99,4 @@ class CorePath:
 
     async def _on_message(self, message: Msg) -> None:
         now_s = time.time()
-        await self._on_arrival(Arrival(CORE, message.data, now_s, published_ms(message.headers), stored_s=now_s))
+        await self._on_arrival(Arrival(CORE, message.data, now_s, publication_of(message.headers), stored_s=now_s))

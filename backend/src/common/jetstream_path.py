@@ -29,7 +29,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, ConsumerInfo, DeliverPolicy, 
 from nats.js.errors import NotFoundError
 from nats.nuid import NUID
 
-from src.common.arrivals import JETSTREAM, Arrival, StreamOrder, published_ms
+from src.common.arrivals import JETSTREAM, Arrival, StreamOrder, publication_of
 from src.common.connection import PASSING, BusError, Connection, Link, NotPermitted, reason
 from src.common.streams import find_or_make_stream, stream_of
 from src.common.tasks import end
@@ -277,9 +277,9 @@ class JetStreamPath:
             self.repeated += 1
             return
         is_first = not self._arrived.is_set()
-        arrival = Arrival(JETSTREAM, message.data, time.time(), published_ms(message.headers), seq, stored_s, is_first)
+        publication = publication_of(message.headers)
         try:
-            await self._on_arrival(arrival)
+            await self._on_arrival(Arrival(JETSTREAM, message.data, time.time(), publication, seq, stored_s, is_first))
         finally:
             self._arrived.set()
 

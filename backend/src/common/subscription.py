@@ -5,9 +5,9 @@ callback, and its copy is dropped. Core NATS knows neither consumers nor electio
 brings the newest message at the start, what was missed, and the order. While one of them works, the subscription is
 live.
 
-**Nothing older after newer.** A message that may be older than the newest one is held for a second. A newer one that
-comes within it drops it; otherwise the clock of the publisher was set back, or the other path is dead, and it is
-believed.
+**Nothing older after newer.** A message that is known to be older than the newest one is dropped. One that may be older
+is held for a second. A newer one that comes within it drops it; otherwise the clock of the publisher was set back, or
+the other path is dead, and it is believed.
 """
 
 import asyncio
@@ -209,11 +209,14 @@ class Subscription:
                 return
             self.received += 1
             self.last_message_s = arrival.arrived_s
-            if self._order.is_doubtful(arrival, arrival.stamps(decoded)):
-                self._hold(Held(arrival, decoded))
-                return
-            await self._drop_held()
-            await self._deliver(arrival, decoded)
+            match self._order.place(arrival, arrival.stamps(decoded)):
+                case "older":
+                    self.stragglers += 1
+                case "doubtful":
+                    self._hold(Held(arrival, decoded))
+                case "newer":
+                    await self._drop_held()
+                    await self._deliver(arrival, decoded)
 
     def _take_copy(self, copy: Arrival, first: Arrival) -> None:
         self.copies += 1

@@ -81,6 +81,11 @@ class NatsServer:
         return self._process is not None and self._process.poll() is None
 
     @property
+    def is_frozen(self) -> bool:
+        """Whether `freeze` was called last."""
+        return self._frozen
+
+    @property
     def store(self) -> Path:
         """JetStream's directory."""
         return self._given_store or self._own_folder() / "store"

@@ -8,12 +8,14 @@ from src.common.arrivals import (
     JETSTREAM,
     KEPT_ARRIVALS,
     KEPT_S,
+    PUBLICATION,
     Arrival,
     Copies,
     Order,
+    Publication,
     Stamps,
     StreamOrder,
-    published_ms,
+    publication_of,
 )
 
 
@@ -67,44 +69,58 @@ def test_an_arrival_that_is_forgotten_leaves_its_copy_to_be_the_first() -> None:
 
 
 def test_core_nats_is_deaf_when_jetstream_alone_brings_messages() -> None:
-    copies = Copies()
-    for number in range(DEAF_AFTER):
+    copies, deaf = Copies(), []
+    for number in range(DEAF_AFTER + 1):
         copies.match(stored(b"%d" % number))
-    assert not copies.core_is_deaf
-    copies.match(stored(b"one more"))
-    assert copies.core_is_deaf
+        deaf.append(copies.core_is_deaf)
     copies.match(core(b"one more"))
-    assert not copies.core_is_deaf
+    assert [*deaf, copies.core_is_deaf] == [*[False] * DEAF_AFTER, True, False]
 
 
 # -- order -------------------------------------------------------------------------------------------------------------
 
 NOTHING = Stamps()
-DOUBTS = {
-    "no stamps, both by core NATS": (core(), NOTHING, core(b"b"), NOTHING, False),
-    "no stamps, both by JetStream": (stored(), NOTHING, stored(b"b"), NOTHING, False),
-    "core NATS is ahead of JetStream": (core(), NOTHING, stored(b"b"), NOTHING, True),
-    "core NATS is ahead, and a stamp says newer": (core(), Stamps(5), stored(b"b"), Stamps(6), False),
-    "core NATS is ahead, and the stamps are equal": (core(), Stamps(5), stored(b"b"), Stamps(5), True),
-    "its own time lies before": (core(), Stamps(5), core(b"b"), Stamps(4), True),
-    "its own time repeats": (core(), Stamps(5), core(b"b"), Stamps(5), False),
-    "it was published before": (stored(), Stamps(None, 5), core(b"b"), Stamps(None, 4), True),
-    "published later with an older time": (stored(), Stamps(5, 5), core(b"b"), Stamps(4, 6), True),
-    "only one has a time": (stored(), Stamps(5), core(b"b"), NOTHING, False),
+
+
+def published(number: int, at_ms: int = 0, publisher: str = "core", content_ms: int | None = None) -> Stamps:
+    return Stamps(content_ms, Publication(publisher, number, at_ms))
+
+
+PLACES: dict[str, tuple[Arrival, Stamps, Arrival, Stamps, str]] = {
+    "no stamps, both by core NATS": (core(), NOTHING, core(b"b"), NOTHING, "newer"),
+    "no stamps, both by JetStream": (stored(), NOTHING, stored(b"b"), NOTHING, "newer"),
+    "core NATS is ahead of JetStream": (core(), NOTHING, stored(b"b"), NOTHING, "doubtful"),
+    "core NATS is ahead, and a stamp says newer": (core(), Stamps(5), stored(b"b"), Stamps(6), "newer"),
+    "core NATS is ahead, and the stamps are equal": (core(), Stamps(5), stored(b"b"), Stamps(5), "doubtful"),
+    "core NATS is ahead, and the number says newer": (core(), published(1), stored(b"b"), published(2), "newer"),
+    "its own time lies before": (core(), Stamps(5), core(b"b"), Stamps(4), "doubtful"),
+    "its own time repeats": (core(), Stamps(5), core(b"b"), Stamps(5), "newer"),
+    "only one has a time": (stored(), Stamps(5), core(b"b"), NOTHING, "newer"),
+    "one publisher sent it before": (core(), published(5), core(b"b"), published(4, at_ms=9), "older"),
+    "one publisher sent it later, its clock was set back": (core(), published(5, 9), core(b"b"), published(6), "newer"),
+    "one publisher sent it later, with an older time": (
+        core(),
+        published(5, content_ms=5),
+        core(b"b"),
+        published(6, content_ms=4),
+        "doubtful",
+    ),
+    "another publisher sent it before": (core(), published(5, 9), core(b"b"), published(9, 8, "other"), "doubtful"),
+    "another publisher sent it later": (core(), published(5, 8), core(b"b"), published(1, 9, "other"), "newer"),
 }
 
 
-@pytest.mark.parametrize(("newest", "its_stamps", "next_one", "stamps", "doubtful"), DOUBTS.values(), ids=DOUBTS)
-def test_what_may_be_older_than_the_newest(
-    newest: Arrival, its_stamps: Stamps, next_one: Arrival, stamps: Stamps, doubtful: bool
+@pytest.mark.parametrize(("newest", "its_stamps", "next_one", "stamps", "place"), PLACES.values(), ids=PLACES)
+def test_the_place_of_a_message(
+    newest: Arrival, its_stamps: Stamps, next_one: Arrival, stamps: Stamps, place: str
 ) -> None:
     order = Order()
     order.take(newest, its_stamps)
-    assert order.is_doubtful(next_one, stamps) is doubtful
+    assert order.place(next_one, stamps) == place
 
 
 def test_the_first_message_is_in_no_doubt() -> None:
-    assert not Order().is_doubtful(stored(), Stamps(5, 5))
+    assert Order().place(stored(), published(1, content_ms=1)) == "newer"
 
 
 def test_once_jetstream_has_brought_the_copy_of_the_newest_its_next_one_is_newer() -> None:
@@ -113,9 +129,9 @@ def test_once_jetstream_has_brought_the_copy_of_the_newest_its_next_one_is_newer
     order.take(older, NOTHING)
     order.take(newest, NOTHING)
     assert not order.note_copy(older)
-    assert order.is_doubtful(stored(b"c"), NOTHING)
+    assert order.place(stored(b"c"), NOTHING) == "doubtful"
     assert order.note_copy(newest)
-    assert not order.is_doubtful(stored(b"c"), NOTHING)
+    assert order.place(stored(b"c"), NOTHING) == "newer"
 
 
 # -- one stream --------------------------------------------------------------------------------------------------------
@@ -147,11 +163,13 @@ def test_another_life_begins_anew() -> None:
     [
         (None, None),
         ({}, None),
-        ({"Published-Ms": "1765896246587"}, 1765896246587),
-        ({"Published-Ms": "soon"}, None),
-        ({"Published-Ms": "-1"}, None),
-        ({"Published-Ms": "9" * 30}, None),
+        ({"Publication": "Rk3 7 1765896246587"}, Publication("Rk3", 7, 1765896246587)),
+        ({"Publication": "Rk3 7"}, None),
+        ({"Publication": "Rk3 seven 1765896246587"}, None),
+        ({"Publication": "Rk3 -7 1765896246587"}, None),
+        ({"Publication": "Rk3 7 " + "9" * 30}, None),
     ],
 )
-def test_the_time_of_publication_stands_in_a_header(headers: dict[str, str] | None, read: int | None) -> None:
-    assert published_ms(headers) == read
+def test_a_publisher_numbers_its_messages_in_a_header(headers: dict[str, str] | None, read: Publication | None) -> None:
+    assert publication_of(headers) == read
+    assert read is None or headers == {PUBLICATION: str(read)}

@@ -9,7 +9,7 @@ import pytest
 from nats.aio.client import Client
 from nats.js.api import StreamConfig
 
-from src.common.arrivals import PUBLISHED
+from src.common.arrivals import PUBLICATION, Publication
 from src.common.bus import NATSBus
 from src.common.subjects import LEVELS_SIGNALS, MARKET_FLOW
 from src.common.subscription import Subscription
@@ -34,7 +34,8 @@ async def bus(nats_server: NatsServer) -> AsyncIterator[NATSBus]:
 
 async def plainly(client: Client, subject: str, number: int, at_ms: int | None = None) -> None:
     """Publish to whoever listens, without waiting for a stream."""
-    headers = None if at_ms is None else {PUBLISHED: str(at_ms)}
+    publisher = f"life of {number}"  # each is of another one, so that only their clocks order them
+    headers = None if at_ms is None else {PUBLICATION: str(Publication(publisher.replace(" ", "_"), 1, at_ms))}
     await client.publish(subject, b'{"n":%d}' % number, headers=headers)
     await client.flush()
 
@@ -119,6 +120,18 @@ async def test_a_clock_that_was_set_back_is_believed_when_nothing_newer_comes(bu
     await inbox.until_newest({"n": 4})
     assert [message["n"] for message in inbox.received] == [1, 3, 4]
     assert subscription.stragglers == 1
+
+
+async def test_a_late_message_of_the_same_publisher_is_dropped_though_nothing_newer_comes(
+    bus: NATSBus, client: Client
+) -> None:
+    inbox = Inbox()
+    subscription = await bus.subscribe(MARKET_FLOW, inbox)
+    for number in (2, 1):
+        headers = {PUBLICATION: str(Publication("core", number, 10_000))}
+        await client.publish(MARKET_FLOW, b'{"n":%d}' % number, headers=headers)
+    await until(lambda: subscription.received == 2, "both")
+    assert (inbox.received, subscription.stragglers) == ([{"n": 2}], 1)
 
 
 async def test_a_bus_can_be_closed_while_a_message_is_held(nats_server: NatsServer, client: Client) -> None:

@@ -141,9 +141,10 @@ async def test_a_lost_nats_is_told_and_then_that_it_is_back(gateway: GatewayProc
     await until(lambda: total(scraped(gateway), "gateway_subscription_live") == 0, "both subscriptions are told dead")
     nats_server.start()
     await until(lambda: total(scraped(gateway), "gateway_subscription_live") == 2, "both are live again")
+    await until(lambda: total(scraped(gateway), "gateway_subscription_rebinds_total") >= 2, "JetStream is bound again")
     page = scraped(gateway)
     assert total(page, "gateway_nats_connected") == total(page, "gateway_nats_reconnects_total") == 1
-    assert total(page, "gateway_subscription_rebinds_total") >= 2
+    assert total(page, "gateway_subscription_path_live") == 4
 
 
 async def test_a_blocked_event_loop_shows(gateway: GatewayProcess) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from src.demo.nats_server import HOST, NatsServer, free_port
 from tests.conftest import LaunchGateway
-from tests.end_to_end.publisher import FLOW, Publisher
+from tests.end_to_end.publisher import FLOW, LEVELS, Publisher
 from tests.end_to_end.sockets import deaf_viewer
 from tests.end_to_end.viewer import Viewer
 from tests.waiting import LIMIT_S, until
@@ -194,13 +194,18 @@ async def test_a_nats_that_refuses_the_password_is_told_and_the_right_one_is_nev
         assert "s3cret" not in shown.decode() + right.stdout + right.stderr
 
 
-def test_a_nats_without_jetstream_is_told(make_gateway: LaunchGateway) -> None:
+async def test_a_nats_without_jetstream_is_told_and_core_nats_is_relayed(make_gateway: LaunchGateway) -> None:
     with NatsServer(config="jetstream: disabled") as plain:
-        gateway = make_gateway(plain.url, GATEWAY_CONNECT_TIMEOUT="0.5").launch()
-        assert gateway.wait() == 1
-    (line,) = gateway.stderr.splitlines()
-    assert "JetStream" in line
-    assert plain.url in line
+        gateway = make_gateway(plain.url, GATEWAY_CONNECT_TIMEOUT="0.5").start()
+        assert "JetStream is not enabled" in gateway.stderr
+        assert plain.url in gateway.stderr
+        assert gateway.ready
+        health = gateway.health()
+        assert health["status"] == "degraded"
+        assert "JetStream is not enabled" in health["subscriptions"][LEVELS]["trouble"]
+        async with Viewer(gateway) as viewer, Publisher(plain) as publisher:
+            await publisher.client.publish(FLOW, b'{"n":1}')
+            await viewer.until_newest(flow=1)
 
 
 # -- the end -----------------------------------------------------------------------------------------------------------

@@ -125,10 +125,11 @@ async def test_a_viewer_that_reconnects_is_told_how_many_states_it_missed(
 ) -> None:
     async with Viewer(gateway, path=STATUS) as staying:
         await live(publisher, 2)
-        status = await until_status(staying, flow__seq=2, levels__seq=2)
+        await staying.until_newest(flow=1)
+        status = staying.payloads[-1]["status"]
         since = f"&since={status['epoch']}:{status['seq']}"
         await live(publisher, 4)
-        await until_status(staying, flow__seq=6, levels__seq=6)
+        await staying.until_newest(flow=3)
         async with Viewer(gateway, path=STATUS + since) as again:
             first = (await again.until_first())["status"]
         assert first["skipped"] == {"frames": first["seq"] - status["seq"] - 1, "why": "reconnect"}

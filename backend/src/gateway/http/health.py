@@ -1,9 +1,9 @@
 """`GET /health` and `GET /ready`: how the process works, and whether the newest state can be had here."""
 
 import time
-from typing import Annotated, Literal
+from typing import Annotated
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from src.common.bus import NATSBus
@@ -101,12 +101,12 @@ def health_router(broadcaster: SocketBroadcaster, viewer_count: ViewerCount) -> 
 
     @router.head("/ready", include_in_schema=False)
     @router.get("/ready", responses={503: {"model": Readiness}})
-    async def ready(response: Response, stale: Literal["ok"] | None = None) -> Readiness:
+    async def ready(request: Request, response: Response) -> Readiness:
         """200 while every subscription is live, by JetStream or by core NATS; else 503 with the reasons.
 
         With `stale=ok`, NATS does not count once there is a state: for a balancer without a better gateway to turn to.
         """
-        reasons = _not_ready_reasons(broadcaster, accepts_stale=stale == "ok")
+        reasons = _not_ready_reasons(broadcaster, accepts_stale=request.query_params.get("stale") == "ok")
         response.status_code = 503 if reasons else 200
         return Readiness(ready=not reasons, reasons=reasons)
 

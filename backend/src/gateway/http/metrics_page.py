@@ -30,7 +30,7 @@ from src.gateway.socket_broadcaster import SocketBroadcaster
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 CLOSE_CODES: Final = (*PROTOCOL_ERROR_CODES, *(close_code.code for close_code in OWN_CLOSE_CODES))
 FORMS: Final = ("plain", "deflate", "deflate_dictionary", "text")
-OUTCOMES: Final = ("relayed", "repeated", "copy", "straggler", *REASONS, "callback_failed")
+OUTCOMES: Final = ("relayed", "repeated", "straggler", *REASONS, "callback_failed")
 
 Kind = Literal["counter", "gauge", "histogram"]
 Reading = float | Histogram | Mapping[Any, float] | None
@@ -185,7 +185,7 @@ def _outcomes(gateway: SocketBroadcaster) -> Reading:
     counts: dict[tuple[str, str], float] = {}
     for one in gateway.bus.subscriptions:
         by_outcome = {**dict.fromkeys(OUTCOMES, 0), **one.rejected, "relayed": one.delivered}
-        by_outcome |= {"repeated": one.repeated, "copy": one.copies, "straggler": one.stragglers}
+        by_outcome |= {"repeated": one.repeated, "straggler": one.stragglers}
         counts |= {(one.subject, outcome): count for outcome, count in by_outcome.items()}
     return counts
 
@@ -407,10 +407,17 @@ FAMILIES: Final = (
         _by_subject(lambda subscription: subscription.lag),
     ),
     Family(
+        "gateway_message_copies_total",
+        "counter",
+        ("subject",),
+        "Messages that came a second time, by the other path, and were dropped.",
+        _by_subject(lambda subscription: subscription.copies),
+    ),
+    Family(
         "gateway_messages_total",
         "counter",
         ("subject", "outcome"),
-        "Messages by what became of them: relayed, repeated (delivered again), copy (came before by the other path), "
+        "Messages by what became of them: relayed, repeated (delivered again), "
         "straggler (a newer one was there), or why they were rejected.",
         _outcomes,
     ),

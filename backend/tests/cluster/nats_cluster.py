@@ -1,0 +1,150 @@
+"""Three real nats-servers that are one JetStream cluster, on loopback."""
+
+import contextlib
+import http.client
+import json
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+import nats
+from nats.js.api import StreamConfig
+
+from src.common.subjects import STREAMS
+from src.demo.nats_server import HOST, NatsServer, NatsServerError, free_port
+from tests.waiting import until
+
+REPLICAS: Final = 3
+HEALTH_LIMIT_S: Final = 60.0  # for an election and for a replica to catch up, on a busy machine
+ASK_LIMIT_S: Final = 2.0
+
+
+class Node(NatsServer):
+    """One server of the cluster."""
+
+    def __init__(self, name: str, store: Path, routes: list[int], route_port: int) -> None:
+        self.name = name
+        self.monitor_port = free_port()
+        peers = ", ".join(f'"nats-route://{HOST}:{port}"' for port in routes)
+        super().__init__(
+            store=store,
+            config=f"""\
+server_name: {name}
+http: "{HOST}:{self.monitor_port}"
+cluster {{ name: spymaster, listen: "{HOST}:{route_port}", routes: [{peers}] }}
+""",
+        )
+
+    def ask(self, path: str) -> Any:
+        """What its monitoring port says at `path`; None where it says nothing."""
+        connection = http.client.HTTPConnection(HOST, self.monitor_port, timeout=ASK_LIMIT_S)
+        try:
+            connection.request("GET", path)
+            return json.loads(connection.getresponse().read())
+        except (OSError, http.client.HTTPException, ValueError):
+            return None
+        finally:
+            connection.close()
+
+
+class NatsCluster:
+    """The three of them, with both streams, each on all servers.
+
+    Attributes:
+        nodes: by name.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        ports: list[int] = []
+        while len(ports) < REPLICAS:
+            if (port := free_port()) not in ports:
+                ports.append(port)
+        self.nodes = {
+            f"n{number}": Node(f"n{number}", folder / f"n{number}", ports, port)
+            for number, port in enumerate(ports, start=1)
+        }
+
+    @property
+    def url(self) -> str:
+        """All servers."""
+        return ",".join(node.url for node in self.nodes.values())
+
+    async def __aenter__(self) -> Self:
+        try:
+            for node in self.nodes.values():
+                node.start()
+            await until(self.meta_leader, "a leader of the cluster", HEALTH_LIMIT_S)
+            client = await nats.connect(self.url.split(","))
+            for stream in STREAMS.values():
+                config = StreamConfig(name=stream.name, subjects=list(stream.subjects), num_replicas=REPLICAS)
+                await client.jetstream(timeout=10).add_stream(config)
+            await client.close()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        for node in self.nodes.values():
+            with contextlib.suppress(NatsServerError):
+                node.thaw()
+            node.kill()
+            node.close()
+
+    def meta_leader(self) -> Node | None:
+        """The server that leads the cluster; None while there is none."""
+        for node in self._answering():
+            leader = ((node.ask("/jsz") or {}).get("meta_cluster") or {}).get("leader")
+            if leader in self.nodes and self.nodes[leader].running:
+                return self.nodes[leader]
+        return None
+
+    async def leader_of(self, stream: str) -> Node:
+        """The server that leads a stream; waits for one."""
+        await until(lambda: self._leaders(stream), f"a leader of {stream}", HEALTH_LIMIT_S)
+        return self._leaders(stream)[0]
+
+    async def until_healthy(self) -> None:
+        """Wait until all servers run and hold all of each stream."""
+        await until(self._is_healthy, "a healthy cluster", HEALTH_LIMIT_S)
+
+    def node_of(self, server: str) -> Node:
+        """The server that a bus calls so."""
+        return self.nodes[server.split()[0]]
+
+    def _answering(self) -> list[Node]:
+        return [node for node in self.nodes.values() if node.running and not node.is_frozen]
+
+    def _leaders(self, stream: str) -> list[Node]:
+        return [
+            self.nodes[info["cluster"]["leader"]]
+            for info in self._streams(stream)
+            if info["cluster"].get("leader") in self.nodes
+        ]
+
+    def _streams(self, stream: str) -> list[Any]:
+        said = [node.ask("/jsz?accounts=true&streams=true") or {} for node in self._answering()]
+        return [
+            info
+            for page in said
+            for account in page.get("account_details", [])
+            for info in account.get("stream_detail", [])
+            if info["name"] == stream and "cluster" in info
+        ]
+
+    def _is_healthy(self) -> bool:
+        if len(self._answering()) < REPLICAS or self.meta_leader() is None:
+            return False
+        return all(
+            any(
+                len(info["cluster"].get("replicas", [])) == REPLICAS - 1
+                and all(replica["current"] for replica in info["cluster"]["replicas"])
+                for info in self._streams(stream.name)
+            )
+            for stream in STREAMS.values()
+        )
