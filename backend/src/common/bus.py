@@ -93,6 +93,11 @@ class NATSBus:
         return self._connection.server
 
     @property
+    def outage_s(self) -> float:
+        """For how long it has not been connected, seconds; 0 while it is."""
+        return self._connection.outage_s
+
+    @property
     def reconnects(self) -> int:
         return self._connection.reconnects
 

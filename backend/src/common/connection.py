@@ -10,6 +10,7 @@ import contextlib
 import logging
 import random
 import re
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, Final, TypeVar
 
@@ -308,6 +309,7 @@ class Connection:
         self._access = access
         self._link: Link | None = None
         self._lost_server = ""
+        self._lost_s = time.monotonic()
         self._linked = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
         self._cause: Exception | None = None
@@ -320,6 +322,11 @@ class Connection:
     def server(self) -> str | None:
         """The server that we are connected to, by name and address; None while to none."""
         return self._link.server if self._link is not None and self.is_connected else None
+
+    @property
+    def outage_s(self) -> float:
+        """For how long there has been no link; 0 while there is one."""
+        return 0.0 if self.is_connected else time.monotonic() - self._lost_s
 
     async def open(self, limit_s: float) -> None:
         """Connect for the first time.
@@ -389,6 +396,7 @@ class Connection:
         while True:
             assert self._link is not None, "the first link is made by open()"
             await self._link.ended.wait()
+            self._lost_s = time.monotonic()
             self._note_cause(self._link.last_error)
             lost, self._lost_server = self._link.server, self._link.address
             logger.warning("lost the connection to %s (%s); reconnecting until there is one", lost, self.trouble)

@@ -75,6 +75,7 @@ class NatsCluster:
                 node.start()
             await until(self.meta_leader, "a leader of the cluster", HEALTH_LIMIT_S)
             client = await nats.connect(self.url.split(","))
+            await until(self._all_are_known, "all servers in the cluster", HEALTH_LIMIT_S)
             for stream in STREAMS.values():
                 config = StreamConfig(name=stream.name, subjects=list(stream.subjects), num_replicas=REPLICAS)
                 await client.jetstream(timeout=10).add_stream(config)
@@ -116,6 +117,13 @@ class NatsCluster:
     def node_of(self, server: str) -> Node:
         """The server that a bus calls so."""
         return self.nodes[server.split()[0]]
+
+    def _all_are_known(self) -> bool:
+        """Whether the leader has heard of every other server; streams are placed only on those."""
+        leader = self.meta_leader()
+        page = {} if leader is None else leader.ask("/jsz") or {}
+        others = page.get("meta_cluster", {}).get("replicas") or []
+        return len(others) == REPLICAS - 1 and all(other["current"] and not other.get("offline") for other in others)
 
     def _answering(self) -> list[Node]:
         return [node for node in self.nodes.values() if node.running and not node.is_frozen]

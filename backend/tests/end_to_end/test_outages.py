@@ -53,6 +53,7 @@ async def test_viewers_stay_while_nats_is_down_and_relaying_resumes_when_it_is_b
         await until(lambda: not shared_gateway.health()["nats_connected"], "the gateway notices")
         health = shared_gateway.health()
         assert (health["status"], health["connections"]) == ("degraded", 1)
+        await until(lambda: not shared_gateway.ready, "it is not ready any more")
         readiness = shared_gateway.get("/ready")
         assert (readiness.status, readiness.json["ready"]) == (503, False)
         assert shared_nats.url in " ".join(readiness.json["reasons"])
@@ -110,7 +111,7 @@ async def test_an_outage_is_told_once_on_stderr_each_way(
     shared_nats.kill()
     await until(lambda: shared_gateway.health()["status"] == "degraded", "the gateway notices")
     shared_nats.start()
-    await until(lambda: shared_gateway.ready, "the gateway is back")
+    await until(lambda: shared_gateway.health()["status"] == "healthy", "the gateway is back")
     lines = shared_gateway.stderr.splitlines()[lines_before:]
     assert sum("lost the connection" in line for line in lines) == 1
     assert sum("connected to" in line and "again" in line for line in lines) == 1

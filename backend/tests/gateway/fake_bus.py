@@ -47,6 +47,10 @@ class FakeBus:
         self.calls: list[str] = []
 
     @property
+    def outage_s(self) -> float:
+        return 0.0 if self.is_connected else 60.0
+
+    @property
     def trouble(self) -> str | None:
         return None if self.is_connected else "no answer"
 

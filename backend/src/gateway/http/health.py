@@ -1,7 +1,7 @@
 """`GET /health` and `GET /ready`: how the process works, and whether the newest state can be had here."""
 
 import time
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
@@ -11,6 +11,8 @@ from src.common.subscription import Subscription
 from src.gateway.processes.viewer_count import ViewerCount
 from src.gateway.signals.causes import CAUSES
 from src.gateway.socket_broadcaster import SocketBroadcaster
+
+REDIAL_GRACE_S: Final = 2.0  # for another server to be dialled: when one dies, its gateways stay in the balancer
 
 
 class SubscriptionHealth(BaseModel):
@@ -104,6 +106,8 @@ def health_router(broadcaster: SocketBroadcaster, viewer_count: ViewerCount) -> 
     async def ready(request: Request, response: Response) -> Readiness:
         """200 while every subscription is live, by JetStream or by core NATS; else 503 with the reasons.
 
+        A connection to NATS that was lost counts after 2 s: another server is dialled meanwhile.
+
         With `stale=ok`, NATS does not count once there is a state: for a balancer without a better gateway to turn to.
         """
         reasons = _not_ready_reasons(broadcaster, accepts_stale=request.query_params.get("stale") == "ok")
@@ -124,7 +128,7 @@ def _health(broadcaster: SocketBroadcaster, viewer_count: ViewerCount) -> Health
     arrivals = [one.last_message_ts for one in subscriptions.values() if one.last_message_ts is not None]
     return Health(
         service="gateway",
-        status="healthy" if _is_healthy(broadcaster, workers) else "degraded",
+        status="healthy" if bus.is_connected and _is_healthy(broadcaster, workers) else "degraded",
         nats_url=bus.url,
         connections=viewer_count.viewers,
         workers=workers,
@@ -189,6 +193,8 @@ def _not_ready_reasons(broadcaster: SocketBroadcaster, *, accepts_stale: bool = 
 
 
 def _nats_reasons(bus: NATSBus) -> list[str]:
+    if 0.0 < bus.outage_s < REDIAL_GRACE_S and bus.subscriptions:
+        return []
     reasons = [] if bus.is_connected else [f"not connected to {bus.url}: {bus.trouble}"]
     reasons += [f"{one.subject}: {one.trouble}" for one in bus.subscriptions if not one.is_live]
     if not bus.subscriptions:
