@@ -50,15 +50,14 @@ class LiveStatus:
         await end(self._looking)
         self._looking = None
 
-    def add(self, section: str, levels: LevelsPayload | None = None) -> None:
-        """A message of `section` is in hand; `levels` where it is a levels message."""
+    def add(self, section: str, levels: LevelsPayload | None = None, ts_ms: int | None = None) -> None:
+        """A message of `section` is in hand; a levels message has `levels`, and `ts_ms` where Core sends its time."""
         now_ms = self._now_ms()
         stored = message_in_hand() or Stored(0, now_ms / 1000, is_first=True)  # or it did not come from a stream
-        if stored.seq == 0:
-            self.stream.add(section, 0, None, now_ms, is_live=not stored.is_first, levels=levels)
-        else:
-            published_ms = int(stored.stored_s * 1000)
-            self.stream.add(section, stored.seq, published_ms, now_ms, is_live=not stored.is_first, levels=levels)
+        published_ms = int(stored.stored_s * 1000) if stored.seq else None
+        self.stream.add(
+            section, stored.seq, published_ms, now_ms, is_live=not stored.is_first, levels=levels, ts_ms=ts_ms
+        )
 
     def place(self, subject: str, stored: Stored) -> None:
         """JetStream has told the place of the newest message of `subject`, which core NATS had brought."""

@@ -153,7 +153,7 @@ class SocketBroadcaster:
         levels = self._normalize(message)
         self.metrics.normalization.observe(time.monotonic() - arrived_s)
         self.metrics.faults.update(message.faults)
-        self.live_status.add("levels", levels)
+        self.live_status.add("levels", levels, message.ts_ms)
         self._state.levels, self._state.viewport = levels, message.viewport
         self._note_arrival(arrived_s, levels=levels, viewport=message.viewport)
         await self.broadcast(self._build_payload(), published_s=_published_s())

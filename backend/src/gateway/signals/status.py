@@ -72,6 +72,7 @@ class StreamStatus:
         *,
         is_live: bool,
         levels: LevelsPayload | None = None,
+        ts_ms: int | None = None,
     ) -> None:
         """A message of `section` has come; see `SectionFreshness.add`.
 
@@ -82,8 +83,8 @@ class StreamStatus:
             now_ms: the gateway's clock.
             is_live: False for the first one of a subscription.
             levels: of a levels message.
+            ts_ms: Core's own time in it; None where Core sends none. The `ts` of `levels` is then the gateway's time.
         """
-        ts_ms = None if levels is None else levels["ts"]
         if levels is not None:
             self._has_spot = any(
                 spot is not None and spot["spot"] is not None for spot in (levels["spy"], levels.get("es"))

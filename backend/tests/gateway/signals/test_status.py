@@ -31,8 +31,9 @@ class Stream:
     def message(self, *sections: str, spot: float | None = 687.5, lag_ms: int = 0) -> None:
         for section in sections:
             self._seq += 1
-            content = levels(self.now_ms - lag_ms, spot) if section == "levels" else None
-            self.status.add(section, self._seq, self.now_ms, self.now_ms, is_live=True, levels=content)
+            ts_ms = self.now_ms - lag_ms if section == "levels" else None
+            content = None if ts_ms is None else levels(ts_ms, spot)
+            self.status.add(section, self._seq, self.now_ms, self.now_ms, is_live=True, levels=content, ts_ms=ts_ms)
 
     def run(self, seconds: int, *sections: str, lag_ms: int = 0, spot: float | None = 687.5) -> None:
         for _ in range(4 * seconds):
