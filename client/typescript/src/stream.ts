@@ -165,7 +165,9 @@ export class Stream {
     const explanation = "no WebSocket here: pass one as options.WebSocket, that of the package `ws` for example";
     this.#lastDisconnect = { code: 1006, reason: "", explanation, reconnect: false };
     console.warn(`@spymaster/client: ${explanation}`);
-    queueMicrotask(() => this.#emit("disconnect", this.#lastDisconnect!));
+    queueMicrotask(() => {
+      if (this.#state !== "closed") this.#emit("disconnect", this.#lastDisconnect!);
+    });
   }
 
   get state(): State {

@@ -47,3 +47,13 @@ test("without a WebSocket an absolute URL is explained, once and without an exce
   assert.match(said, /^@spymaster\/client: no WebSocket here: pass one as options.WebSocket/);
   assert.match(said, /1006 false connecting\n$/);
 });
+
+test("a stream without a WebSocket that is closed at once tells no disconnect", () => {
+  const said = printed(`
+    const stream = connect('ws://localhost:1/ws/stream');
+    stream.on('disconnect', () => console.log('disconnect'));
+    stream.close();
+    setTimeout(() => console.log(stream.state));
+  `);
+  assert.match(said, /`ws` for example\nclosed\n$/);
+});
