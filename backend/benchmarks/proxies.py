@@ -29,7 +29,7 @@ http {{
         location / {{
             proxy_pass http://{host}:{to};
             proxy_http_version 1.1;
-            proxy_set_header Host $http_host;
+            proxy_set_header Host {host_header};
             proxy_set_header Upgrade $http_upgrade;
             proxy_set_header Connection upgrade;
         }}
@@ -61,21 +61,28 @@ def available() -> bool:
 
 
 @contextmanager
-def behind(chain: tuple[str, ...], port: int, folder: Path) -> Iterator[int]:
-    """The port of the first proxy of a chain to `port`; that itself where the chain is empty."""
+def behind(chain: tuple[str, ...], port: int, folder: Path, host_header: str = "$http_host") -> Iterator[int]:
+    """The port of the first proxy of a chain to `port`; that itself where the chain is empty.
+
+    Args:
+        chain: keys of `COMMANDS`.
+        port: of the gateway.
+        folder: for their files; it must not exist.
+        host_header: what nginx sends as `Host`, by default that of the viewer; nginx's own default is `$proxy_host`.
+    """
     with ExitStack() as stack:
         for number, name in enumerate(reversed(chain)):
-            port = stack.enter_context(_proxy(name, port, folder / f"{number}-{name}"))
+            port = stack.enter_context(_proxy(name, port, folder / f"{number}-{name}", host_header))
         yield port
 
 
 @contextmanager
-def _proxy(name: str, to: int, folder: Path) -> Iterator[int]:
+def _proxy(name: str, to: int, folder: Path, host_header: str) -> Iterator[int]:
     folder.mkdir(parents=True)
     port = free_port()
     configuration, options = COMMANDS[name]
     file = folder / "configuration"
-    file.write_text(configuration.format(folder=folder, host=HOST, port=port, to=to))
+    file.write_text(configuration.format(folder=folder, host=HOST, port=port, to=to, host_header=host_header))
     with (folder / "log").open("wb") as log:
         process = start_child([name, *options, str(file)], death_signal=SIGKILL, output=log)
     try:

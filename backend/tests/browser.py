@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -53,6 +54,13 @@ async def chromium() -> AsyncIterator[Browser]:
             yield browser
         finally:
             await browser.close()
+
+
+async def keep_picture(page: Page, name: str) -> None:
+    """In the folder that the variable SCREENSHOTS names, where somebody wants to look at it."""
+    if folder := os.environ.get("SCREENSHOTS"):
+        await page.wait_for_timeout(700)  # the chart draws twice a second
+        await page.screenshot(path=Path(folder) / f"{name}.png")
 
 
 class Complaints:

@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import itertools
+import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -15,9 +17,10 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Locator, Page, WebSocket, expect
 
+from benchmarks.proxies import behind
 from src.demo.nats_server import NatsServer
 from src.gateway.signals.contract import LevelSignal, MlPredictions, Retrieval
-from tests.browser import Complaints, chromium, require_browser
+from tests.browser import Complaints, chromium, keep_picture, require_browser
 from tests.conftest import LaunchGateway
 from tests.documents import ROOT
 from tests.end_to_end.crafted_gateway import now_ms
@@ -81,10 +84,12 @@ async def open_console(browser: Browser) -> AsyncIterator[OpenConsole]:
     """Opens the console of a gateway. None of its pages may have had anything to complain of."""
     opened: list[tuple[Page, Complaints]] = []
 
-    async def open_page(gateway: GatewayProcess, scheme: str = "dark", size: tuple[int, int] = DESK) -> Page:
+    async def open_page(
+        gateway: GatewayProcess, scheme: str = "dark", size: tuple[int, int] = DESK, port: int | None = None
+    ) -> Page:
         colours: Any = {"color_scheme": scheme, "viewport": {"width": size[0], "height": size[1]}}
         page = await browser.new_page(**colours)
-        origin = f"http://127.0.0.1:{gateway.port}"
+        origin = f"http://127.0.0.1:{port or gateway.port}"
         opened.append((page, Complaints(page, origin)))
         await page.goto(f"{origin}/")
         return page
@@ -370,6 +375,61 @@ async def test_a_restarted_gateway_is_found_again(
     make_gateway(GATEWAY_PORT=str(gateway.port), GATEWAY_MARKET="24x7").start()
     async with alive(core, page, spy={"spot": 688.5}):
         await expect(page.locator("#spot")).to_have_text("688.50")
+
+
+async def test_a_killed_gateway_is_gone_with_the_age_of_the_prices_until_another_is_there(
+    gateway: GatewayProcess, make_gateway: LaunchGateway, core: Publisher, open_console: OpenConsole
+) -> None:
+    page = await open_console(gateway)
+    async with alive(core, page, spy={"spot": 687.5}):
+        gateway.kill()
+        await expect(page.locator("html")).to_have_attribute("data-state", "gone")
+    await expect(page.locator("#state")).to_have_text("GATEWAY GONE")
+    await expect(page.locator("#frame-word")).to_have_text("NO GATEWAY")
+    old = r"^Prices are [\d.]+ s old\. Do not trade on them\. The gateway does not answer\. Connecting to the gateway…$"
+    await expect(page.locator("#reason")).to_have_text(re.compile(old))
+    await expect(page).to_have_title("GATEWAY GONE – Spymaster")  # noqa: RUF001
+    await expect(page.locator("#spot")).to_have_text("687.50")
+    await keep_picture(page, "gateway killed")
+    make_gateway(GATEWAY_PORT=str(gateway.port), GATEWAY_MARKET="24x7").start()
+    async with alive(core, page, spy={"spot": 688.5}):
+        await expect(page.locator("#frame-word")).to_be_empty()
+
+
+async def test_a_killed_gateway_is_no_alarm_while_prices_are_as_fresh_as_they_may_be(
+    gateway: GatewayProcess, core: Publisher, open_console: OpenConsole
+) -> None:
+    await core.levels(1, ts=now_ms())  # one alone: Core may be a slow one
+    page = await open_console(gateway)
+    await expect(page.locator("#state")).to_have_text("LIVE")
+    gateway.kill()
+    await expect(page.locator("#state")).to_have_text("CONNECTING")
+    await expect(page.locator("#frame-word")).to_be_empty()
+    await expect(page.locator("#reason")).to_have_text(re.compile(r"^What you see is [\d.]+ s old\. "))
+    await keep_picture(page, "gateway killed, prices fresh")
+    await expect(page.locator("#state")).to_have_text("GATEWAY GONE")
+
+
+async def test_a_page_whose_origin_is_refused_says_so_and_names_the_setting(
+    make_gateway: LaunchGateway, core: Publisher, open_console: OpenConsole, tmp_path: Path
+) -> None:
+    """It comes through an nginx that tells the gateway another host, as nginx does by default."""
+    if shutil.which("nginx") is None and not os.environ.get("CI"):
+        pytest.skip("nginx is not installed; .ci/run installs it")
+    gateway = make_gateway(GATEWAY_MARKET="24x7", GATEWAY_ALLOWED_ORIGINS="https://desk.example.org").start()
+    await core.levels(1, spy={"spot": 687.5})
+    with behind(("nginx",), gateway.port, tmp_path / "nginx", "$proxy_host") as port:
+        page = await open_console(gateway, port=port)
+        await expect(page.locator("html")).to_have_attribute("data-state", "closed")
+        await expect(page.locator("#state")).to_have_text("DISCONNECTED")
+        await expect(page.locator("#reason")).to_contain_text(
+            "A page of this origin may not connect; add the origin to GATEWAY_ALLOWED_ORIGINS."
+        )
+        await expect(page.locator("#spot")).to_have_text("–")  # noqa: RUF001
+        await keep_picture(page, "origin refused")
+    assert f"http://127.0.0.1:{port}" in gateway.stderr
+    direct = await open_console(gateway)
+    await expect(direct.locator("#spot")).to_have_text("687.50")
 
 
 async def test_a_gateway_that_wants_a_token_is_given_the_one_that_was_typed_in(

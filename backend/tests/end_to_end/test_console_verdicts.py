@@ -3,18 +3,16 @@
 `SCREENSHOTS=folder` keeps a picture of each.
 """
 
-import os
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
-from tests.browser import Complaints, chromium, require_browser
+from tests.browser import Complaints, chromium, keep_picture, require_browser
 from tests.end_to_end.crafted_gateway import CraftedGateway, market_now, now_ms, section, status
 from tests.waiting import LIMIT_S
 
@@ -50,13 +48,6 @@ async def console(browser: Browser, gateway: CraftedGateway, size: Any = DESK) -
     yield page
     await page.close()
     assert complaints.all == []
-
-
-async def keep_picture(page: Page, name: str) -> None:
-    """Where somebody wants to look at it."""
-    if folder := os.environ.get("SCREENSHOTS"):
-        await page.wait_for_timeout(700)  # the chart draws twice a second
-        await page.screenshot(path=Path(folder) / f"{name}.png")
 
 
 class State(NamedTuple):
