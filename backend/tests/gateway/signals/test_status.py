@@ -1,7 +1,8 @@
 """The section `status` and the week of a market, in simulated time."""
 
-from collections.abc import Iterator
-from datetime import datetime, timedelta
+from collections.abc import Iterator, Mapping
+from datetime import datetime, time, timedelta
+from typing import NamedTuple
 
 import msgspec
 import pytest
@@ -132,67 +133,135 @@ WEEKS = [
     ("XNYS", datetime(2026, 11, 25, 8, tzinfo=NEW_YORK), datetime(2026, 11, 30, 12, tzinfo=NEW_YORK)),
     ("CMES", datetime(2026, 10, 30, 15, tzinfo=NEW_YORK), datetime(2026, 11, 3, 2, tzinfo=NEW_YORK)),
 ]
-SILENCES = {
-    "XNYS": (11, 14),
-    "CMES": (19, 21),
-}  # hours of New York, from and to, in which Core is down for its first minute
+
+
+class Faults(NamedTuple):
+    """What goes wrong every day, by New York's time.
+
+    Attributes:
+        core_silent: hours, from and to, in whose first minute Core publishes nothing.
+        nats_away: hours and minutes, from and to, without NATS; the first of them covers the opening.
+        replayed: hours and minutes, from and to, in which Core sends another day, also while the market is closed.
+    """
+
+    core_silent: range
+    nats_away: tuple[tuple[time, time], ...]
+    replayed: tuple[time, time]
+
+
+FAULTS = {
+    "XNYS": Faults(
+        range(11, 14), ((time(9, 28), time(9, 33)), (time(14, 5), time(14, 9))), (time(10, 28), time(10, 32))
+    ),
+    "CMES": Faults(
+        range(19, 21), ((time(17, 58), time(18, 3)), (time(1, 40), time(1, 43))), (time(22, 28), time(22, 32))
+    ),
+}
+REPLAYED_LAG_MS = 9 * 86_400_000
 EVERY_MS = {"levels": 1_000, "flow": 5_000}  # a slow producer
-LATE_MS = {"levels": 2_750, "flow": 12_750}
-STALE_MS = {"levels": 8_000, "flow": 40_000}
+LIMITS_MS = {"levels": (2_750, 8_000), "flow": (12_750, 40_000)}  # late and stale
+UNKNOWN_LIMITS_MS = (6_000, 15_000)  # as long as a gateway knows no gap
+LONGEST_GAP_MS = 60_000
 MARGIN_MS = 1_000
 
 
+class Newest(NamedTuple):
+    """What is true of the newest message of a section.
+
+    Attributes:
+        published_ms: when NATS took it.
+        lag_ms: of Core's time.
+        limits_ms: beyond which the section is late, and stale.
+    """
+
+    published_ms: int
+    lag_ms: int
+    limits_ms: tuple[int, int]
+
+
 @pytest.mark.parametrize(("market", "begin", "end"), WEEKS, ids=[market for market, _, _ in WEEKS])
-def test_no_verdict_of_a_week_is_wrong_and_none_comes_a_second_late(
+def test_no_verdict_and_no_cause_of_a_week_is_wrong_and_none_comes_a_second_late(
     market: str, begin: datetime, end: datetime
 ) -> None:
-    """Core publishes while the market is open, but for a minute of silence at some hours; the gateway restarts."""
+    """Core publishes while the market is open; it is silent at times, replays a day, and gateway and NATS restart."""
+    faults = FAULTS[market]
     status = StreamStatus(market)
     now_ms, end_ms = (int(moment.timestamp() * 1000) for moment in (begin, end))
     now_ms -= now_ms % 1_000
-    last_ms: dict[str, int] = {}
-    opened_ms, seq, seen = 0, 0, set()
+    last: dict[str, Newest] = {}
+    opened_ms, seq = 0, 0
+    verdicts_seen: set[str] = set()
+    causes_seen: set[str | None] = set()
     was_open = market_at(market, now_ms).is_open
+
+    def add(section: str, published_ms: int, lag_ms: int, *, is_live: bool) -> None:
+        ts_ms = published_ms - lag_ms if section == "levels" else None
+        content = None if ts_ms is None else levels(ts_ms)
+        status.add(section, seq, published_ms, now_ms, is_live=is_live, levels=content, ts_ms=ts_ms)
+
     while now_ms < end_ms:
-        state = market_at(market, now_ms)
-        if state.is_open and not was_open:
+        is_open = market_at(market, now_ms).is_open
+        if is_open and not was_open:
             opened_ms = now_ms
-        was_open = state.is_open
+        was_open = is_open
         moment = datetime.fromtimestamp(now_ms / 1000, NEW_YORK)
-        silent = moment.hour in range(*SILENCES[market]) and moment.minute == 0
-        if (moment.minute, moment.second) == (30, 0):  # a restart: NATS hands over the newest messages
+        is_connected = not any(begin <= moment.time() < end for begin, end in faults.nats_away)
+        is_replayed = faults.replayed[0] <= moment.time() < faults.replayed[1]
+        is_silent = moment.hour in faults.core_silent and moment.minute == 0
+        if (moment.minute, moment.second) == (30, 0) and is_connected:  # a restart: NATS hands over the newest messages
             status = StreamStatus(market)
-            for section, known_ms in last_ms.items():
-                content = levels(known_ms) if section == "levels" else None
-                status.add(section, seq, known_ms, now_ms, is_live=False, levels=content)
+            for section, newest in last.items():
+                last[section] = newest._replace(limits_ms=UNKNOWN_LIMITS_MS)
+                add(section, newest.published_ms, newest.lag_ms, is_live=False)
         for section, every_ms in EVERY_MS.items():
-            if state.is_open and not silent and now_ms % every_ms == 0:
+            if (is_open or is_replayed) and is_connected and not is_silent and now_ms % every_ms == 0:
                 seq += 1
-                content = levels(now_ms) if section == "levels" else None
-                status.add(section, seq, now_ms, now_ms, is_live=section in last_ms, levels=content)
-                last_ms[section] = now_ms
-        verdicts = status.judge(Facts(), now_ms).verdicts
-        for section, known_ms in last_ms.items():
-            expected = right_verdicts(section, now_ms, known_ms, opened_ms if state.is_open else None)
-            assert verdicts[section] in expected, (section, moment, verdicts[section])
-            seen.add(verdicts[section])
-        busy = state.is_open or now_ms - max(last_ms.values(), default=0) < 60_000
+                lag_ms = REPLAYED_LAG_MS if is_replayed else 0
+                add(section, now_ms, lag_ms, is_live=section in last)
+                known = last.get(section)
+                has_gap = known is not None and now_ms - known.published_ms <= LONGEST_GAP_MS
+                limits_ms = LIMITS_MS[section] if has_gap else known.limits_ms if known else UNKNOWN_LIMITS_MS
+                last[section] = Newest(now_ms, lag_ms, limits_ms)
+        judgement = status.judge(Facts(is_connected=is_connected), now_ms)
+        truths = [truth(last, opened_ms if is_open else None, at_ms) for at_ms in (now_ms, now_ms - MARGIN_MS)]
+        assert judgement.verdicts.keys() == last.keys()
+        for section, verdict in judgement.verdicts.items():
+            assert verdict in [verdicts[section] for verdicts, _ in truths], (section, moment, verdict)
+        right_causes = [cause for _, cause in truths] if is_connected else ["nats_down"]
+        assert judgement.cause in right_causes, (moment, judgement.cause)
+        verdicts_seen.update(judgement.verdicts.values())
+        causes_seen.add(judgement.cause)
+        newest_ms = max((newest.published_ms for newest in last.values()), default=0)
+        busy = is_open or now_ms - newest_ms < 60_000
         now_ms += 1_000 if busy else 60_000 - now_ms % 60_000  # closed hours are looked at once a minute
-    assert seen == {"live", "late", "stale", "closed"}
+    assert verdicts_seen == {"live", "late", "stale", "closed", "replay"}
+    of_silence = {"core_silent", "levels_silent"}
+    assert causes_seen - {"no_message"} == {None, "nats_down", "replay", "market_closed", *of_silence}
 
 
-def right_verdicts(section: str, now_ms: int, last_ms: int, opened_ms: int | None) -> set[str]:
-    """Two where a change is due within the margin."""
+def truth(last: Mapping[str, Newest], opened_ms: int | None, at_ms: int) -> tuple[dict[str, str], str | None]:
+    """The right verdicts and the right cause while NATS is there."""
 
-    def at(moment_ms: int) -> str:
-        silent_ms = moment_ms - max(last_ms, opened_ms or 0)
-        if silent_ms <= LATE_MS[section]:
-            return "closed" if opened_ms is not None and last_ms < opened_ms else "live"
+    def verdict(section: str) -> str:
+        published_ms, lag_ms, (late_ms, stale_ms) = last[section]
+        if section == "levels" and lag_ms:
+            return "replay"
+        silent_ms = at_ms - max(published_ms, opened_ms or 0)
+        if silent_ms <= late_ms:
+            return "closed" if opened_ms is not None and published_ms < opened_ms else "live"
         if opened_ms is None:
             return "closed"
-        return "late" if silent_ms <= STALE_MS[section] else "stale"
+        return "late" if silent_ms <= stale_ms else "stale"
 
-    return {at(now_ms), at(now_ms - MARGIN_MS)}
+    verdicts = {section: verdict(section) for section in last}
+    told = set(verdicts.values())
+    if not told:
+        return verdicts, "no_message"
+    for word, cause in (("replay", "replay"), ("closed", "market_closed")):
+        if word in told:
+            return verdicts, cause
+    silent = [section for section in verdicts if verdicts[section] != "live"]
+    return verdicts, None if not silent else "core_silent" if len(silent) == len(EVERY_MS) else f"{silent[0]}_silent"
 
 
 def test_the_weeks_have_a_holiday_a_half_day_a_weekend_a_halt_and_a_clock_change() -> None:
