@@ -9,6 +9,7 @@ Prices are points of the underlying. Every number is finite; integers are exact 
 from typing import Annotated, Any, Final, NamedTuple, NotRequired, TypedDict
 
 from src.gateway.signals.causes import CAUSES
+from src.gateway.signals.market_calendar import MARKETS
 
 EXACT: Final = 2**53  # in JavaScript: the largest size of an integer in a frame, beside `flow` and `viewport`
 LAST_TS_MS: Final = 253_402_300_799_999  # the end of the year 9999
@@ -192,7 +193,7 @@ class SectionStatus(TypedDict):
 class MarketStatus(TypedDict):
     """The market of `GATEWAY_MARKET`."""
 
-    name: Annotated[str, FieldDescription("of the calendar", known=("XNYS", "CMES", "24x7"))]
+    name: Annotated[str, FieldDescription("of the calendar", known=MARKETS)]
     open: Annotated[bool, FieldDescription("whether it trades now")]
     sentence: Annotated[str, FieldDescription("the same for people, in New York's time")]
     opens_ms: Annotated[int | None, FieldDescription("when it opens next; null while it is open", UTC_MS)]

@@ -20,12 +20,13 @@ library is coarser than CME in other things too, and so is this module:
 
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, get_args
 
+from src.gateway.setting_types import MarketName
 from src.gateway.signals.market_holidays import FIRST_DAY, HOLIDAYS, LAST_DAY
 from src.gateway.signals.session_clock import MINUTE_MS, NEW_YORK, new_york
 
-MARKETS: Final = ("XNYS", "CMES", "24x7")
+MARKETS: Final = get_args(MarketName)
 
 SATURDAY: Final = 5
 ONE_DAY: Final = timedelta(days=1)
