@@ -3,6 +3,7 @@ import { defineConfig } from "vite";
 const GATEWAY = "http://localhost:8000"; // `npm run dev` beside `make demo`
 
 export default defineConfig({
+  base: "./", // a proxy may serve the page under a path
   build: {
     outDir: "../backend/src/gateway/http/console",
     emptyOutDir: true,

@@ -17,7 +17,7 @@ import { Strikes } from "./page/strikes.ts";
 import { Tape } from "./page/tape.ts";
 import { Theme } from "./page/theme.ts";
 
-const STREAM = "/ws/stream";
+const STREAM = "ws/stream"; // beside the page, wherever a proxy puts it
 const HIDDEN_RATE = 2; // frames a second, half of Core's
 const TICK_MS = 250; // the clock and the ages, also while nothing arrives
 

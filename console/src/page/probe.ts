@@ -21,7 +21,7 @@ export class Probe {
   async isRefused(token: string | undefined): Promise<boolean> {
     try {
       const headers: HeadersInit = token === undefined ? {} : { Authorization: `Bearer ${token}` };
-      const { status } = await fetch("/snapshot", { method: "GET", headers, cache: "no-store", signal: limit() });
+      const { status } = await fetch("snapshot", { method: "GET", headers, cache: "no-store", signal: limit() });
       return status === 401;
     } catch {
       return false;
@@ -32,7 +32,7 @@ export class Probe {
     if (document.hidden) return;
     const began = performance.now();
     try {
-      const answer = await fetch("/health", { cache: "no-store", signal: limit() });
+      const answer = await fetch("health", { cache: "no-store", signal: limit() });
       this.tripsMs = [...this.tripsMs.slice(1 - KEPT), performance.now() - began];
       this.health = { roundTripMs: middle(this.tripsMs), trouble: troubleOf((await answer.json()) as object) };
     } catch {

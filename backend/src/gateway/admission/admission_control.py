@@ -22,7 +22,7 @@ from src.gateway.admission.client_request import (
 )
 from src.gateway.admission.grants import ANYBODY, Grant, Tokens
 from src.gateway.admission.limits import HandshakeRate, ViewerLimits
-from src.gateway.admission.origins import Origins
+from src.gateway.admission.origins import Origins, asked_hosts
 from src.gateway.admission.static_tokens import StaticTokens
 from src.gateway.close_codes import CloseCode
 from src.gateway.processes.viewer_count import ViewerCount
@@ -201,10 +201,11 @@ class AdmissionControl:
 
     def _origin_allowed(self, request: ClientRequest) -> bool:
         """A request without an origin does not come from a browser, nor does one with several."""
-        origins, hosts = request.header("Origin"), request.header("Host")
+        origins = request.header("Origin")
         if not origins:
             return True
-        return len(origins) == 1 and self.origins.allow(origins[0], hosts[0] if len(hosts) == 1 else "")
+        hosts = asked_hosts(request.header("Host"), request.header("X-Forwarded-Host"))
+        return len(origins) == 1 and self.origins.allow(origins[0], hosts)
 
     def _log_origin(self, request: ClientRequest) -> None:
         held_back = self._origin_lines.lets_through()

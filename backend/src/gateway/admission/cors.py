@@ -3,17 +3,18 @@
 Only origins that may connect to the stream are answered, each with itself and never with `*`. Cookies play no part.
 """
 
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from typing import Final
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from src.gateway.admission.origins import Origins
+from src.gateway.admission.origins import Origins, asked_hosts
 from src.gateway.refusals import ORIGIN_REFUSED
 
 VARY: Final = {"Vary": "Origin"}  # a cache must not give one origin's answer to another
+HOSTS: Final = ("Host", "X-Forwarded-Host")
 PREFLIGHT: Final = {
     "Access-Control-Allow-Methods": "GET, HEAD",
     "Access-Control-Allow-Headers": "Authorization",
@@ -40,7 +41,7 @@ class Cors:
             await self._app(scope, receive, send)
             return
         request = Headers(scope=scope)
-        extra = answer_headers(self._origins, request.getlist("Origin"), request.get("Host", ""))
+        extra = answer_headers(self._origins, request.getlist("Origin"), asked_hosts(*map(request.getlist, HOSTS)))
         if scope["method"] == "OPTIONS" and "Access-Control-Request-Method" in request:
             await _preflight(extra)(scope, receive, send)
             return
@@ -53,15 +54,15 @@ class Cors:
         await self._app(scope, receive, send_with_extra)
 
 
-def answer_headers(origins: Origins, named: list[str], host: str) -> dict[str, str]:
+def answer_headers(origins: Origins, named: list[str], hosts: Sequence[str]) -> dict[str, str]:
     """What an answer says besides.
 
     Args:
         origins: which may read it.
         named: the values of the header `Origin`.
-        host: the header of that name.
+        hosts: see `asked_hosts`.
     """
-    if len(named) == 1 and origins.allow(named[0], host):
+    if len(named) == 1 and origins.allow(named[0], hosts):
         exposed = "Retry-After, WWW-Authenticate"
         return VARY | {"Access-Control-Allow-Origin": named[0], "Access-Control-Expose-Headers": exposed}
     return VARY

@@ -25,18 +25,32 @@ class Origins:
         self._wildcards = [origin.split("*") for origin in listed if "*." in origin]
         self._any_listed = bool(listed)
 
-    def allow(self, origin: str, host: str) -> bool:
+    def allow(self, origin: str, hosts: Sequence[str]) -> bool:
         """
         Args:
             origin: the header of that name; browsers write it without path and default port.
-            host: the header of that name.
+            hosts: see `asked_hosts`.
         """
         origin = origin.lower()
-        if self._any or _is_same(origin, host.lower()):
+        if self._any or any(_is_same(origin, host.lower()) for host in hosts):
             return True
         if self._any_listed:
             return origin in self._exact or any(_matches(origin, *wildcard) for wildcard in self._wildcards)
         return _is_local(origin)
+
+
+def asked_hosts(host: Sequence[str], forwarded: Sequence[str]) -> tuple[str, ...]:
+    """The hosts that the page may have asked: that of the request, and that which the first proxy was asked for.
+
+    No page can set either header: a WebSocket of a browser has no headers of the page's own, and a `fetch` with
+    X-Forwarded-Host is preflighted, which is refused (Fetch standard, "CORS-preflight fetch").
+
+    Args:
+        host: the values of the header of that name.
+        forwarded: the values of X-Forwarded-Host; each proxy appends, so the first is of the outermost one.
+    """
+    named = host[0] if len(host) == 1 else ""
+    return (named, forwarded[0].partition(",")[0].strip()) if forwarded else (named,)
 
 
 def _matches(origin: str, scheme: str, domain: str) -> bool:

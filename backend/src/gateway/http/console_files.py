@@ -42,7 +42,7 @@ NOT_BUILT: Final = b"""\
 <h1>The gateway runs. Its console is not built.</h1>
 <p>In the checkout: <code>make console</code>, then start the gateway again. <code>make demo</code> does both.
 It needs Node 20.19 or later, or a network to install one.</p>
-<p>Without it: <a href="/health">/health</a>, <a href="/snapshot">/snapshot</a>, <a href="/docs">/docs</a>, and the
+<p>Without it: <a href="health">/health</a>, <a href="snapshot">/snapshot</a>, <a href="docs">/docs</a>, and the
 stream at <code>/ws/stream</code>.</p>
 </html>
 """

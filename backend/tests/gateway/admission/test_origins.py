@@ -2,7 +2,7 @@
 
 import pytest
 
-from src.gateway.admission.origins import Origins
+from src.gateway.admission.origins import Origins, asked_hosts
 
 GATEWAY = "gateway.example.com:8000"
 
@@ -39,7 +39,7 @@ GATEWAY = "gateway.example.com:8000"
     ],
 )
 def test_without_a_list_the_own_origin_and_this_machine_are_allowed(origin: str, host: str, allowed: bool) -> None:
-    assert Origins(()).allow(origin, host) is allowed
+    assert Origins(()).allow(origin, [host]) is allowed
 
 
 LISTED = ("https://app.example.com", "https://*.example.org", "http://*.example.net:8080", "capacitor://localhost")
@@ -78,9 +78,33 @@ LISTED = ("https://app.example.com", "https://*.example.org", "http://*.example.
     ],
 )
 def test_a_list_is_all_that_is_allowed_beside_the_gateways_own_origin(origin: str, allowed: bool) -> None:
-    assert Origins(LISTED).allow(origin, GATEWAY) is allowed
+    assert Origins(LISTED).allow(origin, [GATEWAY]) is allowed
 
 
 def test_null_and_any_page_are_allowed_by_name() -> None:
-    assert [Origins(("null",)).allow(origin, GATEWAY) for origin in ("null", "https://a.b")] == [True, False]
-    assert [Origins(("*",)).allow(origin, GATEWAY) for origin in ("null", "https://a.b")] == [True, True]
+    assert [Origins(("null",)).allow(origin, [GATEWAY]) for origin in ("null", "https://a.b")] == [True, False]
+    assert [Origins(("*",)).allow(origin, [GATEWAY]) for origin in ("null", "https://a.b")] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("host", "forwarded", "hosts"),
+    [
+        ([GATEWAY], [], (GATEWAY,)),
+        (["10.0.0.7"], ["desk.example.com:8443"], ("10.0.0.7", "desk.example.com:8443")),
+        (["10.0.0.7"], ["desk.example.com, inner"], ("10.0.0.7", "desk.example.com")),
+        (["10.0.0.7"], ["desk.example.com", "inner"], ("10.0.0.7", "desk.example.com")),
+        ([GATEWAY, GATEWAY], [], ("",)),
+        ([], [""], ("", "")),
+    ],
+)
+def test_the_page_may_have_asked_the_host_that_the_outermost_proxy_names(
+    host: list[str], forwarded: list[str], hosts: tuple[str, ...]
+) -> None:
+    assert asked_hosts(host, forwarded) == hosts
+
+
+def test_a_page_is_of_the_gateway_when_one_of_the_hosts_is_its_own() -> None:
+    hosts = ("10.0.0.7", "desk.example.com:8443")
+    origins = ("https://desk.example.com:8443", "http://10.0.0.7", "https://desk.example.com", "https://evil.com")
+    assert [Origins(()).allow(origin, hosts) for origin in origins] == [True, True, False, False]
+    assert not Origins(()).allow("", ("", ""))
