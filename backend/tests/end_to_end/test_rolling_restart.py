@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from signal import SIGTERM
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -77,9 +77,14 @@ class Draining(NamedTuple):
 class Watcher:
     """One viewer and the flow numbers that it was shown."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, **connecting: Any) -> None:
+        """
+        Args:
+            url: of the stream.
+            connecting: further arguments of `stream`.
+        """
         self.numbers: list[int] = []
-        self.states: Stream = stream(url)
+        self.states: Stream = stream(url, **connecting)
         self.task = asyncio.create_task(self._watch())
 
     async def _watch(self) -> None:
