@@ -106,6 +106,13 @@ def test_each_alert_says_how_bad_it_is_and_what_to_do() -> None:
         assert rule["annotations"].keys() == {"summary", "action"}
 
 
+def test_the_markets_hours_are_the_gateways_and_stand_in_no_rule() -> None:
+    expressions = {rule["alert"]: rule["expr"] for rule in rules()}
+    assert not [name for name, text in expressions.items() if re.search(r"\b(hour|minute|day_of_\w+)\(", text)]
+    by_hours = {name for name, text in expressions.items() if "gateway_market_open" in text}
+    assert by_hours == {"GatewayStateStale", "GatewayNoState"}, "all that a silent Core fires"
+
+
 def test_the_example_finds_the_gateway_by_the_name_that_alerts_and_dashboard_use() -> None:
     (job,) = yaml.safe_load((DEPLOY / "prometheus.yml").read_text())["scrape_configs"]
     expressions = [rule["expr"] for rule in rules()] + drawn()
