@@ -4,8 +4,13 @@ import asyncio
 import logging
 import os
 import signal
+import sys
+import time
 from collections.abc import Callable, Coroutine
-from typing import Any, Final, TypeVar
+from types import FrameType
+from typing import Any, Final, NoReturn, TypeVar
+
+from src.common.stop_requests import STOPS, StopRequests
 
 T = TypeVar("T")
 
@@ -64,14 +69,27 @@ async def unless(event: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None
 
 
 def stop_event() -> asyncio.Event:
-    """Set by SIGTERM or SIGINT; a second one ends the process at once."""
-    stop = asyncio.Event()
+    """Set by SIGTERM or SIGINT; one that insists ends the process at once.
 
-    def on_signal() -> None:
-        if stop.is_set():
+    The handlers are not the loop's: those are gone with it, and the rest of a signal that comes twice would end the
+    process before its exit status is told.
+    """
+    stop, requests, loop = asyncio.Event(), StopRequests(), asyncio.get_running_loop()
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        requests.arrive(time.monotonic())
+        if requests.insisted:
             os._exit(1)
-        stop.set()
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(stop.set)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, on_signal)
+    for number in STOPS:
+        signal.signal(number, on_signal)
     return stop
+
+
+def exit_with(status: int) -> NoReturn:
+    """End the program. A signal that still comes changes nothing: Python would give it back its default, to kill."""
+    for number in STOPS:
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit(status)

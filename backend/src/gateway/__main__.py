@@ -3,6 +3,7 @@
 import runpy
 import sys
 
+from src.common.tasks import exit_with
 from src.gateway.recording import commands
 
 USAGE = """usage: python -m src.gateway COMMAND
@@ -27,4 +28,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main())

@@ -26,7 +26,7 @@ import uvloop
 from src.common import logs
 from src.common.access import AccessError
 from src.common.bus import BusError
-from src.common.tasks import stop_event
+from src.common.tasks import exit_with, stop_event
 from src.gateway import serving
 from src.gateway.admission.admission_control import AdmissionControl
 from src.gateway.delivery.stream_peer import STREAM_PATH
@@ -183,4 +183,4 @@ def _text_of(error: Exception) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main())

@@ -1,5 +1,6 @@
 """The gateway as its users run it: a process of its own, looked at from outside only."""
 
+import contextlib
 import http.client
 import json
 import os
@@ -7,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM
 from types import MappingProxyType
@@ -49,19 +50,27 @@ class GatewayProcess:
         port = {} if settings.keys() & {"GATEWAY_PORT", "PORT"} else {"GATEWAY_PORT": str(self.port)}
         self.environment = {**inherited, "NATS_URL": nats_url, **port, **settings}
         self.process: subprocess.Popen[bytes] | None = None
+        self._has_group = False
 
     # -- lifecycle -------------------------------------------------------------------------------------------------
 
-    def launch(self, changed: Mapping[str, str] = MappingProxyType({})) -> Self:
-        """Start it, with this environment `changed`, and return at once."""
+    def launch(self, changed: Mapping[str, str] = MappingProxyType({}), under: Sequence[str] = ()) -> Self:
+        """Start it, with this environment `changed`, and return at once.
+
+        Args:
+            changed: variables that replace those of the environment.
+            under: a command that starts it as its child; both are then a process group of their own.
+        """
+        self._has_group = bool(under)
         with (self._folder / "stdout").open("wb") as stdout, (self._folder / "stderr").open("wb") as stderr:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "src.gateway.main"],
+                [*under, sys.executable, "-m", "src.gateway.main"],
                 cwd=BACKEND,
                 env={**self.environment, **changed},
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=stderr,
+                start_new_session=self._has_group,
             )
         return self
 
@@ -93,6 +102,11 @@ class GatewayProcess:
     def signal(self, number: int) -> None:
         self._started.send_signal(number)
 
+    def signal_group(self, number: int) -> None:
+        """To it and the command that it was launched under."""
+        assert self._has_group, "else it is the group of the tests"
+        os.killpg(self._started.pid, number)
+
     def stop(self, how: int = SIGTERM) -> int:
         """Ask it to stop and return its exit status."""
         self.signal(how)
@@ -107,6 +121,9 @@ class GatewayProcess:
     def kill(self) -> None:
         """End it at once, whatever state it is in; idempotent."""
         if self.process is not None:
+            if self._has_group:
+                with contextlib.suppress(ProcessLookupError):
+                    self.signal_group(SIGKILL)
             self.process.send_signal(SIGKILL)
             self.process.wait()
 

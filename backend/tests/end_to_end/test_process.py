@@ -1,13 +1,19 @@
 """The process: what it prints, what it accepts, how it starts, gives up and stops."""
 
 import json
+import os
 import re
+import shutil
 import socket
+import subprocess
+import sys
+import time
 from pathlib import Path
 from signal import SIGINT, SIGTERM
 
 import pytest
 
+from src.common.stop_requests import SAME_REQUEST_S
 from src.demo.nats_server import HOST, NatsServer, free_port
 from tests.conftest import LaunchGateway
 from tests.end_to_end.publisher import FLOW, LEVELS, Publisher
@@ -259,6 +265,61 @@ async def test_it_stops_also_while_nats_is_gone_or_hangs(make_gateway: LaunchGat
         assert "Traceback" not in gateway.stderr
 
 
+PASSES_ON = """
+import signal, subprocess, sys
+started = subprocess.Popen(sys.argv[1:])
+for number in (signal.SIGTERM, signal.SIGINT):
+    signal.signal(number, lambda number, _: started.send_signal(number))
+sys.exit(started.wait())
+"""
+
+
+@EACH_SIGNAL
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_a_signal_to_the_group_that_the_parent_passes_on_is_one_request(
+    make_gateway: LaunchGateway, publisher: Publisher, how: int, workers: str
+) -> None:
+    """systemd signals the whole group, and `uv run` in it passes the signal on."""
+    gateway = make_gateway(GATEWAY_WORKERS=workers).launch(under=[sys.executable, "-c", PASSES_ON]).until_it_answers()
+    await publisher.flow(1)
+    async with Viewer(gateway) as viewer:
+        await viewer.until_newest(flow=1)
+        gateway.signal_group(how)
+        assert await viewer.close_code() == 1001
+    assert gateway.wait() == 0
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_signals_change_nothing_until_the_last_moment(make_gateway: LaunchGateway, workers: str) -> None:
+    gateway = make_gateway(GATEWAY_WORKERS=workers).launch()
+    gateway.until_it_says("✅")
+    last_s = time.monotonic() + SAME_REQUEST_S / 2
+    gateway.signal(SIGTERM)
+    while gateway.running and time.monotonic() < last_s:
+        gateway.signal(SIGTERM)
+        gateway.signal(SIGINT)
+    assert gateway.wait() == 0
+
+
+AS_PROCESS_1 = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child"]
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_as_process_1_it_stops_as_elsewhere(make_gateway: LaunchGateway, workers: str) -> None:
+    """As in a container: the kernel gives process 1 no signal that it has no handler for."""
+    if not can_be_process_1():
+        pytest.skip("no process namespace may be made here (util-linux and user namespaces are needed)")
+    gateway = make_gateway(GATEWAY_WORKERS=workers).launch(under=AS_PROCESS_1).until_it_answers()
+    assert gateway.process is not None
+    parent = gateway.process.pid
+    (process_1,) = map(int, Path(f"/proc/{parent}/task/{parent}/children").read_text().split())
+    async with Viewer(gateway) as viewer:
+        for how in (SIGTERM, SIGINT):
+            os.kill(process_1, how)
+        assert await viewer.close_code() == 1001
+    assert gateway.wait() == 0
+
+
 @EACH_SIGNAL
 def test_a_signal_while_it_is_still_importing_ends_it_with_0(make_gateway: LaunchGateway, how: int) -> None:
     gateway = make_gateway().launch()
@@ -268,6 +329,10 @@ def test_a_signal_while_it_is_still_importing_ends_it_with_0(make_gateway: Launc
     gateway.signal(how)
     assert gateway.wait() == 0
     assert "Traceback" not in gateway.stderr
+
+
+def can_be_process_1() -> bool:
+    return shutil.which("unshare") is not None and not subprocess.run([*AS_PROCESS_1, "true"], check=False).returncode
 
 
 def catches_sigterm(pid: int) -> bool:

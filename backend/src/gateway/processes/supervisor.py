@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Final, NoReturn
 
+from src.common.stop_requests import STOPS, StopRequests
 from src.gateway.processes.viewer_count import ViewerCount
 
 logger = logging.getLogger("gateway")
@@ -26,7 +27,6 @@ STOP_LIMIT_S: Final = 5.0  # for workers to close their viewers; then they are k
 USUAL_DRAIN_S: Final = 3.0  # of that for the drain; a longer drain adds as much
 READY: Final = b"\0"
 START_MESSAGE_BYTES: Final = 4096  # one line: why a worker cannot start
-STOPS: Final = (signal.SIGTERM, signal.SIGINT)
 SIGNALS: Final = (*STOPS, signal.SIGCHLD, signal.SIGHUP)
 PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 
@@ -42,12 +42,12 @@ class Signals:
     """SIGTERM, SIGINT, SIGCHLD and SIGHUP as a file descriptor for `select`.
 
     Attributes:
-        stops: how often the process was asked to stop.
+        stop: the requests to stop.
         hangups: how often it was asked to read files again.
     """
 
     def __init__(self) -> None:
-        self.stops = 0
+        self.stop = StopRequests()
         self.hangups = 0
         self._arriving, self._wakeup = socket.socketpair()
         for end in (self._arriving, self._wakeup):
@@ -63,7 +63,8 @@ class Signals:
         """Count the signals that have arrived."""
         with contextlib.suppress(BlockingIOError):
             arrived = self._arriving.recv(4096)
-            self.stops += sum(number in STOPS for number in arrived)
+            if any(number in STOPS for number in arrived):
+                self.stop.arrive(time.monotonic())
             self.hangups += arrived.count(signal.SIGHUP)
 
     def leave(self) -> None:
@@ -178,7 +179,7 @@ class Supervisor:
         self._workers = [Worker(number) for number in range(1, viewer_count.configured + 1)]
 
     def run(self, on_serving: Callable[[], None]) -> int:
-        """Run until a signal. Returns the exit status: 1 where a worker cannot start or after a second signal, else 0.
+        """Run until a signal. Returns the exit status: 1 where a worker cannot start or a signal insists, else 0.
 
         Args:
             on_serving: called once, when all workers serve.
@@ -192,7 +193,7 @@ class Supervisor:
             self._kill(self._workers)
             logger.error("%s", trouble)
             return 1
-        if not self._signals.stops:
+        if not self._signals.stop.requested:
             on_serving()
             self._replace_until_stopped()
         return self._stop()
@@ -201,37 +202,37 @@ class Supervisor:
 
     def _until_all_serve(self) -> str | None:
         """Returns None when all serve, or after a signal; else why one of them cannot."""
-        while not self._signals.stops and not all(worker.serves for worker in self._workers):
+        while not self._signals.stop.requested and not all(worker.serves for worker in self._workers):
             self._wait(None)
             for worker, ending in self._reaped():
                 return worker.trouble or f"worker {worker.number} {ending} before all served"
         return None
 
     def _replace_until_stopped(self) -> None:
-        while not self._signals.stops:
+        while not self._signals.stop.requested:
             missing = [worker for worker in self._workers if worker.pid is None]
             due_s = min((worker.started_s + START_PAUSE_S for worker in missing), default=None)
             self._wait(due_s)
             for worker in missing:
-                if not self._signals.stops and time.monotonic() >= worker.started_s + START_PAUSE_S:
+                if not self._signals.stop.requested and time.monotonic() >= worker.started_s + START_PAUSE_S:
                     self._start(worker)
             for worker, ending in self._reaped():
                 logger.warning("worker %d %s; starting another", worker.number, worker.trouble or ending)
 
     def _stop(self) -> int:
-        """Send SIGTERM to all; kill those that take too long, and all at a second signal."""
+        """Send SIGTERM to all; kill those that take too long, and all at a signal that insists."""
         deadline_s = time.monotonic() + self._stop_limit_s
         for worker in self._workers:
             worker.send(signal.SIGTERM)
         staying = self._staying()
-        while staying and self._signals.stops < 2 and time.monotonic() < deadline_s:
+        while staying and not self._signals.stop.insisted and time.monotonic() < deadline_s:
             self._wait(deadline_s)
             staying = self._staying()
-        if staying and self._signals.stops < 2:
+        if staying and not self._signals.stop.insisted:
             names = ", ".join(str(worker.number) for worker in staying)
             logger.warning("not stopped after %g s, so killed: worker %s", self._stop_limit_s, names)
         self._kill(staying)
-        return 0 if self._signals.stops < 2 else 1
+        return 0 if not self._signals.stop.insisted else 1
 
     def _staying(self) -> list[Worker]:
         self._reaped()

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from signal import SIGINT, SIGKILL, SIGSTOP, SIGTERM
+from signal import SIGCONT, SIGINT, SIGKILL, SIGSTOP, SIGTERM
 
 import pytest
 
@@ -40,6 +40,8 @@ supervisor = module.Supervisor(work, ViewerCount(2), module.Signals())
 sys.exit(supervisor.run(lambda: print("serving", flush=True)))
 """
 
+INSISTS_AT_ONCE = "import src.common.stop_requests; src.common.stop_requests.SAME_REQUEST_S = 0.0\n"
+NEVER_INSISTS = "import src.common.stop_requests; src.common.stop_requests.SAME_REQUEST_S = 3600.0\n"
 SERVES = """
 def work(number, on_serving):
     serve(on_serving)
@@ -253,8 +255,8 @@ async def test_a_worker_that_does_not_stop_is_killed(supervise: Supervise) -> No
     assert line.endswith("not stopped after 0.25 s, so killed: worker 2")
 
 
-async def test_a_second_signal_ends_it_at_once(supervise: Supervise) -> None:
-    supervised = supervise("module.STOP_LIMIT_S = 3600" + SERVES)
+async def test_a_signal_that_insists_ends_it_at_once(supervise: Supervise) -> None:
+    supervised = supervise(INSISTS_AT_ONCE + "module.STOP_LIMIT_S = 3600" + SERVES)
     await supervised.until_serving()
     pids = supervised.workers
     await freeze(pids[1])
@@ -263,6 +265,19 @@ async def test_a_second_signal_ends_it_at_once(supervise: Supervise) -> None:
     supervised.process.send_signal(SIGINT)
     assert await supervised.exit_status() == 1
     assert all(map(is_gone, pids))
+
+
+async def test_a_signal_that_comes_twice_is_one(supervise: Supervise) -> None:
+    supervised = supervise(NEVER_INSISTS + SERVES)
+    await supervised.until_serving()
+    pids = supervised.workers
+    await freeze(pids[1])
+    supervised.process.send_signal(SIGTERM)
+    await until(lambda: is_gone(pids[0]), "the first signal has had its effect")
+    supervised.process.send_signal(SIGINT)
+    os.kill(pids[1], SIGCONT)
+    assert await supervised.exit_status() == 0
+    assert supervised.stderr == []
 
 
 async def test_ctrl_c_is_left_to_the_supervisor(supervise: Supervise) -> None:
