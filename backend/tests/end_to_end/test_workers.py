@@ -7,7 +7,7 @@ import re
 import socket
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
-from signal import SIGINT, SIGKILL, SIGTERM
+from signal import SIGINT, SIGKILL, SIGSTOP, SIGTERM
 from typing import Any
 
 import pytest
@@ -199,6 +199,31 @@ async def test_a_killed_worker_costs_its_own_viewers_a_reconnect_and_other_viewe
     told = [line for line in gateway.stderr.splitlines() if "starting another" in line]
     assert len(told) == 1
     assert told[0].endswith(f"worker {before.index(killed) + 1} ended by signal 9 (Killed); starting another")
+
+
+async def test_a_worker_that_hangs_is_replaced_and_its_viewers_come_back(
+    gateway: GatewayProcess, publisher: Publisher
+) -> None:
+    await publisher.levels(1)
+    async with AsyncExitStack() as stack:
+        viewers = await enter_many(stack, gateway)
+        before = workers_of(gateway)
+        frozen = worker_of(viewers[0], gateway)
+        lost = [viewer for viewer in viewers if worker_of(viewer, gateway) == frozen]
+        others = [viewer for viewer in viewers if viewer not in lost]
+        os.kill(frozen, SIGSTOP)
+        for viewer in lost:
+            assert await viewer.close_code() == 1006, "closed without a word"
+        await until(lambda: is_gone(frozen), "its listening socket is closed too, after those of its viewers")
+        back = [await stack.enter_async_context(Viewer(gateway)) for _ in lost]
+        await until_all_say(
+            gateway, connections=MANY, status="healthy", workers={"configured": WORKERS, "live": WORKERS}
+        )
+        await publisher.levels(2)
+        for viewer in [*others, *back]:
+            await viewer.until_newest(levels=2)
+    told = [line.partition("gateway: ")[2] for line in gateway.stderr.splitlines() if " ERROR " in line]
+    assert told == [f"worker {before.index(frozen) + 1} hangs: no report for 4 s; it is killed"]
 
 
 async def test_a_missing_worker_is_degraded_and_what_is_left_stays_ready(

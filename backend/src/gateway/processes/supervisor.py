@@ -1,7 +1,7 @@
-"""Several processes on one port: a supervisor that forks workers, replaces those that die, and ends them with itself.
+"""Several processes on one port: a supervisor that forks workers, replaces those that die or hang, and ends them.
 
 **The supervisor has no event loop and no thread**, so it may fork at any time: a child would inherit halves of both. It
-waits in one `select` for a signal, for the start message of a worker, and for the time of the next start.
+waits in one `select` for a signal, for the start message of a worker, and for the time of the next start or look.
 """
 
 import contextlib
@@ -18,6 +18,7 @@ from types import FrameType
 from typing import Final, NoReturn
 
 from src.common.stop_requests import STOPS, StopRequests
+from src.gateway.processes.hang_check import HANG_LIMIT_S, LOOK_INTERVAL_S, HangCheck
 from src.gateway.processes.viewer_count import ViewerCount
 
 logger = logging.getLogger("gateway")
@@ -176,6 +177,7 @@ class Supervisor:
         self._on_hangup = on_hangup
         self._stop_limit_s = STOP_LIMIT_S + max(0.0, drain_s - USUAL_DRAIN_S)
         self._hangups_passed_on = 0
+        self._hang_check = HangCheck()
         self._workers = [Worker(number) for number in range(1, viewer_count.configured + 1)]
 
     def run(self, on_serving: Callable[[], None]) -> int:
@@ -211,13 +213,22 @@ class Supervisor:
     def _replace_until_stopped(self) -> None:
         while not self._signals.stop.requested:
             missing = [worker for worker in self._workers if worker.pid is None]
-            due_s = min((worker.started_s + START_PAUSE_S for worker in missing), default=None)
-            self._wait(due_s)
+            look_s = time.monotonic() + LOOK_INTERVAL_S
+            self._wait(min([look_s, *(worker.started_s + START_PAUSE_S for worker in missing)]))
             for worker in missing:
                 if not self._signals.stop.requested and time.monotonic() >= worker.started_s + START_PAUSE_S:
                     self._start(worker)
             for worker, ending in self._reaped():
                 logger.warning("worker %d %s; starting another", worker.number, worker.trouble or ending)
+            if not self._signals.stop.requested:
+                self._kill_hanging()
+
+    def _kill_hanging(self) -> None:
+        serving = {worker.number: worker for worker in self._workers if worker.serves and worker.pid is not None}
+        reports = {number: self._viewer_count.reported_ms(number) for number in serving}
+        for number in self._hang_check.hanging(time.monotonic(), reports):
+            logger.error("worker %d hangs: no report for %g s; it is killed", number, HANG_LIMIT_S)
+            serving[number].send(signal.SIGKILL)
 
     def _stop(self) -> int:
         """Send SIGTERM to all; kill those that take too long, and all at a signal that insists."""

@@ -48,6 +48,10 @@ class ViewerCount:
         self._cells[CELLS * worker - 1] = 0
         self._cells[CELLS * worker - 2] = 0
 
+    def reported_ms(self, worker: int) -> int:
+        """When a worker last reported; 0 for one that does not run."""
+        return self._cells[CELLS * worker - 1]
+
     @property
     def viewers(self) -> int:
         """The viewers of all workers; of the others as they last reported."""

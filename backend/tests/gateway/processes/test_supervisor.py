@@ -28,20 +28,24 @@ def has_happened(what):  # so often before
         file.write("x")
     return len(marks.read_text()) - 1
 
+viewer_count = ViewerCount(2)
+
 def serve(on_serving):
     on_serving()
     while True:
-        signal.pause()
+        viewer_count.report(0)
+        time.sleep(0.05)
 
 {work}
 
 logs.configure("text", "INFO")
-supervisor = module.Supervisor(work, ViewerCount(2), module.Signals())
+supervisor = module.Supervisor(work, viewer_count, module.Signals())
 sys.exit(supervisor.run(lambda: print("serving", flush=True)))
 """
 
 INSISTS_AT_ONCE = "import src.common.stop_requests; src.common.stop_requests.SAME_REQUEST_S = 0.0\n"
 NEVER_INSISTS = "import src.common.stop_requests; src.common.stop_requests.SAME_REQUEST_S = 3600.0\n"
+NEVER_HANGS = "from src.gateway.processes import hang_check; hang_check.HANG_LIMIT_S = 3600.0\n"
 SERVES = """
 def work(number, on_serving):
     serve(on_serving)
@@ -194,6 +198,36 @@ def work(number, on_serving):
     ]
 
 
+async def test_a_worker_that_hangs_is_killed_and_replaced(supervise: Supervise) -> None:
+    supervised = supervise(SERVES)
+    await supervised.until_serving()
+    frozen, other = supervised.workers
+    await freeze(frozen)
+    await until(lambda: len(supervised.workers) == 2 and frozen not in supervised.workers, "another worker")
+    assert other in supervised.workers
+    assert [line.partition("gateway: ")[2] for line in supervised.stderr] == [
+        "worker 1 hangs: no report for 4 s; it is killed",
+        "worker 1 ended by signal 9 (Killed); starting another",
+    ]
+
+
+async def test_a_worker_that_is_slow_to_start_does_not_hang(supervise: Supervise) -> None:
+    supervised = supervise("""
+from src.gateway.processes import hang_check
+hang_check.HANG_LIMIT_S = 1.0
+
+def work(number, on_serving):
+    if number == 1 and has_happened("start") == 1:
+        time.sleep(2.5)
+        has_happened("slow start")
+    serve(on_serving)
+""")
+    await supervised.until_serving()
+    os.kill(supervised.workers[0], SIGTERM)
+    await until(lambda: (supervised.folder / "slow start").exists(), "the replacement serves")
+    assert not any("worker 1 hangs" in line for line in supervised.stderr)
+
+
 NO_ROOM = """
 def work(number, on_serving):
     serve(on_serving)
@@ -244,7 +278,7 @@ async def test_a_signal_ends_all_workers_and_the_status_is_0(supervise: Supervis
 
 
 async def test_a_worker_that_does_not_stop_is_killed(supervise: Supervise) -> None:
-    supervised = supervise("module.STOP_LIMIT_S = 0.25" + SERVES)
+    supervised = supervise(NEVER_HANGS + "module.STOP_LIMIT_S = 0.25" + SERVES)
     await supervised.until_serving()
     pids = supervised.workers
     await freeze(pids[1])
@@ -256,7 +290,7 @@ async def test_a_worker_that_does_not_stop_is_killed(supervise: Supervise) -> No
 
 
 async def test_a_signal_that_insists_ends_it_at_once(supervise: Supervise) -> None:
-    supervised = supervise(INSISTS_AT_ONCE + "module.STOP_LIMIT_S = 3600" + SERVES)
+    supervised = supervise(NEVER_HANGS + INSISTS_AT_ONCE + "module.STOP_LIMIT_S = 3600" + SERVES)
     await supervised.until_serving()
     pids = supervised.workers
     await freeze(pids[1])
@@ -268,7 +302,7 @@ async def test_a_signal_that_insists_ends_it_at_once(supervise: Supervise) -> No
 
 
 async def test_a_signal_that_comes_twice_is_one(supervise: Supervise) -> None:
-    supervised = supervise(NEVER_INSISTS + SERVES)
+    supervised = supervise(NEVER_HANGS + NEVER_INSISTS + SERVES)
     await supervised.until_serving()
     pids = supervised.workers
     await freeze(pids[1])
