@@ -121,7 +121,8 @@ def _supervise(parts: Parts, reserved: socket.socket) -> int:
     # A durable belongs to one process.
     of_worker = dataclasses.replace(parts, settings=parts.settings.model_copy(update={"consumers": "ephemeral"}))
     work = functools.partial(_work, of_worker, reserved)
-    supervisor = Supervisor(work, parts.viewer_count, Signals(), parts.reread_files, parts.settings.drain_s)
+    drain_s, pre_stop_s = parts.settings.drain_s, parts.settings.pre_stop_s
+    supervisor = Supervisor(work, parts.viewer_count, Signals(), parts.reread_files, drain_s, pre_stop_s)
     _print(*_banner(parts.settings))
     with contextlib.closing(parts.worker_messages):
         return supervisor.run(lambda: _print(SUBSCRIBED))

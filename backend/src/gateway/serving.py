@@ -89,6 +89,10 @@ async def _serve(broadcaster: SocketBroadcaster, parts: Parts, listener: socket.
     ]
     serving = asyncio.create_task(server.serve(sockets=[listener]), name="http server")
     await unless(stop, asyncio.wait({serving}))
+    if stop.is_set() and parts.settings.pre_stop_s:
+        logger.info("stopping in %g s; until then the port stays open, and /ready says 503", parts.settings.pre_stop_s)
+        broadcaster.begin_stop()
+        await asyncio.wait({serving}, timeout=parts.settings.pre_stop_s)
     await _drain(broadcaster, server, serving)
     failed = serving.done() and not stop.is_set()
     await end(serving)

@@ -238,6 +238,11 @@ class Settings(BaseSettings):
         default=3.0,
         text="Over how long viewers are closed at a stop, at least 100 a second. A stop may take 2 s more.",
     )
+    pre_stop_s: Annotated[Seconds, Ge(0), Le(3600)] = _variable(
+        "GATEWAY_PRE_STOP",
+        default=0.0,
+        text="How long after the signal to stop `/ready` says 503 and the port stays open, before viewers are closed.",
+    )
     stall_limit_s: Annotated[Seconds, Ge(1), Le(3600)] = _variable(
         "GATEWAY_STALL_LIMIT", default=30.0, text="A viewer that takes no byte for this long is closed with 4001."
     )

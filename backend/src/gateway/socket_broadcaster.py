@@ -95,6 +95,7 @@ class SocketBroadcaster:
         self._state = LatestState()
         self._asgi_peers: list[AsgiPeer] = []
         self._subscriptions: list[Subscription] = []
+        self._stop_begun = False
         self._lock = asyncio.Lock()  # separates a start() that still waits for NATS from the close() that ends it
 
     # -- lifecycle -------------------------------------------------------------------------------------------------
@@ -123,6 +124,15 @@ class SocketBroadcaster:
     async def _subscribe(self, subject: str, callback: Callback, durable_name: str) -> None:
         named = durable_name if self.settings.consumers == "durable" else None
         self._subscriptions.append(await self.bus.subscribe(subject=subject, callback=callback, durable_name=named))
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the gateway stops: viewers are being closed, or will be after `GATEWAY_PRE_STOP`."""
+        return self._stop_begun or self.hub.is_closing
+
+    def begin_stop(self) -> None:
+        """From now on the gateway is not ready; viewers are served and accepted as before."""
+        self._stop_begun = True
 
     def begin_drain(self) -> None:
         """From now on the gateway is not ready, and a viewer that still connects is closed."""

@@ -174,11 +174,36 @@ async def test_a_viewer_that_is_not_closed_yet_is_sent_what_is_published(
     assert "killed" not in gateway.stderr
 
 
-async def test_a_signal_two_seconds_later_ends_the_drain_at_once(gateway: GatewayProcess) -> None:
-    async with contextlib.AsyncExitStack() as stack:
-        viewers = [await stack.enter_async_context(Viewer(gateway, compression=None)) for _ in range(3 * DRAIN_PER_S)]
-        while gateway.running:
-            gateway.signal(SIGTERM)
-            await asyncio.sleep(0.1)
-        assert gateway.wait() == 1
-        assert 1006 in {await viewer.close_code() for viewer in viewers}, "some were not let go yet"
+# -- before the drain --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_before_the_drain_it_is_unready_and_serves_on_until_a_signal_that_insists(
+    make_gateway: LaunchGateway, publisher: Publisher, workers: str
+) -> None:
+    gateway = make_gateway(GATEWAY_PRE_STOP="3600", GATEWAY_WORKERS=workers).launch()
+    gateway.until_it_says("✅")
+    async with Viewer(gateway) as one:
+        gateway.signal(SIGTERM)
+        await until(lambda: gateway.stderr.count("stopping in 3600 s") == int(workers), "all have begun to stop")
+        answer = gateway.get("/ready")
+        assert (answer.status, answer.json["reasons"]) == (503, ["stopping"])
+        async with Viewer(gateway) as other:
+            await publisher.flow(1)
+            for viewer in (one, other):
+                await viewer.until_newest(flow=1)
+            while gateway.running:
+                gateway.signal(SIGTERM)
+                await asyncio.sleep(0.1)
+            assert gateway.wait() == 1
+            assert [await viewer.close_code() for viewer in (one, other)] == [1006, 1006]
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_after_that_time_it_drains_as_ever(make_gateway: LaunchGateway, workers: str) -> None:
+    gateway = make_gateway(GATEWAY_PRE_STOP="0.5", GATEWAY_WORKERS=workers).launch()
+    gateway.until_it_says("✅")
+    async with Viewer(gateway) as viewer:
+        assert await asyncio.to_thread(gateway.stop) == 0
+        assert await viewer.close_code() == 1001
+    assert "killed" not in gateway.stderr

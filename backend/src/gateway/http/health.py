@@ -185,7 +185,7 @@ def _is_healthy(broadcaster: SocketBroadcaster, workers: WorkerHealth) -> bool:
 
 def _not_ready_reasons(broadcaster: SocketBroadcaster, *, accepts_stale: bool = False) -> list[str]:
     """Each part of the way from NATS to the viewers that does not work now."""
-    reasons = ["stopping"] if broadcaster.hub.is_closing else []
+    reasons = ["stopping"] if broadcaster.is_stopping else []
     if broadcaster.admission_control.trouble is not None:
         reasons.append(broadcaster.admission_control.trouble)
     has_state = bool(broadcaster.live_status.stream.sections)

@@ -162,6 +162,7 @@ class Supervisor:
         signals: Signals,
         on_hangup: Callable[[], None] = lambda: None,
         drain_s: float = 0.0,
+        pre_stop_s: float = 0.0,
     ) -> None:
         """
         Args:
@@ -170,12 +171,13 @@ class Supervisor:
             signals: report workers that end, and requests to stop.
             on_hangup: called at SIGHUP, before the workers get it: workers that start later inherit its changes.
             drain_s: over how long a worker closes its viewers.
+            pre_stop_s: how long a worker waits before that.
         """
         self._work = work
         self._viewer_count = viewer_count
         self._signals = signals
         self._on_hangup = on_hangup
-        self._stop_limit_s = STOP_LIMIT_S + max(0.0, drain_s - USUAL_DRAIN_S)
+        self._stop_limit_s = STOP_LIMIT_S + pre_stop_s + max(0.0, drain_s - USUAL_DRAIN_S)
         self._hangups_passed_on = 0
         self._hang_check = HangCheck()
         self._workers = [Worker(number) for number in range(1, viewer_count.configured + 1)]
