@@ -56,7 +56,7 @@ def main() -> int:
         settings = Settings.from_environment(os.environ)
         logs.configure(settings.log_format, settings.log_level)
         parts = _make_parts(settings)
-        listener = bind(settings.host, settings.port)
+        listener = bind(settings.host, settings.port, shared=settings.handover == "on")
     except (SettingError, AccessError) as error:
         return _give_up(error, 2)
     except OSError as error:

@@ -93,7 +93,7 @@ async def _serve(broadcaster: SocketBroadcaster, parts: Parts, listener: socket.
         logger.info("stopping in %g s; until then the port stays open, and /ready says 503", parts.settings.pre_stop_s)
         broadcaster.begin_stop()
         await asyncio.wait({serving}, timeout=parts.settings.pre_stop_s)
-    await _drain(broadcaster, server, serving)
+    await _drain(broadcaster, server, serving, listener)
     failed = serving.done() and not stop.is_set()
     await end(serving)
     await timeouts.close()
@@ -104,11 +104,13 @@ async def _serve(broadcaster: SocketBroadcaster, parts: Parts, listener: socket.
         serving.result()
 
 
-async def _drain(broadcaster: SocketBroadcaster, server: Server, serving: asyncio.Task[None]) -> None:
+async def _drain(
+    broadcaster: SocketBroadcaster, server: Server, serving: asyncio.Task[None], listener: socket.socket
+) -> None:
     """Accept no more connections, then close viewers over the drain time, then the HTTP connections."""
     logger.info("stopping; %d viewers are told to reconnect", len(broadcaster.hub.peers))
     broadcaster.begin_drain()  # first: `/ready` says so to a load balancer on a connection that is open already
-    server.stop_listening()
+    await server.stop_listening(listener)
     await broadcaster.drain(broadcaster.settings.drain_s)
     server.stop()
     await asyncio.gather(broadcaster.close_viewers(), asyncio.wait({serving}, timeout=STOP_TIMEOUT_S))

@@ -143,6 +143,11 @@ class Settings(BaseSettings):
     port: Annotated[Whole, Ge(1), Le(65535)] = _variable(
         "GATEWAY_PORT", "PORT", default=8000, text="The port for HTTP and WebSocket."
     )
+    handover: Switch = _variable(
+        "GATEWAY_HANDOVER",
+        default="off",
+        text="`on` lets another gateway of the same user, also with `on`, listen on the same port. Needs Linux.",
+    )
     workers: Annotated[Whole, Ge(1), Le(64)] = _variable(
         "GATEWAY_WORKERS",
         default=1,

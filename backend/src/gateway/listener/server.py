@@ -22,8 +22,13 @@ MakeConnection = Callable[..., asyncio.Protocol]
 """Called by uvicorn with its own configuration and state, for each socket."""
 
 
-def bind(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
     """A bound socket, so that a busy port is known before anything else starts.
+
+    Args:
+        host: a name or an address.
+        port: to listen on.
+        shared: whether other processes of the same user may listen there too, if they say the same.
 
     Raises:
         OSError: with a text that says what to change.
@@ -34,6 +39,8 @@ def bind(host: str, port: int) -> socket.socket:
         )[0]
         bound = socket.socket(family, kind, protocol)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         bound.bind(address)
     except UnicodeError:
         raise OSError(None, f"cannot listen on {host}:{port}: GATEWAY_HOST is not a host name") from None
@@ -94,10 +101,25 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._stopping = asyncio.Event()
 
-    def stop_listening(self) -> None:
-        """Accept no more connections; the accepted ones are served on."""
+    async def stop_listening(self, listener: socket.socket) -> None:
+        """Accept the connections that wait, then no more; the accepted ones are served on.
+
+        A listening socket that closes resets those that wait for it, also where another gateway has the port too.
+        """
+        waiting = list(_accept_all(listener))
+        with contextlib.suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)  # at once: the loop closes it later, and more would wait until then
         for server in self.servers:
             server.close()
+        loop = asyncio.get_running_loop()
+        await asyncio.gather(
+            *(loop.connect_accepted_socket(self._make_connection, sock=one) for one in waiting), return_exceptions=True
+        )
+
+    def _make_connection(self) -> asyncio.Protocol:
+        """As uvicorn makes it for a socket that it has accepted."""
+        make_connection: MakeConnection = self.config.http_protocol_class
+        return make_connection(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
     def stop(self) -> None:
         """Close HTTP connections, then end."""
@@ -114,3 +136,13 @@ class Server(uvicorn.Server):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(TICK_S):
                     await self._stopping.wait()
+
+
+def _accept_all(listener: socket.socket) -> Iterator[socket.socket]:
+    """The connections that wait now."""
+    with contextlib.suppress(OSError):  # none is left, or no file descriptor
+        listener.setblocking(False)
+        while True:
+            accepted, _ = listener.accept()
+            accepted.setblocking(False)
+            yield accepted
