@@ -34,7 +34,7 @@ $(shell [ "$$(cat $(READY) 2>/dev/null)" = '$(CURDIR)' ] && $(VENV)/bin/python -
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check lint types layers links contract described client client-types watch run conformance bench soak
-.PHONY: fuzz faults lock calendar clean console console-types images
+.PHONY: fuzz faults cluster lock calendar clean console console-types images
 
 help:
 	@echo 'make demo     NATS, the gateway and a simulated market on this machine; Ctrl-C stops them'
@@ -52,6 +52,7 @@ help:
 	@echo 'make conformance   the Autobahn suite against the WebSocket peer; takes long, needs a Python 2.7'
 	@echo 'make bench    what the gateway costs, beside other servers; six minutes, writes docs/benchmarks'
 	@echo 'make soak     thousands of viewers and every fault, for MINUTES (30); writes docs/soak'
+	@echo 'make cluster  gateways on a cluster of three nats-servers, through each fault of it'
 	@echo 'make faults   each fault of NATS, Core and the gateway, also those that take half a minute'
 	@echo 'make fuzz     150,000 invalid inputs'
 	@echo 'make lock     write the requirements files again from backend/pyproject.toml'
@@ -161,6 +162,10 @@ bench: $(READY)
 soak: $(READY)
 	@$(IN_BACKEND) '$(UV)' pip install --quiet --python $(PYTHON) --require-hashes -r requirements-bench.txt
 	@$(IN_BACKEND) exec $(PYTHON) -m soak --minutes $(or $(MINUTES),30) $(OPTIONS)
+
+# Three gateways on a cluster of three nats-servers; about six minutes.
+cluster: $(READY)
+	@$(IN_BACKEND) exec $(PYTHON) -m tests.cluster.run $(OPTIONS)
 
 # With how long each took to be live again.
 faults: $(READY)

@@ -106,7 +106,7 @@ def test_the_settings_are_settings_and_fit_the_pod() -> None:
 def test_the_probes_ask_what_they_are_for() -> None:
     (container,) = gateway_pod()["containers"]
     asked = {name: container[f"{name}Probe"]["httpGet"]["path"] for name in ("startup", "readiness", "liveness")}
-    assert asked == {"startup": "/health", "readiness": "/ready", "liveness": "/health"}
+    assert asked == {"startup": "/health", "readiness": "/ready?stale=ok", "liveness": "/health"}
 
 
 def test_the_images_are_those_of_the_compose_file() -> None:
