@@ -13,6 +13,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
 
 from nats.aio.client import Client
 from nats.aio.subscription import Subscription
@@ -168,6 +169,11 @@ class Link:
             return self.client.last_error or self._last_error
         return self._last_error or self.client.last_error  # it calls every failed dial "no servers"
 
+    @property
+    def told_servers(self) -> list[str]:
+        """Host and port of the other servers of its cluster, as it names them."""
+        return [server.netloc for server in self.client.discovered_servers]
+
     async def use(self, work: Coroutine[Any, Any, T]) -> T:
         """Await `work` on this link, for no longer than the link lives.
 
@@ -309,6 +315,7 @@ class Connection:
         self._access = access
         self._link: Link | None = None
         self._lost_server = ""
+        self._told: list[str] = []  # addresses of servers of the same cluster, as the last one named them
         self._lost_s = time.monotonic()
         self._linked = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
@@ -399,6 +406,7 @@ class Connection:
             self._lost_s = time.monotonic()
             self._note_cause(self._link.last_error)
             lost, self._lost_server = self._link.server, self._link.address
+            self._told = self._link.told_servers or self._told
             logger.warning("lost the connection to %s (%s); reconnecting until there is one", lost, self.trouble)
             await self._link.close()
             async for failed in self._attempts():
@@ -434,8 +442,15 @@ class Connection:
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
     def _servers_to_try(self) -> list[str]:
-        """By chance, so that many gateways spread; the one that was lost last, because it may be frozen."""
+        """By chance, so that many gateways spread; then those that the cluster told; the one that was lost last.
+
+        The lost one may be frozen. Those that were told may not be reachable from here, or have another name in TLS.
+        """
         servers = random.sample(self._servers, len(self._servers))
+        known = {urlsplit(server).netloc.rpartition("@")[2] for server in servers}
+        login = next((f"{part[0]}@" for server in servers if (part := urlsplit(server).netloc.rpartition("@"))[1]), "")
+        scheme = urlsplit(servers[0]).scheme or "nats"
+        servers += [f"{scheme}://{login}{address}" for address in self._told if address not in known]
         return sorted(servers, key=lambda server: bool(self._lost_server) and self._lost_server in server)
 
     def _note_cause(self, cause: Exception | None) -> None:

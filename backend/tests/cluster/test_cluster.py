@@ -1,15 +1,27 @@
 """Each fault of a cluster, in short; `make cluster` has the long form."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from tests.cluster.faults import FAULTS
+from tests.cluster.nats_cluster import NatsCluster
 from tests.cluster.run import Stage, stage, through
+from tests.conftest import LaunchGateway
+from tests.end_to_end.publisher import FLOW, Publisher
+from tests.end_to_end.viewer import Viewer
+from tests.waiting import until
 
 LASTS_S = 4.0
 VIEWERS = 6
+
+
+@pytest_asyncio.fixture
+async def live_cluster(tmp_path: Path) -> AsyncIterator[NatsCluster]:
+    async with NatsCluster(tmp_path) as cluster:
+        yield cluster
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -25,3 +37,37 @@ async def test_no_fault_shows_anything_old_and_every_viewer_is_live_again(live_s
     row = await through(live_stage, fault, LASTS_S)
     assert row.older_after_newer == 0
     assert row.not_ready == 0
+
+
+async def test_a_gateway_that_knows_one_server_goes_on_with_the_others_when_it_dies(
+    live_cluster: NatsCluster, make_gateway: LaunchGateway
+) -> None:
+    known = live_cluster.nodes["n1"]
+    gateway = make_gateway(known.url, GATEWAY_CONSUMERS="ephemeral").start()
+    assert gateway.health()["nats_server"].startswith("n1 ")
+    known.kill()
+    await until(lambda: (gateway.health()["nats_server"] or "n1")[:2] in {"n2", "n3"}, "another server")
+    assert "lost the connection to n1" in gateway.stderr
+    known.start()
+    await live_cluster.until_healthy()
+
+
+async def test_a_gateway_that_starts_without_quorum_relays_tells_why_and_binds_when_there_is_one(
+    live_cluster: NatsCluster, make_gateway: LaunchGateway
+) -> None:
+    alive, *gone = live_cluster.nodes.values()
+    for node in gone:
+        node.kill()
+    gateway = make_gateway(alive.url, GATEWAY_CONSUMERS="ephemeral").start()
+    assert gateway.ready
+    trouble = gateway.subscription(FLOW)["trouble"]
+    assert "is a majority of the NATS servers up?" in trouble
+    async with Viewer(gateway) as viewer, Publisher(alive) as publisher:
+        await publisher.client.publish(FLOW, b'{"n":1}')
+        await viewer.until_newest(flow=1)
+        for node in gone:
+            node.start()
+        await live_cluster.until_healthy()
+        await until(lambda: gateway.health()["status"] == "healthy", "JetStream is bound")
+        await publisher.flow(2)
+        await viewer.until_newest(flow=2)
