@@ -24,6 +24,7 @@ from nats.js.errors import APIError, ServiceUnavailableError
 
 from src.common.access import Access, AccessError
 from src.common.logs import redacted
+from src.common.subjects import USUAL_STREAM_LIMITS, StreamLimits
 from src.common.tasks import end, unless, within
 
 logger = logging.getLogger("bus")
@@ -139,7 +140,8 @@ class Link:
         server: its name and address.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, new_streams: StreamLimits) -> None:
+        self._new_streams = new_streams
         self.client = StrictClient()
         self.ended = self.client.ended
         self.address = self.server = ""
@@ -159,7 +161,7 @@ class Link:
         if url is not None:
             self.address = f"{url.hostname}:{url.port}"
             self.server = f"{self.client.server_name} ({self.address})"
-        self.jetstream = JetStream(self)
+        self.jetstream = JetStream(self, self._new_streams)
         self._dialled = True
 
     @property
@@ -282,10 +284,15 @@ class Link:
 
 
 class JetStream(JetStreamContext):
-    """JetStream's requests, which end at once where the server refuses them."""
+    """JetStream's requests, which end at once where the server refuses them.
 
-    def __init__(self, link: Link) -> None:
+    Attributes:
+        new_streams: how streams are made that are missing.
+    """
+
+    def __init__(self, link: Link, new_streams: StreamLimits) -> None:
         super().__init__(link.client, timeout=API_LIMIT_S)
+        self.new_streams = new_streams
         self._link = link
 
     async def _api_request(
@@ -306,13 +313,14 @@ class Connection:
         trouble: why there is no link, in words, or None while there is one.
     """
 
-    def __init__(self, url: str, name: str, access: Access) -> None:
+    def __init__(self, url: str, name: str, access: Access, new_streams: StreamLimits = USUAL_STREAM_LIMITS) -> None:
         self.url = redacted(url)
         self.reconnects = 0
         self.trouble: str | None = reason(None)
         self._servers = [server.strip() for server in url.split(",") if server.strip()]
         self._name = name
         self._access = access
+        self._new_streams = new_streams
         self._link: Link | None = None
         self._lost_server = ""
         self._told: list[str] = []  # addresses of servers of the same cluster, as the last one named them
@@ -421,7 +429,7 @@ class Connection:
         """
         pause_s = FIRST_PAUSE_S
         while True:
-            link = Link()
+            link = Link(self._new_streams)
             try:
                 await link.dial(self._servers_to_try(), self._name, self._access)
             except Exception as error:

@@ -87,6 +87,7 @@ class JetStreamPath:
         self._on_arrival = on_arrival
         self._has_message = has_message
         self._stream: StreamInfo | None = None
+        self._has_warned = False
         self._order = StreamOrder()
         self._arrived = asyncio.Event()
         self._looks = itertools.count()
@@ -189,6 +190,7 @@ class JetStreamPath:
         await self._unbind()
         stream = await find_or_make_stream(link.jetstream, self._subject)
         self._turn_to(stream)
+        self._warn_of_one_replica(stream)
         stream_name = stream.config.name or ""
         # An existing consumer would first deliver its backlog: it goes before anyone listens to its deliver subject.
         with contextlib.suppress(NotFoundError):
@@ -214,6 +216,17 @@ class JetStreamPath:
                     await self._arrived.wait()
             if not self._has_message():
                 await self._look_back(link.jetstream, stream)
+
+    def _warn_of_one_replica(self, stream: StreamInfo) -> None:
+        is_in_cluster = stream.cluster is not None and bool(stream.cluster.name)
+        if is_in_cluster and stream.config.num_replicas == 1 and not self._has_warned:
+            self._has_warned = True
+            logger.warning(
+                "stream %s has one replica on a cluster, and goes with its server: nats stream edit %s --replicas 3; "
+                "for streams that the gateway makes, GATEWAY_STREAM_REPLICAS=3",
+                stream.config.name,
+                stream.config.name,
+            )
 
     async def _unbind(self) -> None:
         bound, self._nats_subscription = self._nats_subscription, None

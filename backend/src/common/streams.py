@@ -6,7 +6,7 @@ from nats.js import JetStreamContext
 from nats.js.api import RetentionPolicy, StorageType, StreamConfig, StreamInfo
 from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
 
-from src.common.connection import BusError, NotPermitted
+from src.common.connection import BusError, JetStream, NotPermitted, reason
 from src.common.subjects import RETENTION_S, STREAMS
 
 NAME_IN_USE: Final = 10058  # nats-server error codes
@@ -25,7 +25,7 @@ async def stream_of(jetstream: JetStreamContext, subject: str) -> StreamInfo | N
         return None
 
 
-async def find_or_make_stream(jetstream: JetStreamContext, subject: str) -> StreamInfo:
+async def find_or_make_stream(jetstream: JetStream, subject: str) -> StreamInfo:
     """The stream that covers `subject`; one that is missing is made as `STREAMS` says, one that is there is left alone.
 
     Raises:
@@ -43,6 +43,8 @@ async def find_or_make_stream(jetstream: JetStreamContext, subject: str) -> Stre
         storage=StorageType.FILE,
         retention=RetentionPolicy.LIMITS,
         max_age=RETENTION_S,
+        num_replicas=jetstream.new_streams.replicas,
+        max_bytes=jetstream.new_streams.max_bytes,
     )
     try:
         return await jetstream.add_stream(config)
@@ -64,4 +66,4 @@ async def _made_by_another(jetstream: JetStreamContext, subject: str, refusal: A
         NAME_IN_USE: f"stream {name} exists but does not cover {subject}; add that subject to it",
         SUBJECTS_OVERLAP: f"another stream holds part of {name}'s subjects; add {subject} to that stream",
     }
-    raise BusError(remedy.get(refusal.err_code or 0, f"cannot make stream {name}: {refusal.description}")) from refusal
+    raise BusError(remedy.get(refusal.err_code or 0, f"cannot make stream {name}: {reason(refusal)}")) from refusal

@@ -15,6 +15,20 @@ class StreamSpec(NamedTuple):
     subjects: tuple[str, ...]
 
 
+class StreamLimits(NamedTuple):
+    """What a new stream has beside its spec.
+
+    Attributes:
+        replicas: on how many servers of a cluster it is.
+        max_bytes: how large it may become; the oldest messages go then. None: without a bound.
+    """
+
+    replicas: int = 1
+    max_bytes: int | None = None
+
+
+USUAL_STREAM_LIMITS: Final = StreamLimits()
+
 STREAMS: Final = {
     LEVELS_SIGNALS: StreamSpec("LEVEL_SIGNALS", ("levels.*",)),
     MARKET_FLOW: StreamSpec("MARKET_DATA", ("market.*", "market.*.*")),

@@ -132,6 +132,17 @@ class Settings(BaseSettings):
         text="How to subscribe: with the durables `gateway_levels` and `gateway_flow`, or with ephemeral consumers.",
     )
 
+    stream_replicas: Annotated[Whole, Ge(1), Le(5)] = _variable(
+        "GATEWAY_STREAM_REPLICAS",
+        default=1,
+        text="On how many servers a stream is that the gateway makes: 3 on a cluster of three.",
+    )
+    stream_max_bytes: Annotated[Whole, Unit("of bytes"), Ge(0), Le(1 << 50)] = _variable(
+        "GATEWAY_STREAM_MAX_BYTES",
+        default=0,
+        text="How large such a stream may become before its oldest messages go; 0 for no bound but its age of 24 h.",
+    )
+
     market: Market = _variable(
         "GATEWAY_MARKET",
         default="XNYS",

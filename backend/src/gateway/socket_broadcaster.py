@@ -22,7 +22,7 @@ from fastapi import WebSocket
 
 from src.common.bus import NATSBus
 from src.common.messages import decode_value
-from src.common.subjects import DURABLES, LEVELS_SIGNALS, MARKET_FLOW
+from src.common.subjects import DURABLES, LEVELS_SIGNALS, MARKET_FLOW, StreamLimits
 from src.common.subscription import Callback, Subscription, message_in_hand
 from src.gateway.admission.admission_control import Admission, AdmissionControl
 from src.gateway.close_codes import GOING_AWAY
@@ -55,6 +55,7 @@ def make_bus(settings: Settings) -> NATSBus:
         connect_timeout_s=settings.connect_timeout_s,
         max_message_bytes=settings.max_message_bytes,
         access=nats_access(settings),
+        new_streams=StreamLimits(settings.stream_replicas, settings.stream_max_bytes or None),
         decoders=DECODERS | {section.subject: read_flow for section in settings.sections},
     )
 

@@ -3,8 +3,10 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import nats
 import pytest
 import pytest_asyncio
+from nats.js.api import StreamConfig
 
 from tests.cluster.faults import FAULTS
 from tests.cluster.nats_cluster import NatsCluster
@@ -71,3 +73,20 @@ async def test_a_gateway_that_starts_without_quorum_relays_tells_why_and_binds_w
         await until(lambda: gateway.health()["status"] == "healthy", "JetStream is bound")
         await publisher.flow(2)
         await viewer.until_newest(flow=2)
+
+
+async def test_a_stream_of_one_replica_on_a_cluster_is_warned_of_and_a_setting_makes_three(
+    live_cluster: NatsCluster, make_gateway: LaunchGateway
+) -> None:
+    client = await nats.connect(live_cluster.url.split(","))
+    jetstream = client.jetstream(timeout=10)
+    for name in ("LEVEL_SIGNALS", "MARKET_DATA"):
+        await jetstream.delete_stream(name)
+    await jetstream.add_stream(StreamConfig(name="LEVEL_SIGNALS", subjects=["levels.*"], num_replicas=1))
+    gateway = make_gateway(live_cluster.url, GATEWAY_STREAM_REPLICAS="3", GATEWAY_STREAM_MAX_BYTES="1000000000").start()
+    await until(lambda: gateway.health()["status"] == "healthy", "JetStream is bound")
+    assert "stream LEVEL_SIGNALS has one replica on a cluster" in gateway.stderr
+    assert "stream MARKET_DATA has one replica" not in gateway.stderr
+    made = (await jetstream.stream_info("MARKET_DATA")).config
+    assert (made.num_replicas, made.max_bytes) == (3, 1_000_000_000)
+    await client.close()

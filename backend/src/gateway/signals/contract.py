@@ -174,7 +174,10 @@ class Skipped(TypedDict):
 class SectionStatus(TypedDict):
     """How fresh one section is."""
 
-    seq: Annotated[int, FieldDescription("sequence of its message in the stream; 0 while core NATS alone has brought the message", least=0)]
+    seq: Annotated[
+        int,
+        FieldDescription("sequence of its message in the stream; 0 while core NATS alone brought it", least=0),
+    ]
     age_ms: Annotated[int, FieldDescription("since NATS took its message, at `sent_ms`", "ms", least=0)]
     published_ms: Annotated[int, FieldDescription("when NATS took its message", UTC_MS)]
     core_lag_ms: Annotated[
