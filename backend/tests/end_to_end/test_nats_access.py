@@ -93,7 +93,7 @@ async def test_it_relays_before_and_after_an_outage_and_shows_no_secret(
             await until(lambda: gateway.health()["nats_trouble"], "the gateway says why")
             shown = said_by(gateway)
             server.start()
-            await until(lambda: gateway.ready and core.is_connected, "both are back")
+            await until(lambda: gateway.health()["status"] == "healthy" and core.is_connected, "both are back")
             await core.publish(MARKET_FLOW, {"n": 2})
             await viewer.until_newest(flow=2)
         await core.close()
@@ -145,6 +145,7 @@ async def test_a_login_that_is_lost_later_is_told_by_health_until_it_is_good_aga
         gateway = make_gateway(server.url, **settings).start()
         server.reload(login % "n3xt")
         await until(lambda: "is the login right" in (gateway.health()["nats_trouble"] or ""), "the refusal is told")
+        await until(lambda: not gateway.ready, "it is not ready any more")
         assert "is the login right" in gateway.get("/ready").json["reasons"][0]
         assert gateway.get("/health").status == 200
         password.write_text("n3xt")
