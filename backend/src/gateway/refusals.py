@@ -5,6 +5,8 @@
 
 from typing import Final, NamedTuple
 
+from src.gateway.close_codes import ORIGIN_NOT_ALLOWED, CloseCode
+
 
 class Refusal(NamedTuple):
     """Why a request is answered with an HTTP error.
@@ -14,12 +16,15 @@ class Refusal(NamedTuple):
         name: its name in counters.
         detail: sent to the client: what is wrong and what to do about it.
         retry_after_s: after how many whole seconds the same request may succeed; None where waiting does not help.
+        close_code: of a WebSocket that is accepted and closed in place of the HTTP error, because browsers show a page
+            the close code and nothing of an HTTP response. None where the handshake is answered with the error.
     """
 
     status: int
     name: str
     detail: str
     retry_after_s: int | None = None
+    close_code: CloseCode | None = None
 
     @property
     def headers(self) -> dict[str, str]:
@@ -44,9 +49,7 @@ NOT_UPGRADED: Final = Refusal(426, "not_upgraded", "this is a WebSocket; connect
 TOO_MANY_WAITING: Final = Refusal(429, "too_many_waiting", "wait for the answers before you ask for more")
 HEAD_TOO_LARGE: Final = Refusal(431, "head_too_large", "the headers are too large or too many; leave some out")
 
-ORIGIN_REFUSED: Final = Refusal(
-    403, "origin_refused", "a page of this origin may not connect; add the origin to GATEWAY_ALLOWED_ORIGINS"
-)
+ORIGIN_REFUSED: Final = Refusal(403, "origin_refused", ORIGIN_NOT_ALLOWED.reason, close_code=ORIGIN_NOT_ALLOWED)
 TOKEN_MISSING: Final = Refusal(
     401, "token_missing", "a token is needed: Authorization: Bearer TOKEN, or the subprotocols bearer, TOKEN"
 )

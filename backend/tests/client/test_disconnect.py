@@ -11,7 +11,7 @@ from websockets.http11 import Response
 
 from spymaster_client.disconnect import LONGEST_PAUSE_S, LONGEST_RETRY_AFTER_S, Disconnect, disconnect_of, pause_s
 from src.gateway.close_codes import OWN_CLOSE_CODES
-from src.gateway.refusals import REFUSALS
+from src.gateway.refusals import REFUSALS, Refusal
 
 
 def said(code: int, reason: str = "") -> Disconnect:
@@ -64,8 +64,8 @@ def test_a_refusal_that_would_come_again_is_the_end(status: int, reconnect: bool
 
 
 @pytest.mark.parametrize("refusal", REFUSALS, ids=lambda refusal: refusal.name)
-def test_the_gateways_refusals_are_told_in_its_words(refusal: tuple[int, str, str, int | None]) -> None:
-    status, _, detail, retry_after_s = refusal
+def test_the_gateways_refusals_are_told_in_its_words(refusal: Refusal) -> None:
+    status, _, detail, retry_after_s, _ = refusal
     headers = {} if retry_after_s is None else {"Retry_After": str(retry_after_s)}
     disconnect = refused(status, json.dumps({"detail": detail}).encode(), **headers)
     assert disconnect.explanation == f"refused: HTTP {status} {detail}"

@@ -31,7 +31,6 @@ from src.gateway.close_codes import (
     CLOSE_HANDSHAKE_TIMEOUT_S,
     NO_SHAPE_LEFT,
     NOT_RESPONDING,
-    ORIGIN_NOT_ALLOWED,
     STALLED,
     TOO_MANY_MESSAGES,
     WRONG_SUBSCRIBE,
@@ -44,7 +43,7 @@ from src.gateway.delivery.hub import Hub
 from src.gateway.delivery.outbox import Outbox
 from src.gateway.delivery.pong_clock import PONG_BYTES, PONG_HEADER, PongClock, pong_number
 from src.gateway.delivery.viewer_protocol import FULL_WINDOW, ViewerDeflate, ViewerProtocol
-from src.gateway.refusals import NO_STREAM, ORIGIN_REFUSED, TOO_MANY_SHAPES, Refusal
+from src.gateway.refusals import NO_STREAM, TOO_MANY_SHAPES, Refusal
 
 STREAM_PATH: Final = "/ws/stream"
 ENDING: Final = (CLOSING, CLOSED)
@@ -363,14 +362,12 @@ class StreamPeer(asyncio.Protocol):
             self.data_received(piece)
 
     def _respond(self, decision: Admission | Refusal, request: Request, client_request: ClientRequest) -> None:
-        if decision is ORIGIN_REFUSED:
-            # A browser shows a page the close code, and nothing of an HTTP response.
-            if self._accept(request, answered_subprotocol(subprotocols(client_request))):
-                self.close(ORIGIN_NOT_ALLOWED)
-                asyncio.get_running_loop().call_later(CLOSE_HANDSHAKE_TIMEOUT_S, self._transport.abort)
-            return
         if isinstance(decision, Refusal):
-            self._websocket.send_response(refused(decision))
+            if decision.close_code is None:
+                self._websocket.send_response(refused(decision))
+            elif self._accept(request, answered_subprotocol(subprotocols(client_request))):
+                self.close(decision.close_code)
+                asyncio.get_running_loop().call_later(CLOSE_HANDSHAKE_TIMEOUT_S, self._transport.abort)
             return
         channel = self._channel(client_request.query)
         if isinstance(channel, Refusal):

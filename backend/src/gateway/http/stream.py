@@ -7,11 +7,10 @@ from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 from fastapi.responses import JSONResponse
 
 from src.gateway.admission.client_request import answered_subprotocol, subprotocols
-from src.gateway.close_codes import ORIGIN_NOT_ALLOWED
 from src.gateway.delivery.stream_peer import STREAM_PATH
 from src.gateway.descriptions.asyncapi import asyncapi
 from src.gateway.http.client_request import client_request
-from src.gateway.refusals import NOT_UPGRADED, ORIGIN_REFUSED, Refusal
+from src.gateway.refusals import NOT_UPGRADED, Refusal
 from src.gateway.socket_broadcaster import SocketBroadcaster
 
 
@@ -56,9 +55,9 @@ def stream_router(broadcaster: SocketBroadcaster) -> APIRouter:
 
 
 async def _refuse(websocket: WebSocket, refusal: Refusal) -> None:
-    if refusal is ORIGIN_REFUSED:
+    if refusal.close_code is not None:
         await websocket.accept(subprotocol=answered_subprotocol(subprotocols(client_request(websocket))))
-        await websocket.close(ORIGIN_NOT_ALLOWED.code, ORIGIN_NOT_ALLOWED.reason)
+        await websocket.close(refusal.close_code.code, refusal.close_code.reason)
     elif "websocket.http.response" in websocket.scope.get("extensions", {}):
         answer = JSONResponse({"detail": refusal.detail}, refusal.status, refusal.headers)
         await websocket.send_denial_response(answer)
