@@ -4,7 +4,7 @@ Values only. `subscription.py` acts on what is decided here.
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from hashlib import blake2b
 from typing import Final, Literal, NamedTuple
 
@@ -14,6 +14,8 @@ CORE: Final = "core"  # core NATS: the plain subject
 JETSTREAM: Final = "jetstream"
 OTHER_PATH: Final = {CORE: JETSTREAM, JETSTREAM: CORE}
 
+PENDING_MESSAGES: Final = 4096  # of a path, between socket and callback; the other path brings those dropped beyond it
+PENDING_BYTES: Final = 64 << 20
 KEPT_ARRIVALS: Final = 2048  # of each path that wait for their copy: four minutes of 8 messages a second
 KEPT_S: Final = 120.0  # an equal message that comes later than this is a new one
 DEAF_AFTER: Final = 8  # messages of JetStream in succession without a copy from core NATS
@@ -59,7 +61,7 @@ class Arrival(NamedTuple):
 
     Attributes:
         path: `CORE` or `JETSTREAM`.
-        body: its bytes.
+        digest: of its body.
         arrived_s: by the gateway's clock, seconds since the epoch.
         publication: see there.
         seq: its sequence in the stream; 0 by core NATS.
@@ -68,7 +70,7 @@ class Arrival(NamedTuple):
     """
 
     path: str
-    body: bytes
+    digest: bytes
     arrived_s: float
     publication: Publication | None = None
     seq: int = 0
@@ -78,6 +80,10 @@ class Arrival(NamedTuple):
     def stamps(self, decoded: Decoded) -> Stamps:
         """`decoded` is the body as read."""
         return Stamps(decoded.stamp_ms, self.publication)
+
+
+OnArrival = Callable[[Arrival, bytes], Awaitable[None]]
+"""Takes an arrival and its body."""
 
 
 class Copies:
@@ -94,31 +100,25 @@ class Copies:
         self._alone = 0
 
     def match(self, arrival: Arrival) -> Arrival | None:
-        """The arrival of which this one is the copy; None where it is the first of the two, which is noted."""
-        digest = blake2b(arrival.body, digest_size=16).digest()
+        """The arrival of which this one is the copy, taken out; None where it is the first of the two."""
         others = self._unmatched[OTHER_PATH[arrival.path]]
         if arrival.path == CORE:
             self._alone = 0
-        while waiting := others.get(digest):
+        while waiting := others.get(arrival.digest):
             first = waiting.popleft()
             if not waiting:
-                del others[digest]
+                del others[arrival.digest]
             if arrival.arrived_s - first.arrived_s <= KEPT_S:
                 return first
         self._alone += arrival.path == JETSTREAM
-        own = self._unmatched[arrival.path]
-        own.setdefault(digest, deque(maxlen=KEPT_ARRIVALS)).append(arrival._replace(body=b""))
-        if len(own) > KEPT_ARRIVALS:
-            own.popitem(last=False)
         return None
 
-    def forget(self, arrival: Arrival) -> None:
-        """`arrival` was just noted, and its copy shall count as the first one."""
+    def note(self, arrival: Arrival) -> None:
+        """Wait for the copy of an arrival that is the first of the two."""
         own = self._unmatched[arrival.path]
-        digest = blake2b(arrival.body, digest_size=16).digest()
-        own[digest].pop()
-        if not own[digest]:
-            del own[digest]
+        own.setdefault(arrival.digest, deque(maxlen=KEPT_ARRIVALS)).append(arrival)
+        if len(own) > KEPT_ARRIVALS:
+            own.popitem(last=False)
 
     @property
     def core_is_deaf(self) -> bool:
@@ -155,11 +155,11 @@ class Order:
     def take(self, arrival: Arrival, stamps: Stamps) -> None:
         """`arrival` is the newest now."""
         self._newest = stamps
-        self._awaits_copy = arrival._replace(body=b"") if arrival.path == CORE else None
+        self._awaits_copy = arrival if arrival.path == CORE else None
 
     def note_copy(self, first: Arrival) -> bool:
         """JetStream has brought the copy of `first`. Returns whether that is the newest message."""
-        if self._awaits_copy != first._replace(body=b""):
+        if self._awaits_copy != first:
             return False
         self._awaits_copy = None
         return True
@@ -187,6 +187,11 @@ class StreamOrder:
         self.newest_seq = seq
         self._newest_stored_s = max(self._newest_stored_s, stored_s)
         return True
+
+
+def digest_of(body: bytes) -> bytes:
+    """By which the two arrivals of a message are known as the same."""
+    return blake2b(body, digest_size=16).digest()
 
 
 def publication_of(headers: Mapping[str, str] | None) -> Publication | None:

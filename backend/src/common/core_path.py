@@ -9,9 +9,16 @@ from typing import Final
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
-from src.common.arrivals import CORE, Arrival, publication_of
+from src.common.arrivals import (
+    CORE,
+    PENDING_BYTES,
+    PENDING_MESSAGES,
+    Arrival,
+    OnArrival,
+    digest_of,
+    publication_of,
+)
 from src.common.connection import PASSING, Connection, Link, NotPermitted, reason
-from src.common.jetstream_path import PENDING_BYTES, PENDING_MESSAGES, OnArrival
 from src.common.tasks import end, unless
 
 logger = logging.getLogger("bus")
@@ -98,5 +105,7 @@ class CorePath:
         self._answered.set()
 
     async def _on_message(self, message: Msg) -> None:
-        now_s = time.time()
-        await self._on_arrival(Arrival(CORE, message.data, now_s, publication_of(message.headers), stored_s=now_s))
+        now_s, digest = time.time(), digest_of(message.data)
+        await self._on_arrival(
+            Arrival(CORE, digest, now_s, publication_of(message.headers), stored_s=now_s), message.data
+        )

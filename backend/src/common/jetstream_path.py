@@ -18,7 +18,7 @@ import contextlib
 import itertools
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Final
 
 from nats.aio.msg import Msg
@@ -29,14 +29,21 @@ from nats.js.api import AckPolicy, ConsumerConfig, ConsumerInfo, DeliverPolicy, 
 from nats.js.errors import NotFoundError
 from nats.nuid import NUID
 
-from src.common.arrivals import JETSTREAM, Arrival, StreamOrder, publication_of
+from src.common.arrivals import (
+    JETSTREAM,
+    PENDING_BYTES,
+    PENDING_MESSAGES,
+    Arrival,
+    OnArrival,
+    StreamOrder,
+    digest_of,
+    publication_of,
+)
 from src.common.connection import PASSING, BusError, Connection, Link, NotPermitted, reason
 from src.common.streams import find_or_make_stream, stream_of
 from src.common.tasks import end
 
 logger = logging.getLogger("bus")
-
-OnArrival = Callable[[Arrival], Awaitable[None]]
 
 WATCH_INTERVAL_S: Final = 1.0
 LOOKS_A_STREAM: Final = 3  # each look asks for the consumer, each third one for the stream of the subject too
@@ -44,8 +51,6 @@ REBIND_PAUSE_S: Final = 0.25
 REMAKE_GRACE_S: Final = 1.0  # a missing stream is first left to its owner, who may create it with other settings
 FIRST_MESSAGE_LIMIT_S: Final = 1.0
 LOOK_BACK_MESSAGES: Final = 100  # how far to search for a good message when the newest at start is bad
-PENDING_MESSAGES: Final = 4096  # between socket and callback; the watch notices messages that are dropped beyond it
-PENDING_BYTES: Final = 64 << 20
 LEAVE_LIMIT_S: Final = 0.5  # for deleting an ephemeral consumer; the server does it by itself, later
 EPHEMERAL_IDLE_S: Final = 30.0  # the server forgets an ephemeral consumer this long after its reader went
 
@@ -100,14 +105,14 @@ class JetStreamPath:
         Raises:
             BusError: it cannot be bound within `limit_s` seconds; the text says why.
         """
+        bound: Link | None = None
         try:
-            link = await self._connection.persist(f"cannot subscribe to {self._subject}", self._bind, limit_s)
+            bound = await self._connection.persist(f"cannot subscribe to {self._subject}", self._bind, limit_s)
         except BusError as error:
             self.trouble = reason(error.__cause__ or error)
-            link = await self._connection.link()
             raise
         finally:
-            self._keeper = asyncio.create_task(self._keep_live(link), name=f"jetstream {self._subject}")
+            self._keeper = asyncio.create_task(self._keep_live(bound), name=f"jetstream {self._subject}")
 
     async def close(self) -> None:
         """Stop; idempotent. A durable consumer stays on the server, an ephemeral one is deleted."""
@@ -123,11 +128,12 @@ class JetStreamPath:
 
     # -- being live ------------------------------------------------------------------------------------------------
 
-    async def _keep_live(self, link: Link) -> None:
-        """Own the binding: watch it, and bind again whenever the watch finds it dead."""
+    async def _keep_live(self, link: Link | None) -> None:
+        """Own the binding on `link`: watch it, and bind again whenever the watch finds it dead, or there is none."""
         while True:
             try:
-                self._lose(await link.use(self._watch(link)))
+                if link is not None:
+                    self._lose(await link.use(self._watch(link)))
                 link = await self._connection.link()
                 await link.use(self._bind_anew(link))
                 self.rebinds += 1
@@ -272,10 +278,10 @@ class JetStreamPath:
                 logger.warning("%s: no good message yet, and none before it can be read: %s", self._subject, refusal)
                 return
             if stored.subject == self._subject and not self._has_message():
-                now_s = time.time()
+                now_s, body = time.time(), stored.data or b""
                 stored_s = now_s if stored.time is None else stored.time.timestamp()
                 await self._on_arrival(
-                    Arrival(JETSTREAM, stored.data or b"", now_s, None, seq, stored_s, is_first=True)
+                    Arrival(JETSTREAM, digest_of(body), now_s, None, seq, stored_s, is_first=True), body
                 )
             if self._has_message():
                 return
@@ -290,9 +296,10 @@ class JetStreamPath:
             self.repeated += 1
             return
         is_first = not self._arrived.is_set()
-        publication = publication_of(message.headers)
+        digest, publication = digest_of(message.data), publication_of(message.headers)
+        arrival = Arrival(JETSTREAM, digest, time.time(), publication, seq, stored_s, is_first)
         try:
-            await self._on_arrival(Arrival(JETSTREAM, message.data, time.time(), publication, seq, stored_s, is_first))
+            await self._on_arrival(arrival, message.data)
         finally:
             self._arrived.set()
 

@@ -144,14 +144,11 @@ class Subscription:
         Raises:
             BusError: neither path works within `limit_s` seconds; the text says why that of JetStream does not.
         """
-        await self._core.start(min(limit_s, CORE_START_S))
         try:
-            await self._jetstream.start(min(limit_s, JETSTREAM_START_S) if self._core.trouble is None else limit_s)
-        except BusError as error:
-            if self._core.trouble is not None:
-                await self.unsubscribe()
-                raise
-            logger.warning("%s; its messages come by core NATS alone until JetStream is back", error)
+            await self._start(limit_s)
+        except BaseException:  # also a cancellation: nobody else knows of the tasks yet
+            await self.unsubscribe()
+            raise
 
     async def unsubscribe(self) -> None:
         """Stop; idempotent. A durable consumer stays on the server, an ephemeral one is deleted."""
@@ -159,6 +156,15 @@ class Subscription:
         await self._jetstream.close()
         await end(self._holding)
         self._holding = self._held = None
+
+    async def _start(self, limit_s: float) -> None:
+        await self._core.start(min(limit_s, CORE_START_S))
+        try:
+            await self._jetstream.start(min(limit_s, JETSTREAM_START_S) if self._core.trouble is None else limit_s)
+        except BusError as error:
+            if self._core.trouble is not None:
+                raise
+            logger.warning("%s; its messages come by core NATS alone until JetStream is back", error)
 
     # -- how it is -------------------------------------------------------------------------------------------------
 
@@ -196,19 +202,21 @@ class Subscription:
 
     # -- messages --------------------------------------------------------------------------------------------------
 
-    async def _on_arrival(self, arrival: Arrival) -> None:
+    async def _on_arrival(self, arrival: Arrival, body: bytes) -> None:
         async with self._turn:
             first = self._copies.match(arrival)
             if first is not None:
                 self._take_copy(arrival, first)
                 return
             try:
-                decoded = self._read(arrival.body)
+                decoded = self._read(body)
             except BadMessage as bad:
-                self._reject(arrival, bad)
+                if self._is_left_to_jetstream(arrival):
+                    return
+                self._note(arrival)
+                self._count_bad(arrival, bad)
                 return
-            self.received += 1
-            self.last_message_s = arrival.arrived_s
+            self._note(arrival)
             match self._order.place(arrival, arrival.stamps(decoded)):
                 case "older":
                     self.stragglers += 1
@@ -217,6 +225,11 @@ class Subscription:
                 case "newer":
                     await self._drop_held()
                     await self._deliver(arrival, decoded)
+
+    def _note(self, arrival: Arrival) -> None:
+        self._copies.note(arrival)
+        self.received += 1
+        self.last_message_s = arrival.arrived_s
 
     def _take_copy(self, copy: Arrival, first: Arrival) -> None:
         self.copies += 1
@@ -274,14 +287,9 @@ class Subscription:
 
     # -- bad messages ----------------------------------------------------------------------------------------------
 
-    def _reject(self, arrival: Arrival, bad: BadMessage) -> None:
-        """Leave it to the copy from JetStream, which names its sequence, where one will come."""
-        if arrival.path == CORE and self._jetstream.trouble is None:
-            self._copies.forget(arrival)
-            return
-        self.received += 1
-        self.last_message_s = arrival.arrived_s
-        self._count_bad(arrival, bad)
+    def _is_left_to_jetstream(self, bad: Arrival) -> bool:
+        """Whether its copy will be told instead, with its sequence."""
+        return bad.path == CORE and self._jetstream.trouble is None
 
     def _count_bad(self, arrival: Arrival, bad: BadMessage) -> None:
         self.rejected[bad.reason] += 1

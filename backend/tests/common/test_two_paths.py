@@ -147,6 +147,21 @@ async def test_a_bus_can_be_closed_while_a_message_is_held(nats_server: NatsServ
     assert len([task for task in asyncio.all_tasks() if "hold" in task.get_name()]) == 0
 
 
+async def test_a_start_that_is_cancelled_leaves_no_task(nats_server: NatsServer) -> None:
+    nats_server.stop()
+    with NatsServer(config="jetstream: disabled") as plain:
+        bus = NATSBus(plain.url)
+        await bus.connect()
+        starting = asyncio.create_task(bus.subscribe(MARKET_FLOW, Inbox()))
+        await until(lambda: any(task.get_name() == f"core {MARKET_FLOW}" for task in asyncio.all_tasks()), "it starts")
+        starting.cancel()
+        await asyncio.wait({starting})
+        assert starting.cancelled()
+        left = {task.get_name() for task in asyncio.all_tasks()}
+        await bus.close()
+    assert not {f"core {MARKET_FLOW}", f"jetstream {MARKET_FLOW}"} & left
+
+
 async def test_the_place_in_the_stream_is_told_after_core_nats_was_first(bus: NATSBus) -> None:
     places = []
     bus.on_copy = lambda subject, stored: places.append((subject, stored.seq))

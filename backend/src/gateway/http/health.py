@@ -128,7 +128,7 @@ def _health(broadcaster: SocketBroadcaster, viewer_count: ViewerCount) -> Health
     arrivals = [one.last_message_ts for one in subscriptions.values() if one.last_message_ts is not None]
     return Health(
         service="gateway",
-        status="healthy" if bus.is_connected and _is_healthy(broadcaster, workers) else "degraded",
+        status="healthy" if _is_healthy(broadcaster, workers) else "degraded",
         nats_url=bus.url,
         connections=viewer_count.viewers,
         workers=workers,
@@ -179,7 +179,7 @@ def _subscription_health(subscription: Subscription) -> SubscriptionHealth:
 
 def _is_healthy(broadcaster: SocketBroadcaster, workers: WorkerHealth) -> bool:
     """Whether all of it works: JetStream too, also while core NATS alone would do."""
-    has_jetstream = all(one.trouble is None for one in broadcaster.bus.subscriptions)
+    has_jetstream = broadcaster.bus.is_connected and all(one.trouble is None for one in broadcaster.bus.subscriptions)
     return not _not_ready_reasons(broadcaster) and has_jetstream and workers.live >= workers.configured
 
 
