@@ -1,7 +1,7 @@
 """nginx and HAProxy as users have them between a viewer and the gateway: the buffers are their defaults."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from signal import SIGKILL
@@ -11,6 +11,7 @@ from benchmarks.processes import until_listening
 from src.demo.child_process import start_child
 from src.demo.nats_server import HOST, free_port
 
+# What Debian's nginx has around the files of its conf.d, without what needs root.
 NGINX: Final = """
 daemon off;
 master_process off;
@@ -24,15 +25,19 @@ http {{
     fastcgi_temp_path {folder};
     uwsgi_temp_path {folder};
     scgi_temp_path {folder};
-    server {{
-        listen {host}:{port};
-        location / {{
-            proxy_pass http://{host}:{to};
-            proxy_http_version 1.1;
-            proxy_set_header Host {host_header};
-            proxy_set_header Upgrade $http_upgrade;
-            proxy_set_header Connection upgrade;
-        }}
+    types {{}}
+    {included}
+}}
+"""
+NGINX_SERVER: Final = """
+server {{
+    listen {host}:{port};
+    location / {{
+        proxy_pass http://{host}:{to};
+        proxy_http_version 1.1;
+        proxy_set_header Host {host_header};
+        proxy_set_header Upgrade $http_upgrade;
+        proxy_set_header Connection upgrade;
     }}
 }}
 """
@@ -48,7 +53,7 @@ listen proxy
     server gateway {host}:{to}
 """
 COMMANDS: Final = {  # with the configuration, and how the program is told about it
-    "nginx": (NGINX, ("-c",)),
+    "nginx": (NGINX.replace("{included}", NGINX_SERVER), ("-c",)),
     "haproxy": (HAPROXY, ("-db", "-f")),
 }
 CHAINS: Final = {"direct": (), "nginx": ("nginx",), "haproxy": ("haproxy",), "nginx, haproxy": ("nginx", "haproxy")}
@@ -83,11 +88,18 @@ def _proxy(name: str, to: int, folder: Path, host_header: str) -> Iterator[int]:
     configuration, options = COMMANDS[name]
     file = folder / "configuration"
     file.write_text(configuration.format(folder=folder, host=HOST, port=port, to=to, host_header=host_header))
+    with running([name, *options, str(file)], port, folder):
+        yield port
+
+
+@contextmanager
+def running(command: Sequence[str], port: int, folder: Path) -> Iterator[None]:
+    """Runs a program until the end of the block, from when it listens on `port`; its log goes into `folder`."""
     with (folder / "log").open("wb") as log:
-        process = start_child([name, *options, str(file)], death_signal=SIGKILL, output=log)
+        process = start_child(list(command), death_signal=SIGKILL, output=log)
     try:
         until_listening(process, port, folder / "log")
-        yield port
+        yield
     finally:
         process.kill()
         process.wait()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from src.common.bus import NATSBus
 from src.demo.nats_server import NatsServer
 from tests.end_to_end.gateway_process import GatewayProcess
 from tests.end_to_end.publisher import Publisher
@@ -48,3 +49,12 @@ async def publisher(nats_server: NatsServer) -> AsyncIterator[Publisher]:
     """A plain NATS client on `nats_server`."""
     async with Publisher(nats_server) as publisher:
         yield publisher
+
+
+@pytest.fixture
+async def bus(nats_server: NatsServer) -> AsyncIterator[NATSBus]:
+    """A connected bus on `nats_server`."""
+    bus = NATSBus(nats_server.url)
+    await bus.connect()
+    yield bus
+    await bus.close()

@@ -44,14 +44,6 @@ Read = Callable[..., Awaitable[Reading]]
 
 
 @pytest.fixture
-async def bus(nats_server: NatsServer) -> AsyncIterator[NATSBus]:
-    bus = NATSBus(nats_server.url)
-    await bus.connect()
-    yield bus
-    await bus.close()
-
-
-@pytest.fixture
 async def read(bus: NATSBus) -> AsyncIterator[Read]:
     readings = []
 

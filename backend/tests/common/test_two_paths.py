@@ -24,14 +24,6 @@ async def client(nats_server: NatsServer) -> AsyncIterator[Client]:
     await client.close()
 
 
-@pytest.fixture
-async def bus(nats_server: NatsServer) -> AsyncIterator[NATSBus]:
-    bus = NATSBus(nats_server.url)
-    await bus.connect()
-    yield bus
-    await bus.close()
-
-
 async def plainly(client: Client, subject: str, number: int, at_ms: int | None = None) -> None:
     """Publish to whoever listens, without waiting for a stream."""
     publisher = f"life of {number}"  # each is of another one, so that only their clocks order them

@@ -5,32 +5,10 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from signal import SIGKILL
-from typing import Final
 
 import pytest
 
-from benchmarks.processes import until_listening
-from src.demo.child_process import start_child
-
-# What Debian's nginx has around the files of its conf.d, without what needs root.
-NGINX: Final = """
-daemon off;
-master_process off;
-pid {folder}/pid;
-error_log {folder}/errors;
-events {{}}
-http {{
-    access_log off;
-    client_body_temp_path {folder};
-    proxy_temp_path {folder};
-    fastcgi_temp_path {folder};
-    uwsgi_temp_path {folder};
-    scgi_temp_path {folder};
-    types {{}}
-    {included}
-}}
-"""
+from benchmarks.proxies import NGINX, running
 
 
 def require(program: str) -> None:
@@ -48,7 +26,7 @@ def nginx(included: str, port: int, folder: Path) -> Iterator[None]:
     require("nginx")
     file = _made(folder) / "nginx.conf"
     file.write_text(NGINX.format(folder=folder, included=included))
-    with _running(["nginx", "-c", str(file)], port, folder):
+    with running(["nginx", "-c", str(file)], port, folder):
         yield
 
 
@@ -61,22 +39,10 @@ def haproxy(files: Sequence[str], port: int, folder: Path) -> Iterator[None]:
         file = _made(folder) / f"{number}.cfg"
         file.write_text(text)
         command += ["-f", str(file)]
-    with _running(command, port, folder):
+    with running(command, port, folder):
         yield
 
 
 def _made(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     return folder
-
-
-@contextmanager
-def _running(command: list[str], port: int, folder: Path) -> Iterator[None]:
-    with (folder / "log").open("wb") as log:
-        process = start_child(command, death_signal=SIGKILL, output=log)
-    try:
-        until_listening(process, port, folder / "log")
-        yield
-    finally:
-        process.kill()
-        process.wait()

@@ -20,7 +20,7 @@ from playwright.async_api import Browser, Locator, Page, WebSocket, expect
 from benchmarks.proxies import behind
 from src.demo.nats_server import NatsServer
 from src.gateway.signals.contract import LevelSignal, MlPredictions, Retrieval
-from tests.browser import Complaints, chromium, keep_picture, require_browser
+from tests.browser import Complaints, keep_picture
 from tests.conftest import LaunchGateway
 from tests.documents import ROOT
 from tests.end_to_end.crafted_gateway import now_ms
@@ -55,25 +55,10 @@ def level(kind: str, price: float, signal: str = "NEUTRAL", **further: Any) -> d
     return {"id": kind, "kind": kind, "price": price, "signal": signal, "direction": side, **further}
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    require_browser()
-    expect.set_options(timeout=LIMIT_MS)
-    async with chromium() as browser:
-        yield browser
-
-
 @pytest.fixture
 def gateway(make_gateway: LaunchGateway) -> GatewayProcess:
     """One whose market never closes, so that the hour of the test does not matter."""
     return make_gateway(GATEWAY_MARKET="24x7").start()
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def core(nats_server: NatsServer) -> AsyncIterator[Publisher]:
-    """What the gateway takes for Core."""
-    async with Publisher(nats_server) as publisher:
-        yield publisher
 
 
 OpenConsole = Callable[..., Awaitable[Page]]

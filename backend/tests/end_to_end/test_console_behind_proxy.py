@@ -1,21 +1,18 @@
 """The console in a real Chromium behind a real nginx: under a path, and with another `Host` than the page's."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
 import pytest
-import pytest_asyncio
 from playwright.async_api import Browser, expect
 
 from spymaster_client import stream
-from src.demo.nats_server import HOST, NatsServer, free_port
-from tests.browser import Complaints, chromium, require_browser
+from src.demo.nats_server import HOST, free_port
+from tests.browser import Complaints
 from tests.conftest import LaunchGateway
 from tests.end_to_end.proxy_process import nginx
 from tests.end_to_end.publisher import Publisher
 from tests.end_to_end.test_console import alive
-from tests.waiting import LIMIT_S
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
 
@@ -35,20 +32,6 @@ server {{
 """
 OTHER_HOST: Final = ""  # nginx's default is the address of `proxy_pass`
 NO_PORT: Final = "proxy_set_header Host $host;"
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    require_browser()
-    expect.set_options(timeout=LIMIT_S * 1000)
-    async with chromium() as browser:
-        yield browser
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def core(nats_server: NatsServer) -> AsyncIterator[Publisher]:
-    async with Publisher(nats_server) as publisher:
-        yield publisher
 
 
 @pytest.mark.parametrize(

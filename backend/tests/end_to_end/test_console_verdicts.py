@@ -9,12 +9,10 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 import pytest
-import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
-from tests.browser import Complaints, chromium, keep_picture, require_browser
+from tests.browser import Complaints, keep_picture
 from tests.end_to_end.crafted_gateway import CraftedGateway, market_now, now_ms, section, status
-from tests.waiting import LIMIT_S
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
 
@@ -29,14 +27,6 @@ CLOSED = {
     "opens_ms": now_ms() + 22 * 3_600_000,
     "closes_ms": now_ms() + 26 * 3_600_000,
 }
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    require_browser()
-    expect.set_options(timeout=LIMIT_S * 1000)
-    async with chromium() as browser:
-        yield browser
 
 
 @asynccontextmanager

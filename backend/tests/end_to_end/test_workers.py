@@ -91,6 +91,18 @@ async def enter_many(stack: AsyncExitStack, gateway: GatewayProcess) -> list[Vie
     return viewers
 
 
+async def those_who_lose_a_worker(
+    gateway: GatewayProcess, viewers: list[Viewer], worker: int, how: int
+) -> tuple[list[Viewer], list[Viewer]]:
+    """Send a worker a signal that ends or stops it; return its viewers, once they have lost it, and all others."""
+    lost = [viewer for viewer in viewers if worker_of(viewer, gateway) == worker]
+    os.kill(worker, how)
+    for viewer in lost:
+        assert await viewer.close_code() == 1006, "closed without a word"
+    await until(lambda: is_gone(worker), "its listening socket is closed too, after those of its viewers")
+    return lost, [viewer for viewer in viewers if viewer not in lost]
+
+
 # -- serving -----------------------------------------------------------------------------------------------------------
 
 
@@ -173,12 +185,7 @@ async def test_a_killed_worker_costs_its_own_viewers_a_reconnect_and_other_viewe
         viewers = await enter_many(stack, gateway)
         before = workers_of(gateway)
         killed = worker_of(viewers[0], gateway)
-        lost = [viewer for viewer in viewers if worker_of(viewer, gateway) == killed]
-        others = [viewer for viewer in viewers if viewer not in lost]
-        os.kill(killed, SIGKILL)
-        for viewer in lost:
-            assert await viewer.close_code() == 1006, "closed without a word"
-        await until(lambda: is_gone(killed), "its listening socket is closed too, after those of its viewers")
+        lost, others = await those_who_lose_a_worker(gateway, viewers, killed, SIGKILL)
         await publisher.levels(2)
         for viewer in others:
             await viewer.until_newest(levels=2)
@@ -209,12 +216,7 @@ async def test_a_worker_that_hangs_is_replaced_and_its_viewers_come_back(
         viewers = await enter_many(stack, gateway)
         before = workers_of(gateway)
         frozen = worker_of(viewers[0], gateway)
-        lost = [viewer for viewer in viewers if worker_of(viewer, gateway) == frozen]
-        others = [viewer for viewer in viewers if viewer not in lost]
-        os.kill(frozen, SIGSTOP)
-        for viewer in lost:
-            assert await viewer.close_code() == 1006, "closed without a word"
-        await until(lambda: is_gone(frozen), "its listening socket is closed too, after those of its viewers")
+        lost, others = await those_who_lose_a_worker(gateway, viewers, frozen, SIGSTOP)
         back = [await stack.enter_async_context(Viewer(gateway)) for _ in lost]
         await until_all_say(
             gateway, connections=MANY, status="healthy", workers={"configured": WORKERS, "live": WORKERS}

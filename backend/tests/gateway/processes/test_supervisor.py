@@ -84,6 +84,9 @@ class Supervised:
     async def until_serving(self) -> None:
         await until(lambda: self.stdout == "serving\n", "all workers serve")
 
+    async def until_replaced(self, gone: int) -> None:
+        await until(lambda: len(self.workers) == 2 and gone not in self.workers, "another worker")
+
     async def exit_status(self) -> int:
         await until(lambda: self.process.poll() is not None, "the supervisor ends")
         return self.process.wait()
@@ -170,7 +173,7 @@ async def test_a_dead_worker_is_replaced_and_told_with_its_signal(supervise: Sup
     await supervised.until_serving()
     dead, other = supervised.workers
     os.kill(dead, SIGKILL)
-    await until(lambda: len(supervised.workers) == 2 and dead not in supervised.workers, "another worker")
+    await supervised.until_replaced(dead)
     assert other in supervised.workers
     (line,) = supervised.stderr
     assert line.endswith(" WARNING gateway: worker 1 ended by signal 9 (Killed); starting another")
@@ -203,7 +206,7 @@ async def test_a_worker_that_hangs_is_killed_and_replaced(supervise: Supervise) 
     await supervised.until_serving()
     frozen, other = supervised.workers
     await freeze(frozen)
-    await until(lambda: len(supervised.workers) == 2 and frozen not in supervised.workers, "another worker")
+    await supervised.until_replaced(frozen)
     assert other in supervised.workers
     assert [line.partition("gateway: ")[2] for line in supervised.stderr] == [
         "worker 1 hangs: no report for 4 s; it is killed",
@@ -248,7 +251,7 @@ async def test_a_system_without_room_for_another_process_ends_nothing(supervise:
     await supervised.until_serving()
     dead, other = supervised.workers
     os.kill(dead, SIGKILL)
-    await until(lambda: len(supervised.workers) == 2 and dead not in supervised.workers, "another worker")
+    await supervised.until_replaced(dead)
     assert other in supervised.workers
     assert [line.partition("gateway: ")[2] for line in supervised.stderr] == [
         "worker 1 ended by signal 9 (Killed); starting another",

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import math
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -92,14 +91,6 @@ def test_the_clock_is_new_yorks(ts_ms: float, clock: str) -> None:
 
 
 # -- on a real bus -----------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-async def bus(nats_server: NatsServer) -> AsyncIterator[NATSBus]:
-    bus = NATSBus(nats_server.url)
-    await bus.connect()
-    yield bus
-    await bus.close()
 
 
 def message(number: int) -> RecordedMessage:
