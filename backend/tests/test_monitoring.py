@@ -20,6 +20,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from src.common import tasks
 from src.demo.child_process import end, start_child
 from src.demo.nats_server import HOST, NatsServer, free_port
 from tests.documents import ROOT
@@ -226,8 +227,7 @@ async def busy(gateway: GatewayProcess, nats_server: NatsServer) -> AsyncIterato
         publishing = asyncio.create_task(publish_on(publisher))
         await until(lambda: {"flow", "levels", "viewport"} <= viewer.newest.keys(), "all sections")
         yield gateway
-        publishing.cancel()
-        await asyncio.wait({publishing})
+        await tasks.end(publishing)
 
 
 async def test_every_metric_that_is_named_is_exported(busy: GatewayProcess) -> None:

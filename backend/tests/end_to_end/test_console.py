@@ -1,7 +1,6 @@
 """The console in a real Chromium: what a trader sees of the real gateway, nats-server and simulator."""
 
 import asyncio
-import contextlib
 import itertools
 import os
 import re
@@ -18,6 +17,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, Locator, Page, WebSocket, expect
 
 from benchmarks.proxies import behind
+from src.common.tasks import end
 from src.demo.nats_server import NatsServer
 from src.gateway.signals.contract import LevelSignal, MlPredictions, Retrieval
 from tests.browser import Complaints, keep_picture
@@ -108,9 +108,9 @@ async def publishing(core: Publisher, **levels: Any) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        await end(task)  # a frame may come with the answer of the stream, and a cancellation with both
+    if not task.cancelled():
+        task.result()
 
 
 def row(page: Page, kind: str) -> Locator:
