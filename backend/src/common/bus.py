@@ -162,20 +162,29 @@ class NATSBus:
         self.subscriptions.append(subscription)
         return subscription
 
-    async def follow(self, subject: str, since_ms: int | None = None) -> OrderedConsumer:
+    async def follow(
+        self, subject: str, since_ms: int | None = None, *, since_seq: int | None = None
+    ) -> OrderedConsumer:
         """Read every message of `subject`, in order and also those that came during an outage.
 
         Args:
             subject: what to read.
             since_ms: begin with the first that was stored then or later, ms since 1970; None: with the next.
+            since_seq: begin with this sequence, or the first after it; then `since_ms` has no effect.
 
         Raises:
             BusError: it cannot be read within the connect timeout.
         """
-        consumer = OrderedConsumer(self._connection, subject, since_ms)
+        consumer = OrderedConsumer(self._connection, subject, since_ms, since_seq)
         await consumer.start(self._connect_timeout_s)
         self._consumers.append(consumer)
         return consumer
+
+    async def leave(self, consumer: OrderedConsumer) -> None:
+        """End what `follow` began; idempotent."""
+        if consumer in self._consumers:
+            self._consumers.remove(consumer)
+            await consumer.close()
 
     async def close(self) -> None:
         """End the subscriptions, then the connection; idempotent, bounded in time."""

@@ -43,10 +43,20 @@ class StoredMessage(NamedTuple):
 class OrderedConsumer:
     """One subject's messages, none twice and none left out that its stream still has."""
 
-    def __init__(self, connection: Connection, subject: str, since_ms: int | None) -> None:
+    def __init__(
+        self, connection: Connection, subject: str, since_ms: int | None, since_seq: int | None = None
+    ) -> None:
+        """
+        Args:
+            connection: see there.
+            subject: what to read.
+            since_ms: begin with the first that was stored then or later, ms since 1970; None: with the next.
+            since_seq: begin with this sequence, or the first after it; then `since_ms` has no effect.
+        """
         self.subject = subject
         self._connection = connection
         self._since_ms = since_ms
+        self._since_seq = since_seq
         self._link: Link | None = None
         self._stream: StreamInfo | None = None
         self._consumer = ""
@@ -56,6 +66,12 @@ class OrderedConsumer:
         self._trouble: str | None = None
         self._lost_s = time.monotonic()
         self._forget_arrivals()
+
+    @property
+    def stream(self) -> StreamInfo:
+        """The stream as it was when the place in it was found last."""
+        assert self._stream is not None, "started before"
+        return self._stream
 
     @property
     def behind(self) -> bool:
@@ -123,7 +139,9 @@ class OrderedConsumer:
     def _turn_to(self, stream: StreamInfo) -> None:
         """Sequences count within one life of one stream."""
         old, self._stream = self._stream, stream
-        if old is None:
+        if old is None and self._since_seq is not None:
+            self._next_seq = self._since_seq
+        elif old is None:
             self._next_seq = stream.state.last_seq + 1 if self._since_ms is None else None
         elif (old.config.name, old.created) != (stream.config.name, stream.created):
             self._next_seq = 1  # all of a new life is news

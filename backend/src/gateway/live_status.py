@@ -2,19 +2,22 @@
 
 import asyncio
 from collections.abc import Callable, Collection
-from typing import Final
+from typing import Any, Final
 
 from src.common.bus import NATSBus
 from src.common.subjects import LEVELS_SIGNALS, MARKET_FLOW
 from src.common.subscription import Stored, message_in_hand
 from src.common.tasks import end, guarded
-from src.gateway.delivery.channel import Channel, Stamp
+from src.gateway.delivery.channel import Channel
 from src.gateway.delivery.hub import Hub
 from src.gateway.signals.contract import LevelsPayload
 from src.gateway.signals.shape import Shape, judged_sections
 from src.gateway.signals.status import HEARTBEAT_MS, JUDGED, Facts, Judgement, StreamStatus
 
+StatusStamp = Callable[[Any, int, int, str | None], bytes]
+"""Makes the section: by the messages that a frame shows, its state, how many states a peer skipped, and why."""
 SECTIONS: Final = {LEVELS_SIGNALS: "levels", MARKET_FLOW: "flow"}
+OnVerdict = Callable[[str, str, str, int], None]
 LOOK_EVERY_S: Final = 0.25  # a change of verdict is told within this time, and no silence is longer than a heartbeat
 
 
@@ -23,6 +26,7 @@ class LiveStatus:
 
     Attributes:
         stream: the freshness of each section.
+        on_verdict: called with a section, its verdict before, the one that it has now, and when: ms since 1970 UTC.
     """
 
     def __init__(self, hub: Hub, bus: NATSBus, market: str, now_ms: Callable[[], int]) -> None:
@@ -38,6 +42,8 @@ class LiveStatus:
         self._bus = bus
         self._now_ms = now_ms
         self._judgements: dict[Channel, Judgement] = {}
+        self._verdicts: dict[str, str] = {}
+        self.on_verdict: OnVerdict = lambda *_: None
         self._looking: asyncio.Task[None] | None = None
 
     def open(self) -> None:
@@ -74,7 +80,7 @@ class LiveStatus:
         """The hours of the market, in words."""
         return self.stream.market_sentence(self._now_ms())
 
-    def stamp(self, asked: Collection[str], epoch: str) -> Stamp:
+    def stamp(self, asked: Collection[str], epoch: str) -> StatusStamp:
         """What makes the section, of the moment of the call, for frames of one stream; see `StreamStatus.stamp`."""
         return lambda *shown: self.stream.stamp(self._facts(), self._now_ms(), asked, epoch, *shown)
 
@@ -83,6 +89,13 @@ class LiveStatus:
         is_subscribed = bool(subscriptions) and all(one.is_live for one in subscriptions)
         return Facts(self._hub.is_closing, self._bus.is_connected, is_subscribed)
 
+    def _look_at_verdicts(self) -> None:
+        for section, verdict in self.judge().verdicts.items():
+            before = self._verdicts.get(section, verdict)
+            self._verdicts[section] = verdict
+            if verdict != before:
+                self.on_verdict(section, before, verdict, self._now_ms())
+
     async def _look_regularly(self) -> None:
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
@@ -90,6 +103,7 @@ class LiveStatus:
 
     def _look(self, now_s: float) -> None:
         """Tell the viewers that ask for it what has changed, and that the gateway lives where nothing has."""
+        self._look_at_verdicts()
         before, self._judgements = self._judgements, {}
         for shape, channel in self._hub.channels.items():
             if not isinstance(shape, Shape) or not shape.status:

@@ -17,8 +17,10 @@ import functools
 import logging
 import socket
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Final
 
 import uvloop
@@ -62,10 +64,12 @@ def main() -> int:
     except OSError as error:
         return _give_up(error, 1)
     _warn(settings, listener, raise_limit())
-    if settings.workers > 1:
-        return _supervise(parts, listener)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_run_alone(parts, listener))
+    with _history_folder(settings) as history_path:
+        parts = dataclasses.replace(parts, history_path=history_path)
+        if settings.workers > 1:
+            return _supervise(parts, listener)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(_run_alone(parts, listener))
 
 
 def _make_parts(settings: Settings) -> Parts:
@@ -86,6 +90,16 @@ def _make_parts(settings: Settings) -> Parts:
         admission_control=AdmissionControl(settings, viewer_count),
         certificate=Certificate(settings.tls_cert, settings.tls_key) if settings.tls_cert else None,
     )
+
+
+@contextlib.contextmanager
+def _history_folder(settings: Settings) -> Iterator[str | None]:
+    """A place for the socket of the history process, in a folder of this user alone; None where there is none."""
+    if settings.history == "off":
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="gateway-") as folder:
+        yield str(Path(folder) / "history")
 
 
 def _warn(settings: Settings, listener: socket.socket, file_descriptors: int) -> None:

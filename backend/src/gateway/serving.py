@@ -12,6 +12,8 @@ from typing import Final
 from src.common.tasks import end, guarded, unless
 from src.gateway.admission.admission_control import AdmissionControl
 from src.gateway.delivery.stream_peer import PeerLimits, peer_factory
+from src.gateway.history.client import HistoryClient
+from src.gateway.history.process import HistoryProcess
 from src.gateway.http.app import make_app
 from src.gateway.http.metrics_page import MetricsPage
 from src.gateway.listener.file_descriptors import FileDescriptorWatch, limit
@@ -25,6 +27,7 @@ from src.gateway.socket_broadcaster import SocketBroadcaster
 
 logger = logging.getLogger("gateway")
 
+FIRST_WORKER: Final = 1  # it has the history process, for all workers
 STOP_TIMEOUT_S: Final = 2.5  # for the HTTP server as a whole
 REPORT_ALONE_S: Final = 1.0  # without other workers, only `/health` reads the report
 # The last number counts 7,000 new objects each: 20,000 viewers, of 60 objects, do not make a collection a full one.
@@ -40,6 +43,7 @@ class Parts:
     worker_messages: WorkerMessages
     admission_control: AdmissionControl
     certificate: Certificate | None
+    history_path: str | None = None  # of the history process's socket
 
     def reread_files(self) -> None:
         """SIGHUP: read tokens, keys and certificate again. A part whose file is bad keeps what it has."""
@@ -61,7 +65,12 @@ async def run(parts: Parts, listener: socket.socket, stop: asyncio.Event, on_sub
     Raises:
         BusError: it cannot subscribe.
     """
-    broadcaster = SocketBroadcaster(settings=parts.settings, admission_control=parts.admission_control)
+    history = None if parts.history_path is None else HistoryClient(parts.history_path)
+    broadcaster = SocketBroadcaster(settings=parts.settings, admission_control=parts.admission_control, history=history)
+    history_process = None
+    if parts.history_path is not None and parts.worker_messages.own == FIRST_WORKER:
+        history_process = HistoryProcess(parts.settings, parts.history_path)
+        history_process.open()
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, parts.reread_files)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
     try:
@@ -73,6 +82,8 @@ async def run(parts: Parts, listener: socket.socket, stop: asyncio.Event, on_sub
     finally:
         listener.close()
         await broadcaster.close()
+        if history_process is not None:
+            await history_process.close()
 
 
 async def _serve(broadcaster: SocketBroadcaster, parts: Parts, listener: socket.socket, stop: asyncio.Event) -> None:

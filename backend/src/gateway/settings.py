@@ -248,6 +248,12 @@ class Settings(BaseSettings):
         text="How many handshakes each worker accepts. Further ones are refused with 503.",
     )
 
+    history: Switch = _variable(
+        "GATEWAY_HISTORY",
+        default="on",
+        text="Whether the past can be asked for: a process of its own reads the streams, and keeps 24 h in memory.",
+    )
+
     # Viewers
     drain_s: Annotated[Seconds, Ge(0), Le(3600)] = _variable(
         "GATEWAY_DRAIN",

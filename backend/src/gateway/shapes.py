@@ -9,7 +9,10 @@ from typing import Any, TypeVar
 import msgspec
 
 from src.gateway.delivery.channel import Channel, Stamp
+from src.gateway.delivery.frame import number_of
 from src.gateway.delivery.hub import Hub
+from src.gateway.history.event_log import cursor_of
+from src.gateway.history.event_ring import UNKNOWN_POSITION, EventRing
 from src.gateway.live_status import LiveStatus
 from src.gateway.refusals import TOO_MANY_SHAPES, WRONG_PARAMETER, Refusal
 from src.gateway.signals.freshness import Message
@@ -18,6 +21,7 @@ from src.gateway.signals.shape import (
     Contracts,
     Shape,
     WrongParameter,
+    events_since_of_query,
     judged_sections,
     shape_of_message,
     shape_of_query,
@@ -33,7 +37,12 @@ class Shapes:
     """Chooses the channel of a viewer, and publishes on each channel what its viewers asked for."""
 
     def __init__(
-        self, hub: Hub, max_shapes: int, further: Sequence[str] = (), status: LiveStatus | None = None
+        self,
+        hub: Hub,
+        max_shapes: int,
+        further: Sequence[str] = (),
+        status: LiveStatus | None = None,
+        ring: EventRing | None = None,
     ) -> None:
         """
         Args:
@@ -41,11 +50,13 @@ class Shapes:
             max_shapes: how many channels there may be beside the contract's; 0 is no limit.
             further: names of sections beside the contract's, which only viewers that name them get.
             status: makes the section `status`; by default nobody gets that.
+            ring: has the newest events for the section `events`; likewise.
         """
         self._hub = hub
         self._max_shapes = max_shapes
         self._further = further
         self._status = status
+        self._ring = ring
         self._life = f"{time.time_ns():x}"
         self._lives = itertools.count(1)
         self._payload: Mapping[str, Any] = {}
@@ -68,15 +79,30 @@ class Shapes:
             assert isinstance(shape, Shape), "channels are opened here alone"
             self._publish_on(channel, shape, published_s if shape.rate is None else None)
 
+    def publish_events(self) -> None:
+        """The ring has new events: send them to the viewers that ask for them."""
+        for shape, channel in self._hub.channels.items():
+            if isinstance(shape, Shape) and shape.events:
+                channel.publish_events()
+
     def of_query(self, query: str) -> Channel | Refusal:
         """The channel that a request asks for; made where it is the first. It is dropped when its last peer leaves."""
         shape = self._read(shape_of_query, query)
         return shape if isinstance(shape, Refusal) else self._channel(shape)
 
     def since(self, query: str, channel: Channel) -> int:
-        """The state of `channel` that the viewer of this handshake had last, on a connection before; 0 for none."""
+        """The number of the frame that the viewer of this handshake had last, on a connection before; 0 for none."""
         since = since_of_query(query)
-        return since.seq if since is not None and channel.epoch and since.epoch == channel.epoch else 0
+        is_known = since is not None and channel.epoch and since.epoch == channel.epoch
+        return number_of(since.seq if is_known and since is not None else 0, 0, self._told(query, channel))
+
+    def _told(self, query: str, channel: Channel) -> int:
+        """Up to which position the viewer of this handshake was told events, on a connection before."""
+        text = events_since_of_query(query)
+        if self._ring is None or text is None or not channel.tells_events:
+            return 0
+        cursor = cursor_of(text)
+        return UNKNOWN_POSITION if cursor is None else self._ring.position_of(cursor)
 
     def of_message(self, text: bytes) -> Channel | Refusal | None:
         """The same for a message of a connected viewer; None where it is no `subscribe` message."""
@@ -89,8 +115,9 @@ class Shapes:
         if isinstance(shape, Refusal):
             return shape
         sections = shaped(self._payload, self._contracts, shape)
-        if (stamp := self._stamp(shape, self._life)) is not None:
-            sections["status"] = msgspec.Raw(stamp(self._messages, 0, 0, None))
+        if shape.status and self._status is not None:
+            status = self._status.stamp(judged_sections(shape), self._life)
+            sections["status"] = msgspec.Raw(status(self._messages, 0, 0, None))
         return msgspec.json.encode(sections) if sections else None
 
     def _channel(self, shape: Shape) -> Channel | Refusal:
@@ -103,22 +130,33 @@ class Shapes:
             return TOO_MANY_SHAPES
         epoch = f"{self._life}-{next(self._lives)}"
         stamp = self._stamp(shape, epoch)
+        ring = self._ring if shape.events else None
         channel = Channel(
             self._hub.counters,
             only_changes=True,
             rate=shape.rate or math.inf,
             stamp=stamp,
-            epoch="" if stamp is None else epoch,
+            epoch=epoch if shape.status and stamp is not None else "",
+            position=None if ring is None else lambda: ring.position,
         )
         self._hub.channels[shape] = channel
         self._publish_on(channel, shape, None)
         return channel
 
     def _stamp(self, shape: Shape, epoch: str) -> Stamp | None:
-        """None where the shape has no status."""
-        if not shape.status or self._status is None:
+        """None where the shape has neither status nor events."""
+        status = self._status.stamp(judged_sections(shape), epoch) if shape.status and self._status else None
+        ring = self._ring if shape.events else None
+        if status is None and ring is None:
             return None
-        return self._status.stamp(judged_sections(shape), epoch)
+
+        def stamp(messages: Any, state: int, states: int, why: str | None, told: int | None) -> bytes:
+            members = [] if status is None else [b'"status":' + status(messages, state, states, why)]
+            if ring is not None and told is not None:
+                members.append(b'"events":' + ring.section(told))
+            return b",".join(members)
+
+        return stamp
 
     def _publish_on(self, channel: Channel, shape: Shape, published_s: float | None) -> None:
         """Nothing is sent until something of the shape is known; when that is gone again, an empty object says so."""

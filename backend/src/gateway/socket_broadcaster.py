@@ -22,42 +22,31 @@ from fastapi import WebSocket
 
 from src.common.bus import NATSBus
 from src.common.messages import decode_value
-from src.common.subjects import DURABLES, LEVELS_SIGNALS, MARKET_FLOW, StreamLimits
+from src.common.subjects import DURABLES, LEVELS_SIGNALS, MARKET_FLOW
 from src.common.subscription import Callback, Subscription, message_in_hand
 from src.gateway.admission.admission_control import Admission, AdmissionControl
 from src.gateway.close_codes import GOING_AWAY
 from src.gateway.delivery.asgi_peer import AsgiPeer
 from src.gateway.delivery.channel import Channel
 from src.gateway.delivery.hub import Hub
+from src.gateway.history.client import HistoryClient
 from src.gateway.live_status import LiveStatus
+from src.gateway.market_bus import make_bus
 from src.gateway.metrics import Metrics
 from src.gateway.setting_types import FurtherSection
-from src.gateway.settings import Settings, nats_access
+from src.gateway.settings import Settings
 from src.gateway.shapes import Shapes
 from src.gateway.signals.contract import LevelSignal, LevelsPayload
 from src.gateway.signals.core_message import Faults, LevelsMessage
-from src.gateway.signals.intake import levels_message, read_flow, read_level, read_levels, read_target
+from src.gateway.signals.intake import levels_message, read_level, read_target
 from src.gateway.signals.latest_state import LatestState
 from src.gateway.signals.normalize import normalize_level, normalize_levels
 from src.gateway.signals.session_clock import SessionContext, session_context
 
 logger = logging.getLogger("gateway")
 
-DECODERS: Final = {LEVELS_SIGNALS: read_levels, MARKET_FLOW: read_flow}
 SETTLE_LIMIT_S: Final = 0.05  # how long `broadcast` waits for the WebSockets of other ASGI servers
 CLOSE_TIMEOUT_S: Final = 1.5  # for viewers to answer the close frame
-
-
-def make_bus(settings: Settings) -> NATSBus:
-    """The bus as the gateway needs it: relayed sections are read as bytes, not rebuilt."""
-    return NATSBus(
-        settings.nats_url,
-        connect_timeout_s=settings.connect_timeout_s,
-        max_message_bytes=settings.max_message_bytes,
-        access=nats_access(settings),
-        new_streams=StreamLimits(settings.stream_replicas, settings.stream_max_bytes or None),
-        decoders=DECODERS | {section.subject: read_flow for section in settings.sections},
-    )
 
 
 class SocketBroadcaster:
@@ -70,6 +59,7 @@ class SocketBroadcaster:
         settings: Settings | None = None,
         hub: Hub | None = None,
         admission_control: AdmissionControl | None = None,
+        history: HistoryClient | None = None,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         """
@@ -78,6 +68,7 @@ class SocketBroadcaster:
             settings: by default those of the environment.
             hub: joined by the viewers of the gateway's own port.
             admission_control: decides about their handshakes; by default that of `settings`.
+            history: the past; by default nobody is told of it.
             now_ms: the gateway's clock, ms UTC, for messages without a time of their own.
         """
         self.settings = settings or Settings.from_environment(os.environ)
@@ -89,7 +80,12 @@ class SocketBroadcaster:
             self.settings.max_shapes,
             tuple(section.name for section in self.settings.sections),
             self.live_status,
+            None if history is None else history.ring,
         )
+        self.history = history
+        if history is not None:
+            history.on_events = self.shapes.publish_events
+            self.live_status.on_verdict = history.note_verdict
         self.admission_control = admission_control or AdmissionControl(self.settings)
         self.metrics = Metrics()
         self._now_ms = now_ms
@@ -110,6 +106,8 @@ class SocketBroadcaster:
         async with self._lock:
             self.hub.open()
             self.live_status.open()
+            if self.history is not None:
+                self.history.open()
             await self.admission_control.open()
             await self.bus.connect()
             self.bus.on_copy = self.live_status.place
@@ -152,6 +150,8 @@ class SocketBroadcaster:
         async with self._lock:
             await self.close_viewers()
             await self.live_status.close()
+            if self.history is not None:
+                await self.history.close()
             self._subscriptions.clear()
             await self.bus.close()
             await self.admission_control.close()

@@ -9,8 +9,8 @@ import pytest
 from src.common.bus import NATSBus
 from src.common.subjects import MARKET_FLOW
 from src.demo.nats_server import NatsServer
+from src.gateway.market_bus import make_bus
 from src.gateway.settings import Settings
-from src.gateway.socket_broadcaster import make_bus
 from tests.certificates import Authority
 from tests.common.test_access import file, tls_config
 from tests.conftest import LaunchGateway

@@ -13,6 +13,8 @@ export interface Payload {
   viewport?: Record<string, unknown>;
   /** only for viewers that ask for it by `status=1` */
   status?: Status;
+  /** only for viewers that ask for it by `events=1` */
+  events?: Events;
 }
 
 /** Section `levels`: the newest `levels.signals`, normalized. */
@@ -201,6 +203,50 @@ export interface MarketStatus {
   opens_ms: number | null;
   /** when this session, or the next, closes; null: never, in ms since 1970 UTC */
   closes_ms: number | null;
+}
+
+/** Section `events`: what happened since the viewer's frame before. Only for viewers that ask by `events=1`. */
+export interface Events {
+  /** names the place in the events up to which this goes */
+  cursor: string;
+  /** false where some are missing, which `/events?since=` with the last cursor has */
+  complete: boolean;
+  /** by their last occurrence */
+  events: Event[];
+}
+
+/** What happened between two messages. A transition that repeats within 30 s is one event with a count. */
+export interface Event {
+  /** names the event; the same one comes again when it counts one more */
+  id: string;
+  /** what changed: signal, sweep_detected, barrier_state, spot_side, level, replay, verdict */
+  kind: Known<"signal" | "sweep_detected" | "barrier_state" | "spot_side" | "level" | "replay" | "verdict">;
+  /** sequence in the stream of the message that showed it last; 0: a verdict */
+  seq: number;
+  /** Core's time in that message, in ms since 1970 UTC */
+  ts: number;
+  /** when NATS took that message, in ms since 1970 UTC */
+  server_ms: number;
+  /** id of the level; of a verdict, the section; null: it is of the whole stream */
+  level: string | null;
+  /** `level_kind_name`; null where it is not of a level */
+  level_kind: string | null;
+  /** of the level; null likewise, in points */
+  price: number | null;
+  /** the value that was */
+  before: string;
+  /** the value that is */
+  after: string;
+  /** of the level's instrument, then; null: not known, in points */
+  spot: number | null;
+  /** `break_score_smooth` of the level; null: not of a level */
+  score: number | null;
+  /** in the level's signal; null likewise */
+  confidence: string | null;
+  /** how often, each within 30 s of the next, 1 or more */
+  count: number;
+  /** Core's time in the message that showed it first, in ms since 1970 UTC */
+  first_ts: number;
 }
 
 /** The gateway's own close codes: what each means, and whether connecting again makes sense. */

@@ -1,4 +1,4 @@
-import type { LevelSignal, LevelsPayload, MarketStatus, MlPredictions, Payload, Retrieval, SectionStatus, Skipped, SpotSnapshot, Status } from "./contract.js";
+import type { Event, Events, LevelSignal, LevelsPayload, MarketStatus, MlPredictions, Payload, Retrieval, SectionStatus, Skipped, SpotSnapshot, Status } from "./contract.js";
 
 /** What each field of the payload means, for pages that show it. Written by `make contract`, like `contract.ts`. */
 
@@ -21,6 +21,7 @@ export const PAYLOAD: Readonly<Record<keyof Payload, FieldDescription>> = {
   levels: { words: "the newest `levels.signals`, normalized" },
   viewport: { words: "that of the newest levels message, value for value: integers beyond 2^53 included, which JavaScript's `JSON.parse` rounds" },
   status: { words: "only for viewers that ask for it by `status=1`" },
+  events: { words: "only for viewers that ask for it by `events=1`" },
 };
 
 /** Section `levels`: the newest `levels.signals`, normalized. */
@@ -133,4 +134,30 @@ export const MARKET_STATUS: Readonly<Record<keyof MarketStatus, FieldDescription
   sentence: { words: "the same for people, in New York's time" },
   opens_ms: { words: "when it opens next; null while it is open", unit: "ms since 1970 UTC" },
   closes_ms: { words: "when this session, or the next, closes; null: never", unit: "ms since 1970 UTC" },
+};
+
+/** Section `events`: what happened since the viewer's frame before. Only for viewers that ask by `events=1`. */
+export const EVENTS: Readonly<Record<keyof Events, FieldDescription>> = {
+  cursor: { words: "names the place in the events up to which this goes" },
+  complete: { words: "false where some are missing, which `/events?since=` with the last cursor has" },
+  events: { words: "by their last occurrence" },
+};
+
+/** What happened between two messages. A transition that repeats within 30 s is one event with a count. */
+export const EVENT: Readonly<Record<keyof Event, FieldDescription>> = {
+  id: { words: "names the event; the same one comes again when it counts one more" },
+  kind: { words: "what changed", known: ["signal", "sweep_detected", "barrier_state", "spot_side", "level", "replay", "verdict"] },
+  seq: { words: "sequence in the stream of the message that showed it last; 0: a verdict" },
+  ts: { words: "Core's time in that message", unit: "ms since 1970 UTC" },
+  server_ms: { words: "when NATS took that message", unit: "ms since 1970 UTC" },
+  level: { words: "id of the level; of a verdict, the section; null: it is of the whole stream" },
+  level_kind: { words: "`level_kind_name`; null where it is not of a level" },
+  price: { words: "of the level; null likewise", unit: "points" },
+  before: { words: "the value that was" },
+  after: { words: "the value that is" },
+  spot: { words: "of the level's instrument, then; null: not known", unit: "points" },
+  score: { words: "`break_score_smooth` of the level; null: not of a level" },
+  confidence: { words: "in the level's signal; null likewise" },
+  count: { words: "how often, each within 30 s of the next", least: 1 },
+  first_ts: { words: "Core's time in the message that showed it first", unit: "ms since 1970 UTC" },
 };

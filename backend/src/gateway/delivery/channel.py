@@ -13,10 +13,11 @@ where the form is compressed with that frame as dictionary. A peer changes its g
 **A paced channel begins a round at fixed moments**, with the newest payload of that moment, so all its peers share
 frames. A peer that joins between two moments is sent the newest payload at once.
 
-**A channel with a stamp adds a section to each payload when a frame is made of it**: what is true at that moment, and
-how many states a group of peers has skipped. So one state is shown by several frames, each for the groups that skipped
-the same; one that is older than `STAMP_LIMIT_S` is not sent any more. In silence such a channel tells the stamp alone,
-in a frame without compression, which leaves the windows of the peers as they are.
+**A channel with a stamp adds sections to each payload when a frame is made of it**: what is true at that moment, how
+many states a group of peers has skipped, and which events it was not told. So one state is shown by several frames,
+each for the groups that skipped the same; one that is older than `STAMP_LIMIT_S` is not sent any more. In silence such
+a channel tells the stamp alone, in a frame without compression, which leaves the windows of the peers as they are. A
+frame's number says up to which position it tells events, so a peer that skips frames skips no event.
 """
 
 import asyncio
@@ -28,7 +29,18 @@ from itertools import islice
 from typing import Any, Final, NamedTuple, Protocol
 
 from src.gateway.close_codes import CloseCode
-from src.gateway.delivery.frame import FORM_NAMES, Form, Frame, Last, form_name, number_of, plain, state_of, text
+from src.gateway.delivery.frame import (
+    FORM_NAMES,
+    Form,
+    Frame,
+    Last,
+    form_name,
+    plain,
+    position_of,
+    shown_of,
+    state_of,
+    text,
+)
 from src.gateway.delivery.pong_clock import PongClock
 from src.gateway.metrics import FAN_OUT_BOUNDS_S, LATENCY_BOUNDS_S, VIEWER_AGE_BOUNDS_S, Histogram
 
@@ -39,12 +51,13 @@ KEPT_STAMPED: Final = 16  # likewise, where one state has several frames
 STAMP_LIMIT_S: Final = 0.05
 SLICE_PEERS: Final = 32  # half a millisecond of sends; measured: 16 cost more CPU a frame and gained nothing
 
-Stamp = Callable[[Any, int, int, str | None], bytes]
-"""The value of the section that is added, as JSON: by the messages that a frame shows, its state, how many states a
-peer skipped, and why."""
-Skipped = tuple[int, str | None]
-"""How many states, and why."""
+Stamp = Callable[[Any, int, int, str | None, int | None], bytes]
+"""The sections that are added, as members of a JSON object: by the messages that a frame shows, its state, how many
+states a peer skipped, why, and the position up to which the peer was told events; None: tell none."""
+Skipped = tuple[int, str | None, int]
+"""How many states, why, and the position up to which events were told."""
 Send = Callable[[Any], int]
+_NO_POSITION: Final = int  # 0 whenever it is called
 NOTHING: Final = Last(0, None)
 Group = tuple[Form, int]
 """A form, and the number of the frame that its peers were sent last; 0 for none."""
@@ -118,6 +131,7 @@ class Channel:
         idle: set while every ready peer has been sent the newest frame.
         spoke_s: when a round began or the stamp was told, by the loop's clock.
         epoch: the life in which its states are counted; empty where nobody is told.
+        tells_events: whether its frames have events.
     """
 
     def __init__(
@@ -128,14 +142,16 @@ class Channel:
         rate: float = math.inf,
         stamp: Stamp | None = None,
         epoch: str = "",
+        position: Callable[[], int] | None = None,
     ) -> None:
         """
         Args:
             counters: by default of this channel alone.
             only_changes: whether a payload equal to the newest frame's is not sent.
             rate: rounds a second, at most; infinite: each payload begins a round.
-            stamp: makes the section that is added to each payload; by default there is none.
+            stamp: makes the sections that are added to each payload; by default there are none.
             epoch: as the attribute.
+            position: of the newest event, which grows; by default none are told.
         """
         self.newest: Frame | None = None
         self.peers = 0
@@ -145,6 +161,8 @@ class Channel:
         self.spoke_s = -math.inf
         self.epoch = epoch
         self._stamp = stamp
+        self.tells_events = position is not None
+        self._position = position or _NO_POSITION
         self._states = 0
         self._variants = 0  # of the newest state
         self._stamped: dict[Skipped, tuple[float, Frame]] = {}  # of the newest state, and when each was made
@@ -175,9 +193,18 @@ class Channel:
             return
         if published_s is not None:
             self._published_s.append(published_s)
-        if self._next is None or self._rate != math.inf:
+        if self._next is None or state_of(self._next.number) <= self._newest_state or self._rate != math.inf:
             self._states += 1
-        self._next = Frame(payload, self._states, messages=messages)
+        self._begin(Frame(payload, self._states, messages=messages, position=self._position()))
+
+    def publish_events(self) -> None:
+        """Send the newest payload again, because there are events that go with it."""
+        if self._next is None and self.newest is not None:
+            newest = self.newest
+            self._begin(Frame(newest.payload, self._states, messages=newest.messages, position=self._position()))
+
+    def _begin(self, frame: Frame) -> None:
+        self._next = frame
         if self._rate == math.inf:
             self._take_turn()
         elif self._moment is None:
@@ -188,7 +215,7 @@ class Channel:
         if self._stamp is not None:
             self.spoke_s = asyncio.get_running_loop().time()
             newest = self.newest or Frame(b"{}")
-            frame = Frame(_with_stamp(b"{}", self._stamp(newest.messages, state_of(newest.number), 0, None)))
+            frame = Frame(_with_stamp(b"{}", self._stamp(newest.messages, self._newest_state, 0, None, None)))
             self._tell([peer for ready in self._ready.values() for peer in ready.values()], frame)
 
     def _tell(self, peers: list[Peer], frame: Frame) -> None:
@@ -212,6 +239,10 @@ class Channel:
         return sum(map(len, self._ready.values()))
 
     @property
+    def _newest_state(self) -> int:
+        return 0 if self.newest is None else state_of(self.newest.number)
+
+    @property
     def has_frame(self) -> bool:
         """Whether anything was published."""
         return self.newest is not None or self._next is not None
@@ -224,18 +255,18 @@ class Channel:
         Args:
             peer: see there.
             ready: whether it takes frames now.
-            since: the state that its viewer had last, on a connection before; 0 for none.
+            since: the number of the frame that its viewer had last, on a connection before; 0 for none.
         """
         self.peers += 1
         if self._rate != math.inf and self._next is not None:
             self._keep(self._next)
         if ready:
-            self.ready(peer, self.newest, number_of(since), "reconnect")
+            self.ready(peer, self.newest, since, "reconnect")
 
-    def leave(self, peer: Peer) -> None:
-        """A peer that joined is gone."""
-        self.blocked(peer)
+    def leave(self, peer: Peer) -> int:
+        """A peer that joined is gone. Returns the number of the frame that it was sent last; 0 while it is blocked."""
         self.peers -= 1
+        return self.blocked(peer)
 
     def ready(self, peer: Peer, missed: Frame | None = None, last: int = 0, why: str = "slow") -> None:
         """The peer takes frames from now on; the one that it `missed` is sent first.
@@ -272,14 +303,14 @@ class Channel:
         assert self.newest is not None, "there is one to send"
         if self._stamp is None:
             return self.newest
-        state, now_s = state_of(self.newest.number), time.monotonic()
-        states = max(state - state_of(last) - 1, 0) if last else 0
-        skipped = (_rounded(states), why if states else None)
+        state, position, now_s = self._newest_state, self._position(), time.monotonic()
+        states = max(state - state_of(last) - 1, 0) if state_of(last) else 0
+        skipped = (_rounded(states), why if states else None, position_of(last) or position)
         made_s, frame = self._stamped.get(skipped, (-math.inf, self.newest))
         if now_s - made_s > STAMP_LIMIT_S:
             self._variants += 1
             stamp = self._stamp(self.newest.messages, state, *skipped)
-            frame = Frame(_with_stamp(self.newest.payload, stamp), state, self._variants)
+            frame = Frame(_with_stamp(self.newest.payload, stamp), state, self._variants, position=position)
             self._stamped[skipped] = (now_s, frame)
             self._keep_payload(frame)
         return frame
@@ -318,17 +349,20 @@ class Channel:
             self.idle.set()
 
     def _begin_round(self, frame: Frame) -> None:
-        if self._only_changes and self.newest is not None and self.newest.payload == frame.payload:
+        if self._only_changes and self.newest is not None and self._shows_the_same(frame, self.newest):
             frame = self.newest  # peers that joined since the last round have it
         self._keep(frame)
         self._next = None
         self._ready = {group: ready for group, ready in self._ready.items() if ready}
         self._due = {
-            group: ready.copy() for group, ready in self._ready.items() if state_of(group[1]) != state_of(frame.number)
+            group: ready.copy() for group, ready in self._ready.items() if shown_of(group[1]) < shown_of(frame.number)
         }
         due = sum(map(len, self._due.values()))
         self._rounds.append(Round(time.monotonic(), self._served + due, tuple(self._published_s)))
         self._published_s.clear()
+
+    def _shows_the_same(self, frame: Frame, newest: Frame) -> bool:
+        return newest.payload == frame.payload and position_of(newest.number) == position_of(frame.number)
 
     def _keep(self, frame: Frame) -> None:
         if frame is self.newest:
@@ -386,8 +420,8 @@ def _last_number(group: Group) -> int:
 
 
 def _with_stamp(payload: bytes, stamp: bytes) -> bytes:
-    """The payload, an object, with the section `status` at its end."""
-    return payload[:-1] + (b"" if payload == b"{}" else b",") + b'"status":' + stamp + b"}"
+    """The payload, an object, with further members at its end."""
+    return payload[:-1] + (b"" if payload == b"{}" else b",") + stamp + b"}"
 
 
 def _rounded(states: int) -> int:

@@ -16,7 +16,7 @@ from typing import Final
 from src.common.tasks import end, guarded
 from src.gateway.close_codes import CloseCode
 from src.gateway.delivery.channel import Channel, Counters, Peer
-from src.gateway.delivery.frame import Frame
+from src.gateway.delivery.frame import Frame, number_of, position_of
 from src.gateway.delivery.pong_clock import PongClock
 from src.gateway.metrics import LOOP_LAG_INTERVAL_S, LOOP_LAGS_A_SECOND, LoopLag
 
@@ -95,7 +95,7 @@ class Hub:
         Args:
             peer: see there.
             channel: one of `channels`; by default the hub's own.
-            since: the state that its viewer had last, see `Channel.join`.
+            since: the number of the frame that its viewer had last, see `Channel.join`.
         """
         channel = channel or self.channel
         self.peers[peer] = channel
@@ -116,9 +116,9 @@ class Hub:
     def move(self, peer: Peer, channel: Channel, *, ready: bool) -> None:
         """Put a peer that joined on another channel; one that is ready is sent the newest frame of that."""
         old = self.peers[peer]
-        old.leave(peer)
+        told = position_of(old.leave(peer))
         self.peers[peer] = channel
-        channel.join(peer, ready=ready)
+        channel.join(peer, ready=ready, since=number_of(0, 0, told))
         self.release(old)
 
     def newest_for(self, peer: Peer) -> Frame | None:

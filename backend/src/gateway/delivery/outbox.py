@@ -7,7 +7,7 @@ left. This module decides in values: time is an argument, and the caller sends.
 
 from typing import NamedTuple
 
-from src.gateway.delivery.frame import Frame, state_of
+from src.gateway.delivery.frame import Frame, number_of, position_of, shown_of, state_of
 
 
 class Missed(NamedTuple):
@@ -27,10 +27,11 @@ class Missed(NamedTuple):
 class Outbox:
     """Whether one peer is ready, and what it missed while it was blocked."""
 
-    __slots__ = ("_blocked_since_s", "_sent")
+    __slots__ = ("_blocked_since_s", "_sent", "_was_moved")
 
     def __init__(self) -> None:
-        self._sent: int | None = 0  # None: it is sent other frames from now on
+        self._sent = 0
+        self._was_moved = False
         self._blocked_since_s: float | None = None
 
     @property
@@ -49,17 +50,21 @@ class Outbox:
             self._blocked_since_s = now_s
 
     def restart(self) -> None:
-        """The peer, while it is blocked, is to be sent other frames, of which it was sent none and missed none."""
-        self._sent = None
+        """The peer, while it is blocked, is to be sent other frames, of which it was sent none and missed none.
+
+        Events that it was told stay told.
+        """
+        self._sent = number_of(0, 0, position_of(self._sent))
+        self._was_moved = True
 
     def resume(self, newest: Frame | None) -> "Missed":
         """The peer is ready again."""
         sent, self._sent, self._blocked_since_s = self._sent, 0, None
-        if sent is None:
-            return Missed(newest, 0, 0)
-        if newest is None or state_of(newest.number) == state_of(sent):
+        was_moved, self._was_moved = self._was_moved, False
+        if newest is None or shown_of(newest.number) <= shown_of(sent):
             return Missed(None, sent, 0)
-        return Missed(newest, sent, state_of(newest.number) - state_of(sent) - 1)
+        skipped = 0 if was_moved else state_of(newest.number) - state_of(sent) - 1
+        return Missed(newest, sent, max(skipped, 0))
 
     def progressed(self, now_s: float) -> None:
         """Some bytes have left, though the peer is not ready."""

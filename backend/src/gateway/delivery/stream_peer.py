@@ -83,7 +83,7 @@ class Channels(Protocol):
         """The channel for the query of a handshake."""
 
     def since(self, query: str, channel: Channel) -> int:
-        """The state of `channel` that the viewer of this handshake had last, on a connection before; 0 for none."""
+        """The number of the frame that the viewer of this handshake had last, on a connection before; 0 for none."""
 
     def of_message(self, text: bytes) -> Channel | Refusal | None:
         """The channel for a text message of a viewer; None where the message asks for none."""

@@ -48,5 +48,9 @@ def shape_schema(*, in_query: bool) -> dict[str, Any]:
                 **({"type": "string", "enum": ["1", "0"]} if in_query else {"type": "boolean"}),
                 "description": "Also the section `status`, and a heartbeat each second in silence.",
             },
+            "events": {
+                **({"type": "string", "enum": ["1", "0"]} if in_query else {"type": "boolean"}),
+                "description": "Also the section `events`: what happened since the frame before.",
+            },
         },
     }

@@ -3,6 +3,8 @@
 from typing import Annotated, Any, Final, NamedTuple, NotRequired, get_args, get_origin, get_type_hints
 
 from src.gateway.signals.contract import (
+    Event,
+    Events,
     FieldDescription,
     LevelSignal,
     LevelsPayload,
@@ -27,6 +29,8 @@ TYPED_DICTS: Final[tuple[Any, ...]] = (
     Skipped,
     SectionStatus,
     MarketStatus,
+    Events,
+    Event,
 )
 
 

@@ -10,13 +10,20 @@ from src.gateway.admission.cors import Cors
 from src.gateway.delivery.stream_peer import STREAM_PATH
 from src.gateway.http.console_files import console_router
 from src.gateway.http.health import health_router
+from src.gateway.http.history import history_router
 from src.gateway.http.metrics_page import MetricsPage, metrics_router
 from src.gateway.http.snapshot import snapshot_router
 from src.gateway.http.stream import stream_router
 from src.gateway.processes.viewer_count import ViewerCount
 from src.gateway.socket_broadcaster import SocketBroadcaster
 
-PATHS_FOR_PAGES: Final = ("/health", "/ready", "/snapshot")  # that pages of other origins may read
+PATHS_FOR_PAGES: Final = (
+    "/health",
+    "/ready",
+    "/snapshot",
+    "/events",
+    "/history",
+)  # that pages of other origins may read
 
 
 def make_app(
@@ -40,6 +47,8 @@ def make_app(
     app.add_middleware(Cors, origins=broadcaster.admission_control.origins, paths=PATHS_FOR_PAGES)
     app.include_router(health_router(broadcaster, viewer_count))
     app.include_router(snapshot_router(broadcaster))
+    if broadcaster.history is not None:
+        app.include_router(history_router(broadcaster, broadcaster.history))
     if broadcaster.settings.metrics == "on":
         app.include_router(metrics_router(metrics_page or MetricsPage(broadcaster, viewer_count)))
     app.include_router(stream_router(broadcaster))

@@ -1,5 +1,7 @@
 """`GET /snapshot`: the current payload by a plain HTTP request."""
 
+from collections.abc import Awaitable, Callable
+
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
 
 from src.gateway.descriptions.shape_schema import shape_schema
@@ -8,20 +10,26 @@ from src.gateway.refusals import Refusal
 from src.gateway.socket_broadcaster import SocketBroadcaster
 
 
-def snapshot_router(broadcaster: SocketBroadcaster) -> APIRouter:
-    """`/snapshot` asks for the same token as the stream."""
-    router = APIRouter()
+def may_read(broadcaster: SocketBroadcaster) -> Callable[[Request], Awaitable[None]]:
+    """A dependency that asks for the same token as the stream."""
 
-    async def may_read(request: Request) -> None:
+    async def check(request: Request) -> None:
         refusal = await broadcaster.admission_control.check_read(client_request(request))
         if refusal is not None:
             raise HTTPException(refusal.status, refusal.detail, refusal.headers)
+
+    return check
+
+
+def snapshot_router(broadcaster: SocketBroadcaster) -> APIRouter:
+    """`/snapshot` asks for the same token as the stream."""
+    router = APIRouter()
 
     @router.get(
         "/snapshot",
         response_class=Response,
         responses={200: {"content": {"application/json": {}}}, 204: {}, 400: {}, 401: {}},
-        dependencies=[Depends(may_read)],
+        dependencies=[Depends(may_read(broadcaster))],
         openapi_extra={
             "parameters": [
                 {"name": name, "in": "query", "schema": schema}

@@ -220,6 +220,41 @@ class Status(TypedDict):
     market: Annotated[MarketStatus, FieldDescription("the market's hours")]
 
 
+EVENT_KINDS: Final = ("signal", "sweep_detected", "barrier_state", "spot_side", "level", "replay", "verdict")
+
+
+class Event(TypedDict):
+    """What happened between two messages. A transition that repeats within 30 s is one event with a count."""
+
+    id: Annotated[str, FieldDescription("names the event; the same one comes again when it counts one more")]
+    kind: Annotated[str, FieldDescription("what changed", known=EVENT_KINDS)]
+    seq: Annotated[int, FieldDescription("sequence in the stream of the message that showed it last; 0: a verdict")]
+    ts: Annotated[int, FieldDescription("Core's time in that message", UTC_MS)]
+    server_ms: Annotated[int, FieldDescription("when NATS took that message", UTC_MS)]
+    level: Annotated[
+        str | None, FieldDescription("id of the level; of a verdict, the section; null: it is of the whole stream")
+    ]
+    level_kind: Annotated[str | None, FieldDescription("`level_kind_name`; null where it is not of a level")]
+    price: Annotated[float | None, FieldDescription("of the level; null likewise", POINTS)]
+    before: Annotated[str, FieldDescription("the value that was")]
+    after: Annotated[str, FieldDescription("the value that is")]
+    spot: Annotated[float | None, FieldDescription("of the level's instrument, then; null: not known", POINTS)]
+    score: Annotated[float | None, FieldDescription("`break_score_smooth` of the level; null: not of a level")]
+    confidence: Annotated[str | None, FieldDescription("in the level's signal; null likewise")]
+    count: Annotated[int, FieldDescription("how often, each within 30 s of the next", least=1)]
+    first_ts: Annotated[int, FieldDescription("Core's time in the message that showed it first", UTC_MS)]
+
+
+class Events(TypedDict):
+    """Section `events`: what happened since the viewer's frame before. Only for viewers that ask by `events=1`."""
+
+    cursor: Annotated[str, FieldDescription("names the place in the events up to which this goes")]
+    complete: Annotated[
+        bool, FieldDescription("false where some are missing, which `/events?since=` with the last cursor has")
+    ]
+    events: Annotated[list[Event], FieldDescription("by their last occurrence")]
+
+
 class Payload(TypedDict):
     """One frame: the whole state. A section that was never seen is absent, not null."""
 
@@ -235,3 +270,4 @@ class Payload(TypedDict):
         ]
     ]
     status: NotRequired[Annotated[Status, FieldDescription("only for viewers that ask for it by `status=1`")]]
+    events: NotRequired[Annotated[Events, FieldDescription("only for viewers that ask for it by `events=1`")]]

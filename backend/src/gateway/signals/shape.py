@@ -40,6 +40,7 @@ class Shape(NamedTuple):
         signals: of `SIGNALS`.
         rate: frames a second, at most.
         status: whether the section `status` is sent as well, and heartbeats.
+        events: whether the section `events` is sent as well.
     """
 
     sections: frozenset[str] | None = None
@@ -50,6 +51,7 @@ class Shape(NamedTuple):
     signals: frozenset[str] | None = None
     rate: float | None = None
     status: bool = False
+    events: bool = False
 
 
 class Since(NamedTuple):
@@ -100,6 +102,15 @@ def since_of_query(query: str) -> Since | None:
         if name == "since":
             epoch, _, seq = unquote_plus(text).rpartition(":")
             return Since(epoch, int(seq)) if seq.isascii() and seq.isdigit() and len(seq) <= SEQ_DIGITS else None
+    return None
+
+
+def events_since_of_query(query: str) -> str | None:
+    """Read `events_since=CURSOR`; None where there is none."""
+    for part in query.split("&"):
+        name, _, text = part.partition("=")
+        if name == "events_since":
+            return unquote_plus(text)
     return None
 
 
@@ -191,6 +202,7 @@ PARAMETERS: Final[Mapping[str, Callable[[str, Any], Any]]] = {
     "signals": _known(SIGNALS, str.upper),
     "rate": _number(SMALLEST_RATE, LARGEST_RATE),
     "status": _switch,
+    "events": _switch,
 }
 
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from src.gateway.delivery.channel import KEPT_STAMPED, SLICE_PEERS, Channel, Stamp, _rounded
-from src.gateway.delivery.frame import Frame, Last, plain
+from src.gateway.delivery.frame import Frame, Last, number_of, plain
 from src.gateway.delivery.hub import Hub
 from tests.gateway.delivery.test_hub import RememberingPeer, end_of_turn
 from tests.waiting import until
@@ -162,12 +162,12 @@ async def test_the_channel_of_the_contract_stays_without_peers(hub: Hub) -> None
 # -- a stamp -----------------------------------------------------------------------------------------------------------
 
 
-def numbers(_messages: object, state: int, states: int, why: str | None) -> bytes:
-    return b'{"seq":%d,"skipped":%d,"why":"%s"}' % (state, states, (why or "").encode())
+def numbers(_messages: object, state: int, states: int, why: str | None, _told: int | None = None) -> bytes:
+    return b'"status":{"seq":%d,"skipped":%d,"why":"%s"}' % (state, states, (why or "").encode())
 
 
 def stamped(payload: bytes, state: int, states: int = 0, why: str | None = None) -> bytes:
-    return payload[:-1] + (b"" if payload == b"{}" else b",") + b'"status":' + numbers(None, state, states, why) + b"}"
+    return payload[:-1] + (b"" if payload == b"{}" else b",") + numbers(None, state, states, why) + b"}"
 
 
 async def test_each_frame_is_stamped_with_its_state_and_what_the_peer_skipped(hub: Hub) -> None:
@@ -201,7 +201,7 @@ async def test_a_rate_spares_states_and_says_so(hub: Hub) -> None:
 async def test_a_joining_peer_is_told_what_is_so_when_it_joins(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     now_s = 100.0
     monkeypatch.setattr("src.gateway.delivery.channel.time.monotonic", lambda: now_s)
-    said = iter((b'"before"', b'"now"'))
+    said = iter((b'"status":"before"', b'"status":"now"'))
     channel = opened(hub, stamp=lambda *_: next(said))
     peers = [RememberingPeer(hub) for _ in range(3)]
     channel.publish(b'{"n":1}')
@@ -230,7 +230,7 @@ async def test_a_channel_tells_its_stamp_alone_to_all_that_are_ready(hub: Hub) -
 
 
 async def test_between_two_moments_the_stamp_is_about_the_messages_that_were_sent(hub: Hub) -> None:
-    channel, peer = opened(hub, rate=SOON, stamp=lambda messages, *_: messages), RememberingPeer(hub)
+    channel, peer = opened(hub, rate=SOON, stamp=lambda messages, *_: b'"status":' + messages), RememberingPeer(hub)
     hub.join(peer, channel)
     channel.publish(b'{"n":1}', messages=b"1")
     await until(lambda: peer.frames, "a first round")
@@ -250,7 +250,7 @@ async def test_a_viewer_that_reconnects_is_told_what_it_missed(hub: Hub) -> None
         await end_of_turn()
     peers = [RememberingPeer(hub) for _ in range(4)]
     for peer, since in zip(peers, (0, 1, 3, 9), strict=True):
-        hub.join(peer, channel, since)
+        hub.join(peer, channel, number_of(since))
     frames = [peer.frames[0] for peer in peers]
     assert frames == [stamped(b'{"n":4}', 4, *skipped) for skipped in ((), (2, "reconnect"), (), ())]
 

@@ -1,12 +1,13 @@
 """One compression window for all peers: each inflates every frame exactly, in whatever order things happen."""
 
 import asyncio
+import json
 import random
 import re
 import zlib
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import example, given, settings
@@ -92,6 +93,7 @@ steps = st.lists(
         st.tuples(st.just("join"), peers),
         st.tuples(st.just("move"), peers),
         st.tuples(st.just("tell"), st.just(0)),
+        st.tuples(st.just("event"), st.just(0)),
     ),
     max_size=60,
 )
@@ -105,6 +107,7 @@ PUBLISHED = [("publish", 400), ("turn", 0), ("turn", 0)]
 @example(
     [*PUBLISHED, ("block", 1), *PUBLISHED * 4, ("tell", 0), ("resume", 1), *PUBLISHED]
 )  # skips states of the shape
+@example([*PUBLISHED, ("block", 1), ("event", 0), *PUBLISHED * 2, ("event", 0), ("resume", 1), ("event", 0)])
 def test_every_peer_inflates_every_frame_whatever_happens_between(script: list[tuple[str, int]]) -> None:
     asyncio.run(play(script))
 
@@ -115,14 +118,25 @@ async def play(script: list[tuple[str, int]]) -> None:
     all_viewers = list(viewers)
     moved: set[Viewer] = set()
     published: list[bytes] = []
+    happened = 1  # events, counted from 1: position 1 is before the first
+
+    def stamp(_messages: object, state: int, states: int, _why: str | None, told: int | None) -> bytes:
+        events = b"" if told is None else b',"events":%s' % json.dumps(list(range(told + 1, happened + 1))).encode()
+        return b'"status":[%d,%d,%d]' % (state, states, happened) + events
+
     # A shape with a stamp, whose payloads are like those of the whole.
-    narrow = Channel(hub.counters, only_changes=True, stamp=lambda *stamp: b"[%d,%d]" % stamp[1:3])
+    narrow = Channel(hub.counters, only_changes=True, stamp=stamp, position=lambda: happened)
     hub.join(Viewer(hub, plain), narrow)  # keeps it
 
     def publish(size: int) -> None:
         published.extend([payload(len(published), size), payload(len(published) + 1, size // 2)])
         hub.publish(published[-2])
         narrow.publish(published[-1])
+
+    def event(_: int) -> None:
+        nonlocal happened
+        happened += 1
+        narrow.publish_events()
 
     def move(n: int) -> None:
         if viewers[n] in hub.peers:
@@ -146,6 +160,7 @@ async def play(script: list[tuple[str, int]]) -> None:
         "join": join,
         "move": move,
         "tell": lambda _: narrow.tell(),
+        "event": event,
     }
     for n in range(PEERS):
         join(n)
@@ -164,28 +179,40 @@ async def play(script: list[tuple[str, int]]) -> None:
         numbers = [order[body] // 2 for body in got]  # a frame that was not published would be no key
         assert numbers == sorted(numbers), "none older"
         if viewer not in moved:
-            assert len(numbers) == len(set(numbers)), "none twice"
+            frames = [body for body in viewer.got if without_stamp(body) != b"{}"]
+            assert len(frames) == len(set(frames)), "none twice"
         if viewer in hub.peers and published:
             newest = published[-1 if hub.peers[viewer] is narrow else -2]
             assert got[-1] == newest, "the newest in the end"
         if viewer not in moved:
-            frames = [body for body in viewer.got if without_stamp(body) != b"{}"]
             stamps = [stamp for stamp in map(stamp_of, frames) if stamp is not None]
-            for (state, _), (next_state, skipped) in pairwise(stamps):
-                assert skipped == max(next_state - state - 1, 0), "each skipped state is told"
+            for last, stamp in pairwise(stamps):
+                assert stamp.skipped == max(stamp.state - last.state - 1, 0), "each skipped state is told"
+                assert stamp.events == list(range(last.position + 1, stamp.position + 1)), "each event is told once"
+            if stamps and viewer in hub.peers:
+                assert stamps[-1].position == happened, "the newest event in the end"
 
 
-STAMP = re.compile(rb',?"status":\[(\d+),(\d+)\]}$')
+STAMP = re.compile(rb',?"status":\[(\d+),(\d+),(\d+)\](?:,"events":(\[.*\]))?}$')
+
+
+class StampOf(NamedTuple):
+    """What a stamp tells: the state, how many were skipped, the newest event, and those that are told."""
+
+    state: int
+    skipped: int
+    position: int
+    events: list[int]
 
 
 def without_stamp(body: bytes) -> bytes:
     return STAMP.sub(b"}", body)
 
 
-def stamp_of(body: bytes) -> tuple[int, int] | None:
-    """The state that a frame shows, and how many its viewer skipped; None without a stamp."""
+def stamp_of(body: bytes) -> StampOf | None:
+    """None without a stamp."""
     found = STAMP.search(body)
-    return None if found is None else (int(found[1]), int(found[2]))
+    return None if found is None else StampOf(int(found[1]), int(found[2]), int(found[3]), json.loads(found[4] or "[]"))
 
 
 # -- the bytes ---------------------------------------------------------------------------------------------------------

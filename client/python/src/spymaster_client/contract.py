@@ -3,6 +3,52 @@
 from typing import Any, Final, NotRequired, TypedDict
 
 
+class Event(TypedDict):
+    """What happened between two messages. A transition that repeats within 30 s is one event with a count."""
+
+    id: str
+    """names the event; the same one comes again when it counts one more"""
+    kind: str
+    """what changed: signal, sweep_detected, barrier_state, spot_side, level, replay, verdict"""
+    seq: int
+    """sequence in the stream of the message that showed it last; 0: a verdict"""
+    ts: int
+    """Core's time in that message, in ms since 1970 UTC"""
+    server_ms: int
+    """when NATS took that message, in ms since 1970 UTC"""
+    level: str | None
+    """id of the level; of a verdict, the section; null: it is of the whole stream"""
+    level_kind: str | None
+    """`level_kind_name`; null where it is not of a level"""
+    price: float | None
+    """of the level; null likewise, in points"""
+    before: str
+    """the value that was"""
+    after: str
+    """the value that is"""
+    spot: float | None
+    """of the level's instrument, then; null: not known, in points"""
+    score: float | None
+    """`break_score_smooth` of the level; null: not of a level"""
+    confidence: str | None
+    """in the level's signal; null likewise"""
+    count: int
+    """how often, each within 30 s of the next, 1 or more"""
+    first_ts: int
+    """Core's time in the message that showed it first, in ms since 1970 UTC"""
+
+
+class Events(TypedDict):
+    """Section `events`: what happened since the viewer's frame before. Only for viewers that ask by `events=1`."""
+
+    cursor: str
+    """names the place in the events up to which this goes"""
+    complete: bool
+    """false where some are missing, which `/events?since=` with the last cursor has"""
+    events: list[Event]
+    """by their last occurrence"""
+
+
 class MarketStatus(TypedDict):
     """The market of `GATEWAY_MARKET`."""
 
@@ -215,6 +261,8 @@ class Payload(TypedDict):
     `JSON.parse` rounds"""
     status: NotRequired[Status]
     """only for viewers that ask for it by `status=1`"""
+    events: NotRequired[Events]
+    """only for viewers that ask for it by `events=1`"""
 
 
 CLOSE_CODES: Final = {

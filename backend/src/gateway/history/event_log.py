@@ -1,0 +1,241 @@
+"""The events of the day, by the order of the stream: pure values.
+
+**Flapping is one event with a count.** The same transition of the same thing, again within `FLAP_MS`, is the same
+event: it counts one more, and tells its last occurrence. A signal that lived for one frame is still an event of its
+own, because it came and it went.
+
+**The log is the same whatever the order in which its parts were read**: after a start it is filled from the newest
+message backwards. Two gateways that have read the same messages have the same events, by the same ids.
+
+Bound: `MAX_EVENTS`. Policy: the oldest go first.
+"""
+
+from bisect import bisect_right, insort
+from collections.abc import Collection, Iterable, Iterator
+from operator import attrgetter
+from typing import Final, NamedTuple
+
+from msgspec import Struct
+
+from src.gateway.signals.contract import Event
+from src.gateway.signals.events import LevelState, Moment, Transition, transitions
+
+FLAP_MS: Final = 30_000
+MAX_EVENTS: Final = 20_000  # about 10 MB; a recorded session makes 400 an hour
+EVICTED_AT_ONCE: Final = 1_000
+
+Key = tuple[str, str | None, str, str]
+"""Kind, level, and the values before and after."""
+
+
+class Cursor(NamedTuple):
+    """How far somebody has read the events.
+
+    Attributes:
+        life: of the stream, in which `seq` counts.
+        seq: of the newest message that was read for events.
+        server_ms: when NATS took that, or when a verdict changed after it; ms since 1970 UTC.
+    """
+
+    life: str
+    seq: int
+    server_ms: int
+
+    def __str__(self) -> str:
+        return f"{self.life}-{self.seq}-{self.server_ms}"
+
+
+NOWHERE: Final = Cursor("", 0, 0)
+
+
+def cursor_of(text: str) -> Cursor | None:
+    """Read what `str` of a cursor wrote; None where it is not one."""
+    life, _, rest = text.partition("-")
+    seq, _, server_ms = rest.partition("-")
+    numbers = (seq, server_ms)
+    if not life or not all(each.isascii() and each.isdigit() and len(each) <= 15 for each in numbers):
+        return None
+    return Cursor(life, int(seq), int(server_ms))
+
+
+class Occurrence(NamedTuple):
+    """One transition, and the message that showed it.
+
+    Attributes:
+        server_ms: when NATS took the message, ms since 1970 UTC.
+        seq: of the message; 0 for a verdict, which no message shows.
+        number: of the transition among those of the message.
+        ts_ms: Core's time in the message.
+        state: of the level; None where the event is not of a level.
+        spot: points; None where it is unknown.
+    """
+
+    server_ms: int
+    seq: int
+    number: int
+    ts_ms: int
+    state: LevelState | None
+    spot: float | None
+
+
+class _Group(Struct):
+    """One event: occurrences of one key, each within `FLAP_MS` of the next."""
+
+    first: Occurrence
+    last: Occurrence
+    count: int
+
+
+class EventLog:
+    """All events that are kept, whatever the order in which they were added."""
+
+    def __init__(self, life: str) -> None:
+        """
+        Args:
+            life: names the life of the stream in ids and cursors.
+        """
+        self.life = life
+        self._groups: dict[Key, list[_Group]] = {}
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def add_message(self, seq: int, server_ms: int, before: Moment, now: Moment) -> list[Event]:
+        """What happened between two consecutive messages, of which `now` has the sequence `seq`.
+
+        Returns:
+            The events that are new, or count one more.
+        """
+        changed = {}
+        for number, transition in enumerate(transitions(before, now)):
+            spot = now.spot if transition.state is None else transition.state.spot
+            occurrence = Occurrence(server_ms, seq, number, now.ts_ms, transition.state, spot)
+            changed[_key(transition)] = occurrence
+            self._add(_key(transition), occurrence)
+        return [self._event(key, self._group_at(key, occurrence)) for key, occurrence in changed.items()]
+
+    def add_verdict(self, section: str, before: str, after: str, now_ms: int) -> Event:
+        """The verdict of a section has changed. No message shows that, so other gateways may have another time."""
+        key = ("verdict", section, before, after)
+        occurrence = Occurrence(now_ms, 0, 0, now_ms, None, None)
+        self._add(key, occurrence)
+        return self._event(key, self._group_at(key, occurrence))
+
+    def events(
+        self,
+        since: Cursor | None = None,
+        kinds: Collection[str] | None = None,
+        levels: Collection[str] | None = None,
+        from_ms: int = 0,
+    ) -> list[Event]:
+        """Those that are asked for, by their last occurrence.
+
+        Args:
+            since: only what happened later.
+            kinds: of `EVENT_KINDS`; None: all.
+            levels: ids; None: all, and those that are not of a level.
+            from_ms: only what happened then or later, by the server's time.
+        """
+        chosen = [
+            (group.last, key, group)
+            for key, group in self._all()
+            if (kinds is None or key[0] in kinds)
+            and (levels is None or key[1] in levels)
+            and group.last.server_ms >= from_ms
+            and (since is None or _is_later(group.last, since))
+        ]
+        chosen.sort(key=lambda each: each[0][:3])
+        return [self._event(key, group) for _, key, group in chosen]
+
+    def forget_before(self, server_ms: int) -> None:
+        """Drop what happened before that time."""
+        for key in list(self._groups):
+            kept = [group for group in self._groups[key] if group.last.server_ms >= server_ms]
+            self._count -= len(self._groups[key]) - len(kept)
+            if kept:
+                self._groups[key] = kept
+            else:
+                del self._groups[key]
+
+    def _add(self, key: Key, occurrence: Occurrence) -> None:
+        """Join the events of the same key that are near, which the occurrence may bridge."""
+        groups = self._groups.setdefault(key, [])
+        place = bisect_right(groups, occurrence.server_ms, key=lambda group: group.first.server_ms)
+        joined = _Group(occurrence, occurrence, 1)
+        near = [
+            group
+            for group in groups[max(place - 1, 0) : place + 1]
+            if group.first.server_ms - FLAP_MS <= occurrence.server_ms <= group.last.server_ms + FLAP_MS
+        ]
+        for group in near:
+            joined = _Group(
+                min(joined.first, group.first, key=_order),
+                max(joined.last, group.last, key=_order),
+                joined.count + group.count,
+            )
+            groups.remove(group)
+        insort(groups, joined, key=lambda group: group.first.server_ms)
+        self._count += 1 - len(near)
+        if self._count > MAX_EVENTS:
+            self._evict()
+
+    def _evict(self) -> None:
+        """Some more than needed, so that it is rare."""
+        times = sorted(group.last.server_ms for _, group in self._all())
+        self.forget_before(times[EVICTED_AT_ONCE] + 1)
+
+    def _all(self) -> Iterator[tuple[Key, _Group]]:
+        return ((key, group) for key, groups in self._groups.items() for group in groups)
+
+    def _group_at(self, key: Key, occurrence: Occurrence) -> _Group:
+        return next(
+            group
+            for group in reversed(self._groups[key])
+            if group.first.server_ms <= occurrence.server_ms <= group.last.server_ms
+        )
+
+    def _event(self, key: Key, group: _Group) -> Event:
+        kind, level, before, after = key
+        first, last, state = group.first, group.last, group.last.state
+        return {
+            "id": f"{self.life}-{first.seq}-{first.number}" if first.seq else f"{level}-{after}-{first.server_ms}",
+            "kind": kind,
+            "seq": last.seq,
+            "ts": last.ts_ms,
+            "server_ms": last.server_ms,
+            "level": level,
+            "level_kind": None if state is None else state.kind,
+            "price": None if state is None else state.price,
+            "before": before,
+            "after": after,
+            "spot": last.spot,
+            "score": None if state is None else state.score,
+            "confidence": None if state is None else state.confidence,
+            "count": group.count,
+            "first_ts": first.ts_ms,
+        }
+
+
+_order: Final = attrgetter("server_ms", "seq", "number")
+
+
+def _key(transition: Transition) -> Key:
+    return (transition.kind, transition.level, transition.before, transition.after)
+
+
+def _is_later(occurrence: Occurrence, cursor: Cursor) -> bool:
+    return occurrence.seq > cursor.seq if occurrence.seq else occurrence.server_ms > cursor.server_ms
+
+
+def newest_cursor(life: str, events: Iterable[Event], otherwise: Cursor) -> Cursor:
+    """The cursor of somebody who has read `events` and, before them, up to `otherwise`."""
+    seq, server_ms = otherwise.seq, otherwise.server_ms
+    for event in events:
+        seq, server_ms = max(seq, event["seq"]), max(server_ms, event["server_ms"])
+    return Cursor(life, seq, server_ms)
+
+
+def is_after(event: Event, cursor: Cursor) -> bool:
+    """Whether somebody with this cursor has not read the event, or not its last occurrence."""
+    return event["seq"] > cursor.seq if event["seq"] else event["server_ms"] > cursor.server_ms

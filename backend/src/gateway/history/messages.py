@@ -1,0 +1,85 @@
+"""What a gateway process and its history process say to each other, over a Unix socket.
+
+Each message is a length of 4 bytes, most significant first, and MessagePack. Both ends run the same code.
+"""
+
+import asyncio
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from src.gateway.signals.contract import Event
+
+LARGEST_BYTES: Final = 64 << 20  # of one message: the longest history is 20 MB
+LENGTH_BYTES: Final = 4
+
+
+class Ask(Struct, tag=True):
+    """A request: its number, which the answer repeats, and path and query as of HTTP."""
+
+    number: int
+    path: str
+    query: str
+
+
+class Answer(Struct, tag=True):
+    """The answer: an HTTP status, and a body, which is JSON."""
+
+    number: int
+    status: int
+    body: bytes
+
+
+class Verdict(Struct, tag=True):
+    """The verdict of a section has changed, by the clock of a gateway process."""
+
+    section: str
+    before: str
+    after: str
+    now_ms: int
+
+
+class Begin(Struct, tag=True):
+    """The events that are kept, to a process that has just connected.
+
+    Attributes:
+        since: the cursor from which on none is missing.
+        cursor: up to which they go.
+        events: by their last occurrence.
+    """
+
+    since: str
+    cursor: str
+    events: list[Event]
+
+
+class News(Struct, tag=True):
+    """Events that are new, or count one more."""
+
+    cursor: str
+    events: list[Event]
+
+
+Message = Ask | Answer | Verdict | Begin | News
+_DECODER: Final = msgspec.msgpack.Decoder(Message)
+_ENCODER: Final = msgspec.msgpack.Encoder()
+
+
+def write(writer: asyncio.StreamWriter, message: Message) -> None:
+    """Hand a message to the transport; the caller bounds what waits there."""
+    body = _ENCODER.encode(message)
+    writer.write(len(body).to_bytes(LENGTH_BYTES) + body)
+
+
+async def read(reader: asyncio.StreamReader) -> Message:
+    """The next message.
+
+    Raises:
+        EOFError: the other end is gone.
+        ConnectionError: likewise.
+    """
+    length = int.from_bytes(await reader.readexactly(LENGTH_BYTES))
+    assert length <= LARGEST_BYTES, "both ends are of this program"
+    message: Message = _DECODER.decode(await reader.readexactly(length))
+    return message

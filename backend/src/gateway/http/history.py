@@ -1,0 +1,39 @@
+"""`GET /events`: the past, as the history process has it."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.responses import JSONResponse
+
+from src.gateway.history.client import HistoryClient, HistoryUnavailable
+from src.gateway.history.event_query import EVENT_PARAMETERS
+from src.gateway.http.client_request import client_request
+from src.gateway.http.snapshot import may_read
+from src.gateway.socket_broadcaster import SocketBroadcaster
+
+
+def history_router(broadcaster: SocketBroadcaster, history: HistoryClient) -> APIRouter:
+    """The routes ask for the same token as the stream."""
+    router = APIRouter(dependencies=[Depends(may_read(broadcaster))])
+
+    async def asked(request: Request) -> Response:
+        """What the history process answers; 503 while it cannot."""
+        try:
+            answered = await history.ask(request.scope["route"].path, client_request(request).query)
+        except HistoryUnavailable as why:
+            return JSONResponse({"detail": str(why)}, 503, {"Retry-After": "1"})
+        return Response(
+            answered.body, answered.status, media_type="application/json", headers={"Cache-Control": "no-store"}
+        )
+
+    @router.get("/events", responses={400: {}, 401: {}, 503: {}}, response_class=Response)
+    async def events(
+        request: Request,
+        since: Annotated[str | None, Query(description=EVENT_PARAMETERS["since"])] = None,
+        kinds: Annotated[str | None, Query(description=EVENT_PARAMETERS["kinds"])] = None,
+        levels: Annotated[str | None, Query(description=EVENT_PARAMETERS["levels"])] = None,
+    ) -> Response:
+        """What happened since the beginning of the stream, which keeps 24 hours; or since a cursor."""
+        return await asked(request)
+
+    return router

@@ -1,0 +1,23 @@
+"""The bus as the gateway needs it: relayed sections are read as bytes, not rebuilt."""
+
+from typing import Final
+
+from src.common.bus import NATSBus
+from src.common.subjects import LEVELS_SIGNALS, MARKET_FLOW, StreamLimits
+from src.gateway.settings import Settings, nats_access
+from src.gateway.signals.intake import read_flow, read_levels
+
+DECODERS: Final = {LEVELS_SIGNALS: read_levels, MARKET_FLOW: read_flow}
+
+
+def make_bus(settings: Settings, name: str = "gateway") -> NATSBus:
+    """A bus that is not connected yet; `name` is how the connection shows in the server's own monitoring."""
+    return NATSBus(
+        settings.nats_url,
+        name=name,
+        connect_timeout_s=settings.connect_timeout_s,
+        max_message_bytes=settings.max_message_bytes,
+        access=nats_access(settings),
+        new_streams=StreamLimits(settings.stream_replicas, settings.stream_max_bytes or None),
+        decoders=DECODERS | {section.subject: read_flow for section in settings.sections},
+    )
