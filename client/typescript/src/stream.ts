@@ -5,13 +5,14 @@ import { Cadence, stateOf, type Age, type SectionFreshness } from "./freshness.j
 import { Line } from "./line.js";
 import { disconnectOf, pauseMs, type Disconnect } from "./disconnect.js";
 import { sameContent, shapeOf, subscribeMessage, withShape, type Shape } from "./shape.js";
+import { isBehind, sameState } from "./status.js";
 
 /**
- * `connecting`: no frame on this connection yet; `freshness` tells how old the frame before is by now. `live`: the
- * levels arrive at their usual pace (the flow, where there are no levels). `late`: they are overdue, or are only the last
- * known state; or they are live beside a flow that is not. `stale`: they are too old to trade on. `replay`: they are of
- * another day. `market_closed`: nothing new is to be expected. `closed`: the stream, for good, by `close()` or after a
- * disconnect that would repeat; see `lastDisconnect`.
+ * `connecting`: no frame on this connection yet, or only older ones than the one that is shown; `freshness` tells how old
+ * that is by now. `live`: the levels arrive at their usual pace (the flow, where there are no levels). `late`: they are
+ * overdue, or are only the last known state; or they are live beside a flow that is not. `stale`: they are too old to trade
+ * on. `replay`: they are of another day. `market_closed`: nothing new is to be expected. `closed`: the stream, for good, by
+ * `close()` or after a disconnect that would repeat; see `lastDisconnect`.
  */
 export type State = "connecting" | Age | "closed";
 
@@ -94,6 +95,8 @@ const CHECK_EVERY_MS = 250;
 const LATE_CHECK_MS = 1_500; // browsers run the timers of a hidden page once a second, or once a minute
 const HEARTBEAT_CHARACTERS = 2_048; // at most; a heartbeat has some 700
 const RATE_WINDOW_MS = 5_000;
+const BEHIND_LIMIT_MS = 3_000; // one that has just found NATS again catches up in a second or two
+const BEHIND_IN_A_ROW = 3; // connections; then the stream itself is another one, and nobody has anything newer
 
 /**
  * Connects, and reconnects until `close()`.
@@ -123,10 +126,13 @@ export class Stream {
   #failures = 0;
   #lastDisconnect: Disconnect | undefined;
 
-  #frames = 0; // of this connection
+  #hasFrame = false; // this connection, one that is shown
+  #older: Payload | undefined; // the newest that is not shown, because it is behind what is
+  #behindAt = Infinity; // when the first of those came on this connection
+  #behindInARow = 0;
   #isOpen = false;
   #isAnother = false; // the next frame is the first of another shape
-  #unread: { text: unknown; at: number; first: boolean } | undefined;
+  #unread: { text: unknown; at: number; another: boolean } | undefined;
   #skipped = false;
   #line: Line = new Line(0);
   #checked = 0;
@@ -253,7 +259,7 @@ export class Stream {
   async #connect(): Promise<void> {
     this.#pause = undefined;
     this.#line = new Line((this.#began = this.#clock()));
-    this.#frames = 0;
+    this.#hasFrame = false;
     const attempt = ++this.#attempt;
     try {
       const { token, protocols = [] } = this.#options;
@@ -282,7 +288,7 @@ export class Stream {
     this.#drop();
     this.#lastDisconnect = disconnectOf(code, reason);
     const { firstPauseMs = 250, longestPauseMs = 10_000, random = Math.random } = this.#options;
-    this.#failures = this.#frames && now - this.#began > longestPauseMs ? 0 : this.#failures;
+    this.#failures = this.#hasFrame && now - this.#began > longestPauseMs ? 0 : this.#failures;
     if (this.#lastDisconnect.reconnect) {
       const pause = pauseMs(this.#failures++, firstPauseMs, longestPauseMs, random(), reason);
       this.#pause = setTimeout(() => void this.#connect(), pause);
@@ -295,6 +301,7 @@ export class Stream {
   #drop(): void {
     this.#attempt++; // an attempt that is under way is void
     this.#read();
+    this.#behindAt = Infinity;
     this.#levels.interrupt();
     this.#flow.interrupt();
     const socket = this.#socket;
@@ -322,7 +329,7 @@ export class Stream {
     this.#line.arrived(at);
     if (mayBeHeartbeat(text)) this.#read(); // it stands for no section, so the frame before is not out of date
     this.#skipped = this.#unread !== undefined;
-    this.#unread = { text, at, first: this.#frames++ === 0 || this.#isAnother || this.#unread?.first === true };
+    this.#unread = { text, at, another: this.#isAnother || this.#unread?.another === true };
     this.#isAnother = false;
     if (this.#scheduled) return;
     this.#scheduled = true;
@@ -339,8 +346,19 @@ export class Stream {
     this.#unread = undefined;
     try {
       const before = this.#payload ?? {};
-      const payload = (this.#payload = parsed(frame.text, before));
-      const { at, first } = frame;
+      const { at } = frame;
+      const first = frame.another || !this.#hasFrame;
+      const payload = parsed(frame.text, before, this.#older);
+      if (!this.#hasFrame && this.#isOlder(payload)) {
+        this.#older = payload;
+        this.#behindAt = Math.min(this.#behindAt, at);
+        return;
+      }
+      this.#payload = payload;
+      this.#older = undefined;
+      this.#hasFrame = true;
+      this.#behindAt = Infinity;
+      this.#behindInARow = 0;
       if (payload.status) this.#toldAt = at - (this.#lineDelayMs = this.#line.delayMs(at, payload.status));
       if (payload.levels !== before.levels || payload.viewport !== before.viewport)
         this.#levels.add(at, first, this.#skipped);
@@ -348,6 +366,14 @@ export class Stream {
     } catch (error) {
       this.#emit("invalid", { error: error as Error, count: ++this.#invalidFrames });
     }
+  }
+
+  /** Whether a lagging gateway sent it: it is older than what the connection before showed. */
+  #isOlder({ status }: Payload): boolean {
+    const shown = this.#payload?.status;
+    const asks = this.#asks; // of other sections a status says nothing
+    if (!status || !shown || this.#behindInARow === BEHIND_IN_A_ROW) return false;
+    return (asks.levels || asks.flow) && isBehind(status, shown);
   }
 
   #deliver(): void {
@@ -368,10 +394,14 @@ export class Stream {
   #checkAge(): void {
     const freshness = this.freshness;
     if (this.#pause === undefined && this.#isSilent()) return this.#end(1006, "silent for too long");
+    if (this.#clock() - this.#behindAt > BEHIND_LIMIT_MS) {
+      this.#behindInARow++;
+      return this.#end(1006, "the gateway is behind what was shown; trying another");
+    }
     const { levels, flow } = freshness;
     const status = this.#payload?.status;
     const state = status ? stateOf(levels?.state, flow?.state, status, this.#asks) : (levels ?? flow)?.state;
-    if (!this.#frames || !this.#socket || !state || !this.#enter(state)) this.#emit("freshness", freshness);
+    if (!this.#hasFrame || !this.#socket || !state || !this.#enter(state)) this.#emit("freshness", freshness);
   }
 
   /** After a pause of the page itself, frames may wait to be received: the next check tells. */
@@ -412,8 +442,11 @@ function soon(deliver: () => void): void {
   else deliver();
 }
 
-/** A frame's payload; a section, level or contract that equals the one `before` is the same object. */
-function parsed(text: unknown, before: Payload): Payload {
+/**
+ * A frame's payload; a section, level or contract that equals the one `before` is the same object. A heartbeat keeps all
+ * sections of the state `before`, or of one that is not shown.
+ */
+function parsed(text: unknown, before: Payload, older: Payload | undefined): Payload {
   if (typeof text !== "string") throw new TypeError("the frame is not text");
   const payload = JSON.parse(text) as Payload;
   const { levels, status } = payload;
@@ -424,13 +457,8 @@ function parsed(text: unknown, before: Payload): Payload {
     keepUnchanged(name, payload, before);
     if (same(payload[name], before[name])) Object.assign(payload, { [name]: before[name] });
   }
-  const isHeartbeat = status && Object.keys(payload).length === 1 && sameState(status, before.status);
-  return isHeartbeat ? { ...before, status } : payload;
-}
-
-/** Whether they are of one state of the stream: then a frame without sections changes none. */
-function sameState(status: Status, before: Status | undefined): boolean {
-  return status.seq === before?.seq && status.epoch === before.epoch;
+  const isAlone = status && Object.keys(payload).length === 1;
+  return { ...(isAlone && [before, older].find((state) => sameState(status, state?.status))), ...payload };
 }
 
 function mayBeHeartbeat(text: unknown): boolean {

@@ -442,3 +442,124 @@ test("a frame that was long on its way is as old as that", async () => {
   assert.ok(lineDelayMs! >= 40_900 && lineDelayMs! < 45_000, String(lineDelayMs));
   assert.ok(levels!.ageMs >= lineDelayMs!);
 });
+
+// -- a gateway that lags ----------------------------------------------------------------------------------------------
+
+const NOW_MS = 1_700_000_000_000;
+
+/** A frame of a gateway of that epoch; without `ts` its heartbeat, and without `publishedMs` one that knows of no message. */
+function of(epoch: string, seq: number, publishedMs: number | undefined, ts?: number): string {
+  const at = section({ published_ms: publishedMs! });
+  return told(ts, { epoch, seq }, publishedMs === undefined ? {} : { levels: at, flow: at });
+}
+
+const [OLDER, ALIVE] = [of("b", 3, NOW_MS - 60_000, 1), of("b", 3, NOW_MS - 60_000)];
+const KNOWS_NOTHING = of("c", 0, undefined);
+
+/** Each connection is to the next of these gateways, the last one for good; the first shows the newest, until it is lost. */
+class Replicas {
+  readonly cameMs: number[] = [];
+  readonly recorder: Recorder;
+  readonly server: MisbehavingServer;
+
+  private constructor(server: MisbehavingServer, cameMs: number[]) {
+    this.server = server;
+    this.cameMs = cameMs;
+    this.recorder = open(server);
+  }
+
+  /** With a stream that shows the newest. */
+  static async open(...others: string[][]): Promise<Replicas> {
+    const cameMs: number[] = [];
+    const server = await serve((peer, nth) => {
+      cameMs.push(Date.now());
+      const frames = nth === 1 ? [of("a", 7, NOW_MS, 2)] : others[Math.min(nth - 2, others.length - 1)]!;
+      for (const text of frames) peer.send(text);
+    });
+    const replicas = new Replicas(server, cameMs);
+    await replicas.recorder.newest(2);
+    return replicas;
+  }
+
+  lose(): void {
+    this.server.peers[0]!.terminate();
+  }
+
+  /** What the viewer said that it had had last, at each connection. */
+  get since(): (string | null)[] {
+    return this.server.requests.map(({ url }) => new URL(url!, this.server.url).searchParams.get("since"));
+  }
+}
+
+/** A stream that has lost the gateway which showed the newest. */
+async function after(...others: string[][]): Promise<Replicas> {
+  const replicas = await Replicas.open(...others);
+  replicas.lose();
+  return replicas;
+}
+
+/** Ten times as fast, so that no test waits for seconds. */
+function hurryClock(): void {
+  const { now } = Date;
+  const began = now();
+  Date.now = () => began + 10 * (now() - began);
+  ends.push(() => (Date.now = now));
+}
+
+test("an older state that comes first is not shown", async () => {
+  const { recorder } = await after([OLDER, ALIVE, of("b", 4, NOW_MS + 1, 3)]);
+  await recorder.newest(3);
+  await recorder.passes("live", "connecting", "live");
+  assert.deepEqual([recorder.levels, recorder.flows, recorder.payloads.length], [[2, 3], [2, 3], 2]);
+  assert.deepEqual(recorder.statuses.map(({ epoch, seq }) => `${epoch}:${seq}`), ["a:7", "b:4"]);
+});
+
+test("a gateway that knows nothing yet clears nothing", async () => {
+  const { recorder } = await after([KNOWS_NOTHING, KNOWS_NOTHING, of("c", 1, NOW_MS + 1, 3)]);
+  await recorder.newest(3);
+  assert.deepEqual([recorder.payloads.map((payload) => payload.levels?.ts), recorder.disconnects.length], [[2, 3], 1]);
+});
+
+test("a heartbeat that tells a newer time shows the frame before it", async () => {
+  const { recorder } = await after([OLDER, ALIVE, of("b", 3, NOW_MS)]); // as where a copy of the message has come
+  await recorder.newest(1);
+  assert.deepEqual(Object.keys(recorder.stream.payload!).sort(), ["flow", "levels", "status"]);
+});
+
+test("a gateway without a status is not judged", async () => {
+  const { recorder } = await after([frame(1)]);
+  await recorder.newest(1);
+});
+
+test("a shape of other sections is not judged", async () => {
+  const replicas = await Replicas.open([JSON.stringify({ ...JSON.parse(KNOWS_NOTHING), news: { n: 1 } })]);
+  const { stream } = replicas.recorder;
+  stream.on("disconnect", () => stream.change({ sections: ["news"] }));
+  replicas.lose();
+  await until(() => Object.hasOwn(stream.payload!, "news"), "its frame");
+});
+
+test("a gateway that stays behind is left for another after three seconds", async () => {
+  hurryClock();
+  const replicas = await after([OLDER, ALIVE], [of("a", 8, NOW_MS + 1, 3)]);
+  const { recorder, cameMs } = replicas;
+  await recorder.newest(3);
+  assert.deepEqual([recorder.levels, replicas.since], [[2, 3], [null, "a:7", "a:7"]]);
+  assert.ok(cameMs[2]! - cameMs[1]! > 3_000, String(cameMs));
+  const { code, reason, reconnect } = recorder.disconnects[1]!;
+  assert.deepEqual([code, reason, reconnect], [1006, "the gateway is behind what was shown; trying another", true]);
+  assert.ok(recorder.states.join().endsWith("live,connecting,live"), "connecting all the time");
+});
+
+test("where three in a row are behind, the next one is believed", async () => {
+  hurryClock();
+  const replicas = await after([OLDER], [KNOWS_NOTHING], [OLDER, ALIVE]);
+  const { recorder, server } = replicas;
+  await recorder.newest(1);
+  assert.deepEqual([recorder.levels, server.peers.length, recorder.disconnects.length], [[2, 1], 5, 4]);
+  server.send(of("b", 4, NOW_MS - 50_000, 4));
+  await recorder.newest(4);
+  server.peers.at(-1)!.terminate();
+  await until(() => server.peers.length === 6, "it comes back");
+  assert.deepEqual(replicas.since, [null, "a:7", "a:7", "a:7", "a:7", "b:4"]);
+});

@@ -6,6 +6,7 @@ import { CLOSE_CODES, type Age, type SectionStatus, type Status } from "@spymast
 import { Cadence, stateOf } from "../dist/freshness.js";
 import { disconnectOf, pauseMs } from "../dist/disconnect.js";
 import { Line } from "../dist/line.js";
+import { isBehind } from "../dist/status.js";
 import { section, status } from "./sockets.ts";
 
 const [FIRST, LONGEST] = [250, 10_000];
@@ -303,3 +304,37 @@ test("the delay is what a frame was longer on its way than the quickest, whateve
     assert.deepEqual([delayMs(0, 80), delayMs(1_000, 50), delayMs(2_000, 41_000)], [0, 0, 40_950]);
   }
 });
+
+// -- the order of states; backend/tests/client/test_lagging_gateway.py has the same cases ------------------------------------
+
+const NOW_MS = 1_700_000_000_000;
+
+/** The status of a state whose sections NATS took then; undefined: the gateway does not tell when. */
+function told(epoch: string, seq: number, publishedMs: { levels?: number | undefined; flow?: number | undefined }): Status {
+  const sections = Object.entries(publishedMs).map(([name, at]) => [name, section({ published_ms: at as number })]);
+  return status({ epoch, seq, ...Object.fromEntries(sections) });
+}
+
+for (const [epoch, seq, other, before, expected] of [
+  ["a", 4, { levels: NOW_MS }, { levels: NOW_MS }, true],
+  ["a", 5, { levels: NOW_MS }, { levels: NOW_MS }, false],
+  ["a", 6, { levels: NOW_MS - 9_000 }, { levels: NOW_MS }, false],
+  ["a", 6, {}, { levels: NOW_MS }, false],
+  ["b", 4, { levels: NOW_MS }, { levels: NOW_MS }, false],
+  ["b", 5, { levels: NOW_MS - 1_000 }, { levels: NOW_MS }, false],
+  ["b", 5, { levels: NOW_MS - 1_001 }, { levels: NOW_MS }, true],
+  ["b", 6, { levels: NOW_MS - 1_001 }, { levels: NOW_MS }, true],
+  ["b", 5, { levels: NOW_MS + 9_000 }, { levels: NOW_MS }, false],
+  ["b", 5, { levels: NOW_MS + 9_000, flow: NOW_MS - 1_001 }, { levels: NOW_MS, flow: NOW_MS }, true],
+  ["b", 5, { levels: NOW_MS }, { levels: NOW_MS, flow: NOW_MS }, false],
+  ["b", 5, { flow: NOW_MS - 9_000 }, { levels: NOW_MS }, false],
+  ["b", 5, {}, { levels: NOW_MS }, true],
+  ["b", 5, {}, { flow: NOW_MS }, true],
+  ["b", 5, {}, {}, false],
+  ["b", 5, { levels: NOW_MS - 9_000 }, {}, false],
+  ["b", 5, { levels: undefined }, { levels: NOW_MS }, false],
+  ["b", 5, { levels: NOW_MS - 9_000 }, { levels: undefined }, false],
+] as const)
+  test(`${epoch}:${seq} of ${JSON.stringify(other)} is ${expected ? "" : "not "}behind a:5 of ${JSON.stringify(before)}`, () => {
+    assert.equal(isBehind(told(epoch, seq, other), told("a", 5, before)), expected);
+  });

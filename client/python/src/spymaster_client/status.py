@@ -1,8 +1,10 @@
-"""What the section `status` says: whether it is one, whether its frame is a heartbeat, and how far to believe the rest.
+"""What the section `status` says: whether it is one, whether its frame is a heartbeat or an old one, and how far to
+believe the rest.
 
 The gateway judges; here its words are read. Rules only: no clock, no socket.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal, cast
 
@@ -24,6 +26,7 @@ MISSING: Final = {"levels": ("levels_silent", "spot_missing"), "flow": ("flow_si
 # The section of `status` that is about each section of a frame.
 JUDGED_BY: Final = {"levels": "levels", "viewport": "levels", "flow": "flow"}
 LARGEST_MS: Final = 1 << 53  # of an integer in the contract
+ALIKE_MS: Final = 1_000  # two gateways tell the time of one message by their own clocks, until JetStream tells it
 
 
 def is_status(status: object) -> bool:
@@ -49,6 +52,26 @@ def is_heartbeat(frame: Mapping[str, object], status: Status, before: Status | N
         and before is not None
         and (status["epoch"], status["seq"]) == (before["epoch"], before["seq"])
     )
+
+
+def is_behind(status: Status, shown: Status) -> bool:
+    """Whether a gateway tells with `status` of a state older than the one `shown`.
+
+    States of one epoch are numbered; those of two are compared by the messages in them. A gateway that knows no message
+    knows less than was shown.
+    """
+    if status["epoch"] == shown["epoch"]:
+        return status["seq"] < shown["seq"]
+    told, before = _published_ms(status), _published_ms(shown)
+    if not told:
+        return bool(before)
+    return any(told[name] < before[name] - ALIKE_MS for name in told.keys() & before.keys())
+
+
+def _published_ms(status: Status) -> dict[str, float]:
+    """When NATS took the message of each section that is known. A gateway that does not tell it is never behind."""
+    sections = {"levels": status.get("levels"), "flow": status.get("flow")}
+    return {name: section.get("published_ms", math.nan) for name, section in sections.items() if section is not None}
 
 
 def age_of(section: SectionStatus) -> Age:
@@ -87,7 +110,7 @@ def news_of(status: Status) -> object:
 
 def _is_section(section: Any) -> bool:
     is_judged = isinstance(section, dict) and isinstance(section.get("verdict"), str)
-    return is_judged and _is_number(section.get("age_ms"), 0)
+    return is_judged and _is_number(section.get("age_ms"), 0) and _is_number(section.get("published_ms", 0), 0)
 
 
 def _is_number(value: Any, least: int) -> bool:

@@ -25,7 +25,16 @@ from spymaster_client.disconnect import LONGEST_PAUSE_S, LOST, Disconnect, disco
 from spymaster_client.freshness import Cadence, FrameRate, Freshness
 from spymaster_client.line import Line
 from spymaster_client.shape import WHOLE, Shape, same_content, subscribe_message, with_shape
-from spymaster_client.status import VERDICTS, age_of, is_heartbeat, is_status, news_of, verdict_of
+from spymaster_client.status import (
+    JUDGED_BY,
+    VERDICTS,
+    age_of,
+    is_behind,
+    is_heartbeat,
+    is_status,
+    news_of,
+    verdict_of,
+)
 from spymaster_client.tasks import end
 
 ConnectionState = Literal["connecting", "live", "late", "stale", "replay", "market_closed", "closed"]
@@ -41,6 +50,8 @@ LOOK_EVERY_S: Final = 0.25  # live turns into late without any news
 MAX_FRAME_BYTES: Final = 64 << 20
 UNAUTHORIZED: Final = 401
 SECTIONS: Final = ("flow", "levels", "viewport")
+BEHIND_LIMIT_S: Final = 3.0  # one that has just found NATS again catches up in a second or two
+BEHIND_IN_A_ROW: Final = 3  # connections; then the stream itself is another one, and nobody has anything newer
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +59,13 @@ class State:
     """The stream at one moment.
 
     Attributes:
-        connection: `connecting`: no frame on this connection yet. `closed`: for good. The others are the gateway's
-            verdict on the levels, or on the flow where there are none. `live`: all that is asked for arrives at its
-            usual pace. `late`: they are due, or a part is dead. `stale`: too old to trade on. `replay`: Core publishes
-            a recorded day. `market_closed`: nothing new comes until it opens. Where the gateway sends no `status`, the
-            client judges by the levels (the flow, where there are none): `live`, `late` or `stale`, and `late` also
-            when they are only the last known state, as in the first frame of a connection.
+        connection: `connecting`: no frame on this connection yet, or only older ones than `payload`. `closed`: for
+            good. The others are the gateway's verdict on the levels, or on the flow where there are none. `live`: all
+            that is asked for arrives at its usual pace. `late`: they are due, or a part is dead. `stale`: too old to
+            trade on. `replay`: Core publishes a recorded day. `market_closed`: nothing new comes until it opens. Where
+            the gateway sends no `status`, the client judges by the levels (the flow, where there are none): `live`,
+            `late` or `stale`, and `late` also when they are only the last known state, as in the first frame of a
+            connection.
         payload: the newest, also while connecting; empty before the first. A section that did not change is the same
             object as before. Do not change it: it is what the next frame is compared with.
         status: the gateway's newest word on how fresh that is, and why: as `payload["status"]`, but None while
@@ -119,7 +131,10 @@ class Stream:
         self._receiving: asyncio.Task[None] | None = None
         self._news = asyncio.Event()
         self._told: ConnectionState | None = None
-        self._connection_has_frame = False
+        self._connection_has_frame = False  # one that is shown
+        self._older: Payload = {}  # of this connection, the newest that is not shown, because it is behind what is
+        self._behind_in_a_row = 0  # connections
+        self._heartbeat_ms: int | None = None  # of this connection, as its newest frame promises
         self._is_closed = False
         self._payload: Payload = {}
         self._status: Status | None = None  # of this connection
@@ -243,6 +258,8 @@ class Stream:
 
     def _end_connection(self, disconnect: Disconnect) -> None:
         self._connection_has_frame = False
+        self._older = {}
+        self._heartbeat_ms = None
         self._status = None
         self._levels.interrupt()
         self._flow.interrupt()
@@ -273,8 +290,8 @@ class Stream:
                 if self._shape != shape:
                     await self.change(self._shape)  # changed while it connected
                 await self._receive(self._socket)
-        except _Silence as silence:
-            return Disconnect(LOST, str(silence), True)
+        except _Left as left:
+            return Disconnect(LOST, str(left), True)
         except (OSError, TimeoutError, WebSocketException) as error:
             disconnect = disconnect_of(error)
             if disconnect.code == UNAUTHORIZED and callable(self._token):
@@ -294,30 +311,42 @@ class Stream:
 
         Raises:
             ConnectionClosed: it has.
-            _Silence: the gateway has promised heartbeats, and none came.
+            _Left: the gateway has promised heartbeats, and none came; or all that it sends is older than what is shown.
         """
         self._line.begin(clock_s())
         try:
-            while True:
-                frame = await self._heard(socket)
-                self._line.add(clock_s())
-                self._take(frame, clock_s())
-                # The heartbeats tell. A pong comes behind a long frame, and late on a slow line.
-                socket.ping_timeout = PONG_LIMIT_S if self._status is None else None
+            async with asyncio.timeout(None) as lag:
+                while True:
+                    frame = await self._heard(socket)
+                    self._line.add(clock_s())
+                    self._take(frame, clock_s())
+                    self._limit(lag)
+                    # The heartbeats tell. A pong comes behind a long frame, and late on a slow line.
+                    socket.ping_timeout = PONG_LIMIT_S if self._heartbeat_ms is None else None
+        except TimeoutError:
+            self._behind_in_a_row += 1
+            raise _Left("the gateway is behind what was shown; trying another") from None
         except asyncio.CancelledError:
             await socket.close()  # left to itself, the library takes leave with 1011, an error
             raise
 
     async def _heard(self, socket: ClientConnection) -> str | bytes:
-        if self._status is None:
+        if self._heartbeat_ms is None:
             return await socket.recv()
-        limit_s = self._line.silence_limit_s(self._status["heartbeat_ms"])
+        limit_s = self._line.silence_limit_s(self._heartbeat_ms)
         for wait_s in (limit_s, LAST_LOOK_S):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
                     return await socket.recv()
         socket.transport.abort()  # a dead line answers no close frame
-        raise _Silence(f"the gateway said nothing for {limit_s:.1f} s")
+        raise _Left(f"the gateway said nothing for {limit_s:.1f} s")
+
+    def _limit(self, lag: asyncio.Timeout) -> None:
+        """From the first frame of a connection that is not shown to the first one that is."""
+        if self._connection_has_frame:
+            lag.reschedule(None)
+        elif self._older and lag.when() is None:
+            lag.reschedule(asyncio.get_running_loop().time() + BEHIND_LIMIT_S)
 
     # -- frames ----------------------------------------------------------------------------------------------------
 
@@ -329,6 +358,13 @@ class Stream:
             self._invalid_frames += 1
             return
         status = payload.get("status")
+        self._heartbeat_ms = None if status is None else status["heartbeat_ms"]
+        if status is not None and is_heartbeat(payload, status, self._older.get("status")):
+            payload = {**self._older, "status": status}
+        if self._is_older(status):
+            self._older = payload
+            return
+        self._older, self._behind_in_a_row = {}, 0
         if status is not None and is_heartbeat(payload, status, before.get("status")):
             self._payload = {**before, "status": status}
             if self._status is None or news_of(status) != news_of(self._status):
@@ -339,6 +375,14 @@ class Stream:
             self._take_state(before, now_s)
             self._news.set()
         self._take_status(status, now_s)
+
+    def _is_older(self, status: Status | None) -> bool:
+        """Whether a lagging gateway sent it: it is older than what the connection before showed."""
+        if self._connection_has_frame or self._behind_in_a_row == BEHIND_IN_A_ROW:
+            return False
+        asks = self._shape.sections is None or any(name in JUDGED_BY for name in self._shape.sections)
+        # Of other sections a status says nothing.
+        return asks and status is not None and self._last_status is not None and is_behind(status, self._last_status)
 
     def _take_state(self, before: Payload, now_s: float) -> None:
         self._rate.add(now_s)
@@ -385,8 +429,8 @@ def read_payload(frame: str | bytes, before: Payload) -> Payload:
     return cast(Payload, payload | unchanged)
 
 
-class _Silence(Exception):
-    """Says how long it was."""
+class _Left(Exception):
+    """This side leaves the connection; says why."""
 
 
 def clock_s() -> float:
