@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from src.common.bus import NATSBus
-from src.common.ordered_consumer import OrderedConsumer, StoredMessage
+from src.common.merge import SETTLE_S, Track, next_of
 from src.common.subjects import STREAMS
 from src.common.tasks import end, unless
 from src.gateway.recording.file import RecordedMessage, Writer
@@ -16,40 +16,6 @@ from src.gateway.recording.progress import duration, size
 
 FLUSH_S: Final = 1.0  # what a crash of this process can cost
 RATE_WINDOW_S: Final = 5.0
-AHEAD: Final = 64  # messages of a subject that may wait for the other one
-SETTLE_S: Final = 0.2  # how long a message waits for an older one of the other subject, which took another way
-
-
-class Track:
-    """One subject on its way into the file."""
-
-    def __init__(self, consumer: OrderedConsumer) -> None:
-        self.consumer = consumer
-        self._waiting: deque[tuple[float, StoredMessage]] = deque()
-        self._has_room = asyncio.Event()
-
-    async def fill(self, news: asyncio.Event) -> None:
-        """Owner of what waits; bounded, so that a backlog stays on the server."""
-        while True:
-            message = await self.consumer.next()
-            if message is not None:
-                self._waiting.append((time.monotonic(), message))
-            news.set()
-            while self.is_full:
-                self._has_room.clear()
-                await self._has_room.wait()
-
-    @property
-    def is_full(self) -> bool:
-        return len(self._waiting) >= AHEAD
-
-    def head(self) -> tuple[float, StoredMessage] | None:
-        """When the next message arrived, and the message."""
-        return self._waiting[0] if self._waiting else None
-
-    def take(self) -> StoredMessage:
-        self._has_room.set()
-        return self._waiting.popleft()[1]
 
 
 class Recording:
@@ -144,24 +110,3 @@ class Recording:
         then_s, then = self._counts[0]
         self._counts.append((now_s, self.written))
         return (self.written - then) / (now_s - then_s) if now_s > then_s else 0.0
-
-
-def next_of(tracks: Sequence[Track], now_s: float, *, last: bool = False) -> Track | None:
-    """The source of the next message in the file: the oldest, unless another source may still have an older one.
-
-    Args:
-        last: no source delivers more messages.
-    """
-    heads = [(head[1].stored_us, number) for number, track in enumerate(tracks) if (head := track.head()) is not None]
-    if not heads:
-        return None
-    track = tracks[min(heads)[1]]
-    silent = [other for other in tracks if other.head() is None]
-    return track if last or all(_had_its_time(track, other, now_s) for other in silent) else None
-
-
-def _had_its_time(track: Track, silent: Track, now_s: float) -> bool:
-    """Whether `silent` has had its time to bring something older than the head of `track`."""
-    head = track.head()
-    assert head is not None, "it has something to write"
-    return not silent.consumer.behind and (track.is_full or now_s - head[0] >= SETTLE_S)

@@ -1,12 +1,12 @@
-"""The order of two subjects in one file."""
+"""Two subjects in one order."""
 
 from dataclasses import dataclass
 from typing import cast
 
 import pytest
 
+from src.common.merge import SETTLE_S, Track, next_of
 from src.common.ordered_consumer import StoredMessage
-from src.gateway.recording.record import SETTLE_S, Track, next_of
 
 NOW_S = 100.0
 
