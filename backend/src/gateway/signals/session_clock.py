@@ -44,14 +44,18 @@ def session_context(ts_ms: int) -> SessionContext:
         ts_ms: milliseconds since 1970 UTC. Outside the years 1 to 9999 there is no session: (False, 0).
     """
     try:
-        opened_ms = _open_ms(ts_ms)
+        opened_ms = open_ms(ts_ms)
     except (OverflowError, ValueError, OSError):  # what `datetime` raises beyond its years, by platform and distance
         return OUT_OF_TIME
     minutes = (ts_ms - opened_ms) // MINUTE_MS  # negative before the open
     return SessionContext(0 <= minutes < FIRST_MINUTES, max(minutes, 0))
 
 
-def _open_ms(ts_ms: int) -> int:
-    """09:30 of the New York date of `ts_ms`. The clock changes at 02:00, so a date has exactly one 09:30."""
+def open_ms(ts_ms: int) -> int:
+    """09:30 of the New York date of `ts_ms`. The clock changes at 02:00, so a date has exactly one 09:30.
+
+    Raises:
+        ValueError, OverflowError, OSError: as `new_york`.
+    """
     local = new_york(ts_ms)
     return int(datetime.combine(local, OPEN, NEW_YORK).timestamp()) * 1000
