@@ -1,0 +1,290 @@
+"""From the past to the answer of `/history`.
+
+A point takes its spot from all seconds, and its levels and flow from the last second that has a message of them. So
+the cost of levels grows with the points that are asked for, not with the span.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import repeat
+from math import inf
+from typing import Final, Generic, NamedTuple, TypeVar
+
+from src.gateway.history.block import SECONDS, FlowColumns, LevelRows, SpotColumns, Verdict
+from src.gateway.history.contract import FlowHistory, History, LevelHistory, SpotHistory
+from src.gateway.history.entries import FlowTotals
+from src.gateway.history.history_query import HistoryQuery
+from src.gateway.history.store import Layer, Past
+
+PRICE_DIGITS: Final = 2  # a cent
+SCORE_DIGITS: Final = 1  # of 100
+NET_DIGITS: Final = 7  # significant ones: the unit is Core's
+
+
+def history(past: Past, query: HistoryQuery, *, complete: bool) -> History:
+    """Answer a query.
+
+    Args:
+        past: what is known.
+        query: from `history_query`.
+        complete: whether all was read that the streams have of the span.
+    """
+    layers = past.layers(query.from_ms // 1000, query.to_ms // 1000)
+    answer: History = {
+        "from_ms": query.from_ms,
+        "step_ms": query.step_ms,
+        "count": query.points,
+        "available_from_ms": past.oldest_ms,
+        "available_to_ms": past.newest_ms,
+        "complete": complete,
+    }
+    if "spot" in query.fields:
+        answer["spy"] = _spot(layers, query, lambda layer: layer.block.spy)
+        answer["es"] = _spot(layers, query, lambda layer: layer.block.es)
+    if "levels" in query.fields:
+        read = _levels(layers, query)
+        answer["signals"] = read.signals
+        answer["confidences"] = read.confidences
+        answer["levels"] = read.levels
+    if "flow" in query.fields:
+        answer["flow"] = _flow(layers, query)
+    return answer
+
+
+class _Part(NamedTuple):
+    """The seconds of a block that belong to one point: begin <= second < end, counted in the block."""
+
+    point: int
+    begin: int
+    end: int
+
+
+def _parts(layer: Layer, query: HistoryQuery) -> Iterator[_Part]:
+    step_s, from_s = query.step_ms // 1000, query.from_ms // 1000
+    begin_s = max(from_s, layer.start_s)
+    end_s = min(query.to_ms // 1000, layer.start_s + SECONDS)
+    while begin_s < end_s:
+        point = (begin_s - from_s) // step_s
+        next_s = min(from_s + (point + 1) * step_s, end_s)
+        yield _Part(point, begin_s - layer.start_s, next_s - layer.start_s)
+        begin_s = next_s
+
+
+# -- spot --------------------------------------------------------------------------------------------------------------
+
+
+def _spot(layers: list[Layer], query: HistoryQuery, columns_of: Callable[[Layer], SpotColumns | None]) -> SpotHistory:
+    points = query.points
+    opens: list[float | None] = [None] * points
+    closes: list[float | None] = [None] * points
+    highs, lows = [-inf] * points, [inf] * points
+    opened_s, closed_s = [inf] * points, [-inf] * points
+    for layer in layers:
+        columns = columns_of(layer)
+        if columns is None:
+            continue
+        for point, begin, end in _parts(layer, query):
+            high = max(columns.high[begin:end])
+            if high == -inf:
+                continue
+            highs[point] = max(highs[point], high)
+            lows[point] = min(lows[point], *columns.low[begin:end])
+            first, last = begin, end - 1
+            while columns.high[first] == -inf:
+                first += 1
+            while columns.high[last] == -inf:
+                last -= 1
+            # Of two blocks with the same second, the first is older in the stream.
+            if layer.start_s + first < opened_s[point]:
+                opened_s[point] = layer.start_s + first
+                opens[point] = round(columns.open[first], PRICE_DIGITS)
+            if layer.start_s + last >= closed_s[point]:
+                closed_s[point] = layer.start_s + last
+                closes[point] = round(columns.close[last], PRICE_DIGITS)
+    return {
+        "open": opens,
+        "high": [None if high == -inf else round(high, PRICE_DIGITS) for high in highs],
+        "low": [None if low == inf else round(low, PRICE_DIGITS) for low in lows],
+        "close": closes,
+    }
+
+
+# -- levels ------------------------------------------------------------------------------------------------------------
+
+
+class _Levels(NamedTuple):
+    """`signals` and `confidences` are the names that the levels refer to, sorted."""
+
+    signals: list[str]
+    confidences: list[str]
+    levels: list[LevelHistory]
+
+
+_Cell = tuple[int, float, float, float, int]  # point, price, score, distance, verdict
+
+
+class _Series:
+    """One level, point by point.
+
+    Attributes:
+        cells: their verdicts are places in a list of all.
+    """
+
+    __slots__ = ("cells", "first_s", "id", "kind", "last_s")
+
+    def __init__(self, level_id: str, first_s: int) -> None:
+        self.id = level_id
+        self.kind = ""
+        self.first_s = self.last_s = first_s
+        self.cells: list[_Cell] = []
+
+
+class _Roster(NamedTuple):
+    """Whose values a row has, in its order, and what its verdicts are in the list of all. None is not asked for."""
+
+    rows: LevelRows
+    names: tuple[int, ...]
+    series: list[_Series | None]
+    verdicts: list[int]
+
+
+def _levels(layers: list[Layer], query: HistoryQuery) -> _Levels:
+    series: dict[str, _Series] = {}
+    verdicts: dict[Verdict, int] = {}
+    roster: _Roster | None = None
+    for last in _last(layers, query, lambda layer: layer.block.levels):
+        row = last.columns.at(last.second)
+        if roster is None or roster.rows is not last.columns or roster.names != row.names:
+            roster = _roster(last, row.names, query, series, verdicts)
+        numbers = [roster.verdicts[verdict] for verdict in row.verdicts]
+        cells = zip(repeat(last.point), row.prices, row.scores, row.distances, numbers, strict=False)
+        for one, cell in zip(roster.series, cells, strict=True):
+            if one is not None:
+                one.cells.append(cell)
+                one.last_s = last.second_s
+    return _answered(list(series.values()), verdicts)
+
+
+def _roster(
+    last: "_Last[LevelRows]",
+    names: tuple[int, ...],
+    query: HistoryQuery,
+    series: dict[str, _Series],
+    verdicts: dict[Verdict, int],
+) -> _Roster:
+    """Make the series that are new, and number the verdicts that are."""
+    of_names: list[_Series | None] = []
+    table = last.columns.name_list()
+    for level_id, kind in map(table.__getitem__, names):
+        if query.levels is not None and level_id not in query.levels:
+            of_names.append(None)
+            continue
+        one = series.get(level_id)
+        if one is None:
+            one = series[level_id] = _Series(level_id, last.second_s)
+        one.kind = kind
+        of_names.append(one)
+    numbers = [verdicts.setdefault(verdict, len(verdicts)) for verdict in last.columns.verdict_list()]
+    return _Roster(last.columns, names, of_names, numbers)
+
+
+def _answered(found: list[_Series], verdicts: Iterable[Verdict]) -> _Levels:
+    table = list(verdicts)
+    seen = {table[cell[-1]] for one in found for cell in one.cells}
+    signals = sorted({verdict.signal for verdict in seen})
+    confidences = sorted({verdict.confidence for verdict in seen})
+    places = [
+        (signals.index(verdict.signal), confidences.index(verdict.confidence)) if verdict in seen else (0, 0)
+        for verdict in table
+    ]
+    levels = [_level_history(one, places) for one in found]
+    return _Levels(signals, confidences, sorted(levels, key=lambda level: (-level["price"], level["id"])))
+
+
+def _level_history(one: _Series, places: list[tuple[int, int]]) -> LevelHistory:
+    at = one.cells[0][0]
+    length = one.cells[-1][0] - at + 1
+    prices: list[float | None] = [None] * length
+    scores, distances = prices.copy(), prices.copy()
+    signals: list[int | None] = [None] * length
+    confidences = signals.copy()
+    for point, price, score, distance, verdict in one.cells:
+        place = point - at
+        prices[place] = round(price, PRICE_DIGITS)
+        scores[place] = round(score, SCORE_DIGITS)
+        distances[place] = round(distance, PRICE_DIGITS)
+        signals[place], confidences[place] = places[verdict]
+    last_price = round(one.cells[-1][1], PRICE_DIGITS)
+    answer: LevelHistory = {
+        "id": one.id,
+        "kind": one.kind,
+        "price": last_price,
+        "at": at,
+        "first_ms": one.first_s * 1000,
+        "last_ms": one.last_s * 1000,
+        "score": scores,
+        "distance": distances,
+        "signal": signals,
+        "confidence": confidences,
+    }
+    if any(price not in (last_price, None) for price in prices):
+        answer["prices"] = prices
+    return answer
+
+
+# -- flow --------------------------------------------------------------------------------------------------------------
+
+
+def _flow(layers: list[Layer], query: HistoryQuery) -> FlowHistory:
+    none = FlowTotals(*[None] * len(FlowTotals._fields))
+    totals = [none] * query.points
+    for last in _last(layers, query, lambda layer: layer.block.flow):
+        totals[last.point] = last.columns.at(last.second)
+    return {
+        "call_volume": [_whole(each.call_volume) for each in totals],
+        "put_volume": [_whole(each.put_volume) for each in totals],
+        "call_premium": [_whole(each.call_premium) for each in totals],
+        "put_premium": [_whole(each.put_premium) for each in totals],
+        "net_delta": [_significant(each.net_delta) for each in totals],
+        "net_gamma": [_significant(each.net_gamma) for each in totals],
+    }
+
+
+def _whole(total: float | None) -> int | None:
+    return None if total is None else round(total)
+
+
+def _significant(total: float | None) -> float | None:
+    return None if total is None else float(f"{total:.{NET_DIGITS}g}")
+
+
+# -- the last second of a point ----------------------------------------------------------------------------------------
+
+Columns = TypeVar("Columns", LevelRows, FlowColumns)
+
+
+class _Last(NamedTuple, Generic[Columns]):
+    """The last second of a point that has a message: `second` in the block, `second_s` since 1970."""
+
+    point: int
+    columns: Columns
+    second: int
+    second_s: int
+
+
+def _last(
+    layers: list[Layer], query: HistoryQuery, columns_of: Callable[[Layer], Columns | None]
+) -> list[_Last[Columns]]:
+    """By point, without those that have none. Of two blocks with the same second, the later in the stream counts."""
+    found: dict[int, _Last[Columns]] = {}
+    for layer in layers:
+        columns = columns_of(layer)
+        if columns is None:
+            continue
+        for point, begin, end in _parts(layer, query):
+            second = end - 1
+            while second >= begin and not columns.seq[second]:
+                second -= 1
+            second_s = layer.start_s + second
+            if second >= begin and (point not in found or second_s >= found[point].second_s):
+                found[point] = _Last(point, columns, second, second_s)
+    return [found[point] for point in sorted(found)]

@@ -1,0 +1,165 @@
+"""What a message adds to the past: the values that the payload shows, and the totals of a flow."""
+
+import gzip
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from hypothesis import given, settings
+from msgspec import Raw
+
+from src.common.messages import BadMessage
+from src.gateway.history.entries import FlowTotals, LevelsEntry, flow_entry, flow_totals, levels_entry
+from src.gateway.signals.contract import LevelsPayload
+from src.gateway.signals.freshness import REPLAY_LAG_MS
+from tests.gateway.signals.normalizing import NOW_MS, normalize_bytes
+from tests.gateway.signals.test_normalize import messages
+
+REAL: Final = Path(__file__).resolve().parents[5] / "shared" / "real"
+NO_TOTALS: Final = FlowTotals(None, None, None, None, None, None)
+
+
+def shown(payload: LevelsPayload, seq: int, stored_ms: int) -> LevelsEntry:
+    """What history keeps of a payload."""
+    future = payload.get("es")
+    levels = [
+        (
+            level["id"],
+            level["level_kind_name"],
+            level["level_price"],
+            level["break_score_smooth"],
+            level["distance"],
+            level["signal"],
+            level["confidence"],
+        )
+        for level in payload["levels"]
+    ]
+    es = None if future is None else future["spot"]
+    return LevelsEntry(seq, payload["ts"], stored_ms, payload["spy"]["spot"], es, levels)  # type: ignore[arg-type]
+
+
+def assert_as_shown(body: bytes) -> None:
+    try:
+        payload = normalize_bytes(body).levels
+    except BadMessage as bad:
+        with pytest.raises(BadMessage, match=str(bad)):
+            levels_entry(body, seq=1, stored_ms=NOW_MS)
+        return
+    assert levels_entry(body, seq=1, stored_ms=NOW_MS) == shown(payload, 1, NOW_MS)
+
+
+@settings(deadline=None, max_examples=300)
+@given(messages)
+def test_an_entry_has_the_values_of_the_payload(message: dict[str, Any]) -> None:
+    assert_as_shown(json.dumps(message).encode())
+
+
+ODD_BODIES = [
+    b"",
+    b"[]",
+    b'{"levels":7}',
+    b'{"viewport":' + b"[" * 300 + b"]" * 300 + b"}",
+    b'{"viewport":[],"levels":[{"id":"A"}]}',
+    b'{"viewport":7,"levels":{"levels":[{"id":"A","price":NaN}]}}',
+    b'{"levels":[{"id":"A","barrier":{"delta_liq":"x"}},{"id":"B"}],"es":{"spot":1}}',
+    b'{"ts":-5,"spy":{"spot":null},"es":{"spot":2.5}}',
+    b'{"levels":[{"id":"\xff"}]}',
+]
+
+
+@pytest.mark.parametrize("body", ODD_BODIES)
+def test_an_odd_message_is_read_as_the_payload_reads_it(body: bytes) -> None:
+    assert_as_shown(body)
+
+
+def recorded(subject: str) -> Iterator[Any]:
+    for path in sorted(REAL.glob("*.jsonl.gz")):
+        with gzip.open(path) as lines:
+            for line in lines:
+                message = json.loads(line)
+                if message["subject"] == subject:
+                    yield message["data"]
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="no recorded session beside the repository")
+def test_recorded_messages_are_read_as_the_payload_reads_them() -> None:
+    for data in recorded("levels.signals"):
+        assert_as_shown(json.dumps(data).encode())
+    for data in recorded("market.flow"):
+        totals = flow_totals(json.dumps(data).encode())
+        assert totals == flow_totals(data)
+        assert not data or None not in totals
+
+
+# -- flow --------------------------------------------------------------------------------------------------------------
+
+CALL = {
+    "type": "C",
+    "cumulative_volume": 10,
+    "cumulative_premium": 1000.5,
+    "net_delta_flow": -5.5,
+    "net_gamma_flow": 2,
+    "last_timestamp": 1_766_000_000_000,
+}
+PUT = CALL | {"type": "P", "cumulative_volume": 7, "cumulative_premium": 300, "net_delta_flow": -1}
+C, P = "O:ES251216C06895000", "O:ES251216P06895000"
+OF_CALL = FlowTotals(10, None, 1000.5, None, -5.5, 2)
+
+FLOWS: list[tuple[dict[str, Any], FlowTotals]] = [
+    ({}, NO_TOTALS),
+    ({C: CALL}, OF_CALL),
+    ({C: CALL, P: PUT}, FlowTotals(10, 7, 1000.5, 300, -6.5, 4)),
+    ({C: CALL, "O:ES251216C06900000": CALL}, FlowTotals(20, None, 2001, None, -11, 4)),
+    ({"anything": CALL | {"type": "call"}}, OF_CALL),
+    ({C: CALL | {"type": None}}, OF_CALL),
+    ({P: {"cumulative_volume": 3}}, FlowTotals(None, 3, None, None, None, None)),
+    ({C: CALL, P: {}}, OF_CALL),
+    ({C: CALL, "summary": CALL | {"type": None}}, OF_CALL),
+    ({C: CALL, P: PUT | {"type": "X"}}, OF_CALL),
+    ({C: CALL, P: PUT | {"type": 7}}, OF_CALL),
+    ({C: CALL, P: PUT | {"net_delta_flow": "5"}}, OF_CALL),
+    ({C: CALL, P: PUT | {"cumulative_volume": True}}, OF_CALL),
+    ({C: CALL, P: PUT | {"cumulative_volume": 1e300}}, OF_CALL),
+    ({C: CALL, P: PUT | {"last_timestamp": 1_766_000_000_000_000_000}}, OF_CALL),
+    ({C: CALL, P: [], "x": None, "y": 7, "": "z"}, OF_CALL),
+    ({C: CALL | {"further": [{"a": "b"}]}}, OF_CALL),
+]
+
+
+@pytest.mark.parametrize(("flow", "totals"), FLOWS)
+def test_contracts_are_added_by_side_without_those_that_are_odd(flow: dict[str, Any], totals: FlowTotals) -> None:
+    body = json.dumps(flow).encode()
+    assert flow_totals(flow) == flow_totals(body) == flow_totals(Raw(body)) == totals
+
+
+def test_a_number_that_is_none_counts_as_missing_in_bytes() -> None:
+    assert flow_totals(b'{"%b":{"type":"C","cumulative_volume":NaN}}' % C.encode()) == NO_TOTALS
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b'{"a":'])
+def test_bytes_that_are_no_flow_are_bad(body: bytes) -> None:
+    with pytest.raises(BadMessage):
+        flow_entry(body, seq=1, stored_ms=NOW_MS)
+
+
+TRADED_MS: Final = 1_766_000_000_000
+STAMPS = [
+    (TRADED_MS + 5, TRADED_MS + 5),
+    (TRADED_MS - REPLAY_LAG_MS, TRADED_MS - REPLAY_LAG_MS),
+    (TRADED_MS + REPLAY_LAG_MS - 1, TRADED_MS + REPLAY_LAG_MS - 1),
+    (TRADED_MS + REPLAY_LAG_MS, TRADED_MS),
+    (TRADED_MS + 10**10, TRADED_MS),
+]
+
+
+@pytest.mark.parametrize(("stored_ms", "ts_ms"), STAMPS)
+def test_a_flow_has_the_time_of_its_newest_trade_while_core_replays(stored_ms: int, ts_ms: int) -> None:
+    older = CALL | {"last_timestamp": TRADED_MS - 5}
+    entry = flow_entry(json.dumps({P: older, C: CALL}).encode(), seq=4, stored_ms=stored_ms)
+    assert (entry.seq, entry.ts_ms, entry.stored_ms) == (4, ts_ms, stored_ms)
+
+
+def test_a_flow_without_a_trade_has_the_time_at_which_it_was_stored() -> None:
+    assert flow_entry(b"{}", seq=4, stored_ms=NOW_MS).ts_ms == NOW_MS
