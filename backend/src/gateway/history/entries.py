@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, NamedTuple
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from src.gateway.signals.contract import EXACT, LAST_TS_MS
+from src.gateway.signals.contract import EXACT, LAST_TS_MS, LevelsPayload
 from src.gateway.signals.freshness import REPLAY_LAG_MS
 from src.gateway.signals.intake import read_flow, read_levels_alone
 from src.gateway.signals.normalize import (
@@ -108,6 +108,30 @@ def levels_entry(body: bytes, *, seq: int, stored_ms: int) -> LevelsEntry:
     ]
     ts_ms = stored_ms if message.ts_ms is None else message.ts_ms
     return LevelsEntry(seq, ts_ms, stored_ms, underlying(message).spot, (message.es or NO_SPOT).spot, levels)
+
+
+def entry_of(levels: LevelsPayload, *, seq: int, stored_ms: int) -> LevelsEntry:
+    """The entry of a levels message that has been mapped to the payload."""
+    es = levels.get("es")
+    return LevelsEntry(
+        seq,
+        levels["ts"],
+        stored_ms,
+        levels["spy"]["spot"],
+        None if es is None else es["spot"],
+        [
+            LevelPoint(
+                level["id"],
+                level["level_kind_name"],
+                level["level_price"],
+                level["break_score_smooth"],
+                level["distance"],
+                level["signal"],
+                level["confidence"],
+            )
+            for level in levels["levels"]
+        ],
+    )
 
 
 def flow_entry(body: bytes, *, seq: int, stored_ms: int) -> FlowEntry:

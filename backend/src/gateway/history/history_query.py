@@ -102,7 +102,7 @@ def _given(query: str) -> dict[str, str]:
     for part in query.split("&"):
         name, _, text = part.partition("=")
         name = unquote_plus(name)
-        if name not in PARAMETERS:
+        if name not in HISTORY_PARAMETERS:
             continue
         if name in given:
             raise WrongParameter(f"{name} is given twice; separate several values by commas")
@@ -110,7 +110,13 @@ def _given(query: str) -> dict[str, str]:
     return given
 
 
-PARAMETERS: Final = ("from", "to", "step", "fields", "levels")
+HISTORY_PARAMETERS: Final = {
+    "from": "Core's time: ms since 1970, ISO 8601 with an offset, or like -2h before the newest; by default the session",
+    "to": "likewise; by default the newest",
+    "step": f"length of a point, 1 to {LARGEST_STEP_S} s, such as 5s or 1m; by default about {USUAL_POINTS} points",
+    "fields": f"any of {', '.join(FIELDS)}; by default all",
+    "levels": "ids of levels; by default all",
+}
 
 
 # -- times -------------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from src.common.bus import BusError, NATSBus
 from src.common.messages import BadMessage
 from src.common.ordered_consumer import OrderedConsumer, StoredMessage
-from src.gateway.signals.contract import LevelsPayload
+from src.gateway.history.entries import LevelsEntry, entry_of
 from src.gateway.signals.events import Moment, kept_sides, moment_of
 from src.gateway.signals.freshness import CoreClock
 from src.gateway.signals.intake import read_levels
@@ -52,12 +52,12 @@ class Read(NamedTuple):
     """A levels message, read.
 
     Attributes:
-        levels: as the payload shows it.
+        entry: for the history.
         before: the moment of the message before; None for the first.
         now: its own.
     """
 
-    levels: LevelsPayload
+    entry: LevelsEntry
     before: Moment | None
     now: Moment
 
@@ -82,7 +82,7 @@ class LevelsReader:
         now = moment_of(levels, is_replay=self._clock.is_replay)
         before = self._before
         self._before = now if before is None else kept_sides(before, now)
-        return Read(levels, before, self._before)
+        return Read(entry_of(levels, seq=message.seq, stored_ms=stored_ms), before, self._before)
 
 
 async def life_of(bus: NATSBus, subject: str) -> Life:

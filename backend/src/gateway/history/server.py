@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
@@ -13,6 +14,8 @@ from src.common.tasks import end
 from src.gateway.history import messages
 from src.gateway.history.archive import Archive
 from src.gateway.history.event_query import answer, event_query
+from src.gateway.history.history_answer import history
+from src.gateway.history.history_query import history_query
 from src.gateway.history.messages import Answer, Ask, Begin, News, Verdict
 from src.gateway.signals.contract import Event
 from src.gateway.signals.shape import WrongParameter
@@ -35,7 +38,7 @@ class HistoryServer:
         self._archive: Archive | None = None
         self._server: asyncio.Server | None = None
         self._processes: set[asyncio.StreamWriter] = set()
-        self._routes: Mapping[str, Callable[[Archive, str], bytes]] = {"/events": _events}
+        self._routes: Mapping[str, Callable[[Archive, str], bytes]] = {"/events": _events, "/history": _history}
         self._beginning: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
@@ -122,3 +125,11 @@ def _begin_of(archive: Archive) -> Begin:
 def _events(archive: Archive, query: str) -> bytes:
     asked = event_query(query)
     return msgspec.json.encode(answer(archive.log, asked, archive.since, archive.cursor, filled=archive.is_filled))
+
+
+def _history(archive: Archive, query: str) -> bytes:
+    newest_ms = archive.past.newest_ms
+    asked = history_query(query, time.time_ns() // 1_000_000 if newest_ms is None else newest_ms)
+    reached_ms = archive.reached_ms
+    complete = archive.is_filled or (reached_ms is not None and asked.from_ms >= reached_ms)
+    return msgspec.json.encode(history(archive.past, asked, complete=complete))

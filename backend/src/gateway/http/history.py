@@ -1,4 +1,4 @@
-"""`GET /events`: the past, as the history process has it."""
+"""`GET /events` and `GET /history`: the past, as the history process has it."""
 
 from typing import Annotated
 
@@ -7,6 +7,7 @@ from fastapi.responses import JSONResponse
 
 from src.gateway.history.client import HistoryClient, HistoryUnavailable
 from src.gateway.history.event_query import EVENT_PARAMETERS
+from src.gateway.history.history_query import HISTORY_PARAMETERS
 from src.gateway.http.client_request import client_request
 from src.gateway.http.snapshot import may_read
 from src.gateway.socket_broadcaster import SocketBroadcaster
@@ -34,6 +35,18 @@ def history_router(broadcaster: SocketBroadcaster, history: HistoryClient) -> AP
         levels: Annotated[str | None, Query(description=EVENT_PARAMETERS["levels"])] = None,
     ) -> Response:
         """What happened since the beginning of the stream, which keeps 24 hours; or since a cursor."""
+        return await asked(request)
+
+    @router.get("/history", responses={400: {}, 401: {}, 503: {}}, response_class=Response)
+    async def history_of_the_day(
+        request: Request,
+        from_: Annotated[str | None, Query(alias="from", description=HISTORY_PARAMETERS["from"])] = None,
+        to: Annotated[str | None, Query(description=HISTORY_PARAMETERS["to"])] = None,
+        step: Annotated[str | None, Query(description=HISTORY_PARAMETERS["step"])] = None,
+        fields: Annotated[str | None, Query(description=HISTORY_PARAMETERS["fields"])] = None,
+        levels: Annotated[str | None, Query(description=HISTORY_PARAMETERS["levels"])] = None,
+    ) -> Response:
+        """What it looked like: spot, levels and the totals of the flow, in points of equal length."""
         return await asked(request)
 
     return router
