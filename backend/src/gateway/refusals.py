@@ -42,6 +42,7 @@ BAD_UPGRADE: Final = Refusal(
     400, "bad_upgrade", "upgrade by a GET of HTTP/1.1, without a body, when all before is answered"
 )
 NO_STREAM: Final = Refusal(404, "no_stream", "no stream here; connect to /ws/stream")
+NO_HISTORY: Final = Refusal(404, "no_history", "the past is not kept here: GATEWAY_HISTORY is off")
 TOO_SLOW: Final = Refusal(408, "too_slow", "the request did not arrive in time; send it at once")
 WITH_BODY: Final = Refusal(413, "with_body", "nothing here takes a body")
 ADDRESS_TOO_LONG: Final = Refusal(414, "address_too_long", "the address is too long; shorten its query")
@@ -66,6 +67,9 @@ NO_KEYS: Final = Refusal(503, "no_keys", "tokens cannot be checked at present; t
 FULL: Final = Refusal(503, "full", "as many viewers as GATEWAY_MAX_VIEWERS allows are connected; try again", 10)
 TOO_MANY_OF_ADDRESS: Final = Refusal(
     429, "too_many_of_address", "too many viewers of this address; close one, or raise GATEWAY_MAX_VIEWERS_PER_ADDRESS"
+)
+TOO_MANY_REPLAYS: Final = Refusal(
+    503, "too_many_replays", "as many replays as GATEWAY_MAX_REPLAYS allows are in use; try again later", 10
 )
 TOO_MANY_SHAPES: Final = Refusal(
     503,
@@ -98,6 +102,8 @@ REFUSALS: Final = (
     FULL,
     TOO_MANY_OF_ADDRESS,
     TOO_MANY_SHAPES,
+    TOO_MANY_REPLAYS,
+    NO_HISTORY,
     TOO_FAST,
 )
 

@@ -242,6 +242,11 @@ class Settings(BaseSettings):
         default=64,
         text="How many different shapes viewers may ask each worker for at a time. The next one is refused with 503.",
     )
+    max_replays: Annotated[Limit, Le(1_000)] = _variable(
+        "GATEWAY_MAX_REPLAYS",
+        default=8,
+        text="How many viewers of each worker may watch the past at a time. The next one is refused with 503.",
+    )
     max_handshakes: Annotated[Limit, Unit("a second"), Le(LARGEST_LIMIT)] = _variable(
         "GATEWAY_MAX_HANDSHAKES",
         default=5_000,

@@ -13,8 +13,10 @@ from src.gateway.delivery.frame import number_of
 from src.gateway.delivery.hub import Hub
 from src.gateway.history.event_log import cursor_of
 from src.gateway.history.event_ring import UNKNOWN_POSITION, EventRing
+from src.gateway.history.replay_query import PRESENT, ReplayAsked, replay_of_message, replay_of_query
 from src.gateway.live_status import LiveStatus
-from src.gateway.refusals import TOO_MANY_SHAPES, WRONG_PARAMETER, Refusal
+from src.gateway.refusals import NO_HISTORY, TOO_MANY_SHAPES, WRONG_PARAMETER, Refusal
+from src.gateway.replays import Replays
 from src.gateway.signals.freshness import Message
 from src.gateway.signals.shape import (
     WHOLE,
@@ -43,6 +45,7 @@ class Shapes:
         further: Sequence[str] = (),
         status: LiveStatus | None = None,
         ring: EventRing | None = None,
+        replays: Replays | None = None,
     ) -> None:
         """
         Args:
@@ -51,12 +54,16 @@ class Shapes:
             further: names of sections beside the contract's, which only viewers that name them get.
             status: makes the section `status`; by default nobody gets that.
             ring: has the newest events for the section `events`; likewise.
+            replays: for viewers that ask for the past; by default nobody gets that.
         """
         self._hub = hub
         self._max_shapes = max_shapes
         self._further = further
         self._status = status
         self._ring = ring
+        self._replays = replays
+        if replays is not None:
+            replays.live_channel = self._channel
         self._life = f"{time.time_ns():x}"
         self._lives = itertools.count(1)
         self._payload: Mapping[str, Any] = {}
@@ -76,8 +83,8 @@ class Shapes:
         if self._contracts is None or self._contracts.whole is not flow:
             self._contracts = None if flow is None else Contracts(flow)
         for shape, channel in self._hub.channels.items():
-            assert isinstance(shape, Shape), "channels are opened here alone"
-            self._publish_on(channel, shape, published_s if shape.rate is None else None)
+            if isinstance(shape, Shape):
+                self._publish_on(channel, shape, published_s if shape.rate is None else None)
 
     def publish_events(self) -> None:
         """The ring has new events: send them to the viewers that ask for them."""
@@ -87,8 +94,14 @@ class Shapes:
 
     def of_query(self, query: str) -> Channel | Refusal:
         """The channel that a request asks for; made where it is the first. It is dropped when its last peer leaves."""
-        shape = self._read(shape_of_query, query)
-        return shape if isinstance(shape, Refusal) else self._channel(shape)
+        shape, asked = self._read(shape_of_query, query), self._read(_replay_of_query, query)
+        if isinstance(shape, Refusal):
+            return shape
+        if isinstance(asked, Refusal):
+            return asked
+        if asked is None or asked.at == PRESENT:
+            return self._channel(shape)
+        return NO_HISTORY if self._replays is None else self._replays.open(shape, asked)
 
     def since(self, query: str, channel: Channel) -> int:
         """The number of the frame that the viewer of this handshake had last, on a connection before; 0 for none."""
@@ -104,10 +117,25 @@ class Shapes:
         cursor = cursor_of(text)
         return UNKNOWN_POSITION if cursor is None else self._ring.position_of(cursor)
 
-    def of_message(self, text: bytes) -> Channel | Refusal | None:
-        """The same for a message of a connected viewer; None where it is no `subscribe` message."""
+    def of_message(self, text: bytes, channel: Channel) -> Channel | Refusal | None:
+        """The same for a message of a viewer of `channel`; None where it asks for no other channel."""
         shape = self._read(shape_of_message, text)
-        return self._channel(shape) if isinstance(shape, Shape) else shape
+        if isinstance(shape, Shape):
+            past = None if self._replays is None else self._replays.with_shape(channel, shape)
+            return self._channel(shape) if past is None else past
+        asked = self._read(_replay_of_message, text) if shape is None else shape
+        if asked is None or isinstance(asked, Refusal):
+            return asked
+        if self._replays is None:
+            return NO_HISTORY
+        if self._replays.of(channel) is not None or asked.at in (None, PRESENT):
+            return self._replays.change(channel, asked)
+        return self._replays.open(self._shape_of(channel), asked)
+
+    def _shape_of(self, channel: Channel) -> Shape:
+        """What the viewers of a live channel asked for."""
+        shapes = (shape for shape, other in self._hub.channels.items() if other is channel and isinstance(shape, Shape))
+        return next(shapes, WHOLE)
 
     def payload_of(self, query: str) -> bytes | Refusal | None:
         """The newest payload as a request asks for it, whatever its rate; None while nothing of it is known."""
@@ -126,7 +154,7 @@ class Shapes:
         channel = self._hub.channels.get(shape)
         if channel is not None:
             return channel
-        if 0 < self._max_shapes <= len(self._hub.channels):
+        if 0 < self._max_shapes <= sum(isinstance(each, Shape) for each in self._hub.channels):
             return TOO_MANY_SHAPES
         epoch = f"{self._life}-{next(self._lives)}"
         stamp = self._stamp(shape, epoch)
@@ -169,3 +197,11 @@ class Shapes:
             return read(asked, self._further)
         except WrongParameter as wrong:
             return WRONG_PARAMETER._replace(detail=str(wrong))
+
+
+def _replay_of_query(query: str, _further: Sequence[str]) -> ReplayAsked | None:
+    return replay_of_query(query)
+
+
+def _replay_of_message(text: bytes, _further: Sequence[str]) -> ReplayAsked | None:
+    return replay_of_message(text)

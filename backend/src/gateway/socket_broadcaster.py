@@ -33,6 +33,7 @@ from src.gateway.history.client import HistoryClient
 from src.gateway.live_status import LiveStatus
 from src.gateway.market_bus import make_bus
 from src.gateway.metrics import Metrics
+from src.gateway.replays import Replays
 from src.gateway.setting_types import FurtherSection
 from src.gateway.settings import Settings
 from src.gateway.shapes import Shapes
@@ -75,12 +76,16 @@ class SocketBroadcaster:
         self.bus = bus or make_bus(self.settings)
         self.hub = hub or Hub()
         self.live_status = LiveStatus(self.hub, self.bus, self.settings.market, now_ms)
+        self.replays = Replays(
+            self.hub, self.live_status, None if history is None else history.path, self.settings.max_replays, now_ms
+        )
         self.shapes = Shapes(
             self.hub,
             self.settings.max_shapes,
             tuple(section.name for section in self.settings.sections),
             self.live_status,
             None if history is None else history.ring,
+            self.replays,
         )
         self.history = history
         if history is not None:
@@ -149,6 +154,7 @@ class SocketBroadcaster:
         """Close every viewer, then the connection to NATS; idempotent, bounded in time."""
         async with self._lock:
             await self.close_viewers()
+            await self.replays.close()
             await self.live_status.close()
             if self.history is not None:
                 await self.history.close()

@@ -161,12 +161,14 @@ export interface Status {
   levels?: SectionStatus;
   /** of `flow` */
   flow?: SectionStatus;
-  /** why not all is live, in a word; null when it is: gateway_draining, nats_down, subscription_lost, replay, no_message, market_closed, core_silent, levels_silent, flow_silent, core_behind, spot_missing */
-  cause: Known<"gateway_draining" | "nats_down" | "subscription_lost" | "replay" | "no_message" | "market_closed" | "core_silent" | "levels_silent" | "flow_silent" | "core_behind" | "spot_missing"> | null;
+  /** why not all is live, in a word; null when it is: gateway_draining, nats_down, subscription_lost, past, replay, no_message, market_closed, core_silent, levels_silent, flow_silent, core_behind, spot_missing */
+  cause: Known<"gateway_draining" | "nats_down" | "subscription_lost" | "past" | "replay" | "no_message" | "market_closed" | "core_silent" | "levels_silent" | "flow_silent" | "core_behind" | "spot_missing"> | null;
   /** the same in a sentence */
   explanation: string | null;
   /** the market's hours */
   market: MarketStatus;
+  /** of a viewer that asked for the past; else absent */
+  replay?: ReplayStatus;
 }
 
 /** What a viewer was not sent since its last frame, because a newer state was there. */
@@ -203,6 +205,16 @@ export interface MarketStatus {
   opens_ms: number | null;
   /** when this session, or the next, closes; null: never, in ms since 1970 UTC */
   closes_ms: number | null;
+}
+
+/** Where a replay is. Only in the frames of a viewer that asked for one by `at=`. */
+export interface ReplayStatus {
+  /** Core's time that is shown, in ms since 1970 UTC */
+  at_ms: number;
+  /** times Core's own, 0.1 to 60 */
+  speed: number;
+  /** whether it stands still */
+  paused: boolean;
 }
 
 /** Section `events`: what happened since the viewer's frame before. Only for viewers that ask by `events=1`. */

@@ -1,4 +1,4 @@
-import type { Event, Events, LevelSignal, LevelsPayload, MarketStatus, MlPredictions, Payload, Retrieval, SectionStatus, Skipped, SpotSnapshot, Status } from "./contract.js";
+import type { Event, Events, LevelSignal, LevelsPayload, MarketStatus, MlPredictions, Payload, ReplayStatus, Retrieval, SectionStatus, Skipped, SpotSnapshot, Status } from "./contract.js";
 
 /** What each field of the payload means, for pages that show it. Written by `make contract`, like `contract.ts`. */
 
@@ -107,9 +107,10 @@ export const STATUS: Readonly<Record<keyof Status, FieldDescription>> = {
   skipped: { words: "since the viewer's last frame" },
   levels: { words: "of `levels` and `viewport`" },
   flow: { words: "of `flow`" },
-  cause: { words: "why not all is live, in a word; null when it is", known: ["gateway_draining", "nats_down", "subscription_lost", "replay", "no_message", "market_closed", "core_silent", "levels_silent", "flow_silent", "core_behind", "spot_missing"] },
+  cause: { words: "why not all is live, in a word; null when it is", known: ["gateway_draining", "nats_down", "subscription_lost", "past", "replay", "no_message", "market_closed", "core_silent", "levels_silent", "flow_silent", "core_behind", "spot_missing"] },
   explanation: { words: "the same in a sentence" },
   market: { words: "the market's hours" },
+  replay: { words: "of a viewer that asked for the past; else absent" },
 };
 
 /** What a viewer was not sent since its last frame, because a newer state was there. */
@@ -134,6 +135,13 @@ export const MARKET_STATUS: Readonly<Record<keyof MarketStatus, FieldDescription
   sentence: { words: "the same for people, in New York's time" },
   opens_ms: { words: "when it opens next; null while it is open", unit: "ms since 1970 UTC" },
   closes_ms: { words: "when this session, or the next, closes; null: never", unit: "ms since 1970 UTC" },
+};
+
+/** Where a replay is. Only in the frames of a viewer that asked for one by `at=`. */
+export const REPLAY_STATUS: Readonly<Record<keyof ReplayStatus, FieldDescription>> = {
+  at_ms: { words: "Core's time that is shown", unit: "ms since 1970 UTC" },
+  speed: { words: "times Core's own", least: 0.1, most: 60 },
+  paused: { words: "whether it stands still" },
 };
 
 /** Section `events`: what happened since the viewer's frame before. Only for viewers that ask by `events=1`. */

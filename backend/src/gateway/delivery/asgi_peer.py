@@ -9,6 +9,7 @@ from typing import Protocol
 
 from src.gateway.admission.admission_control import Admission
 from src.gateway.close_codes import CLOSE_HANDSHAKE_TIMEOUT_S, STALLED, CloseCode
+from src.gateway.delivery.channel import Channel
 from src.gateway.delivery.frame import text
 from src.gateway.delivery.hub import Hub
 from src.gateway.delivery.outbox import Outbox
@@ -55,6 +56,11 @@ class AsgiPeer:
         if self._closing is None:
             self._hub.closed[close_code.code] += 1
             self._closing = asyncio.create_task(self._send_close(close_code), name="asgi peer close")
+
+    def move(self, channel: Channel, *, has_newest: bool = False) -> None:
+        if not self._outbox.ready:
+            self._outbox.restart()
+        self._hub.move(self, channel, ready=self._outbox.ready, has_newest=has_newest)
 
     def check(self, now_s: float) -> None:
         """The ASGI server pings, and a send that hangs has its own timeout: only the token is checked here."""

@@ -35,6 +35,7 @@ from src.gateway.delivery.frame import (
     Frame,
     Last,
     form_name,
+    number_of,
     plain,
     position_of,
     shown_of,
@@ -83,6 +84,9 @@ class Peer(Protocol):
 
     def close(self, close_code: CloseCode) -> None:
         """Send a close frame and end, in bounded time; idempotent."""
+
+    def move(self, channel: "Channel", *, has_newest: bool = False) -> None:
+        """Take the frames of another channel from now on; see `Channel.join`."""
 
     def check(self, now_s: float) -> None:
         """Ping, or close a viewer that stalls, does not answer, or has a token that ended."""
@@ -143,6 +147,7 @@ class Channel:
         stamp: Stamp | None = None,
         epoch: str = "",
         position: Callable[[], int] | None = None,
+        on_close: Callable[[], None] = lambda: None,
     ) -> None:
         """
         Args:
@@ -152,6 +157,7 @@ class Channel:
             stamp: makes the sections that are added to each payload; by default there are none.
             epoch: as the attribute.
             position: of the newest event, which grows; by default none are told.
+            on_close: called when the channel is closed.
         """
         self.newest: Frame | None = None
         self.peers = 0
@@ -161,6 +167,7 @@ class Channel:
         self.spoke_s = -math.inf
         self.epoch = epoch
         self._stamp = stamp
+        self._on_close = on_close
         self.tells_events = position is not None
         self._position = position or _NO_POSITION
         self._states = 0
@@ -232,6 +239,7 @@ class Channel:
             self._moment.cancel()
             self._moment = None
         self._next = None
+        self._on_close()
 
     @property
     def ready_peers(self) -> int:
@@ -249,18 +257,22 @@ class Channel:
 
     # -- called for peers ------------------------------------------------------------------------------------------
 
-    def join(self, peer: Peer, *, ready: bool = True, since: int = 0) -> None:
+    def join(self, peer: Peer, *, ready: bool = True, since: int = 0, has_newest: bool = False) -> None:
         """Add a peer; one that is ready is sent the newest payload, which may still wait for its round.
 
         Args:
             peer: see there.
             ready: whether it takes frames now.
             since: the number of the frame that its viewer had last, on a connection before; 0 for none.
+            has_newest: whether it has seen the newest state elsewhere, and is sent the next one first.
         """
         self.peers += 1
         if self._rate != math.inf and self._next is not None:
             self._keep(self._next)
-        if ready:
+        latest = self._next or self.newest
+        if ready and has_newest and latest is not None:
+            self.ready(peer, None, number_of(state_of(latest.number), 0, self._position()))
+        elif ready:
             self.ready(peer, self.newest, since, "reconnect")
 
     def leave(self, peer: Peer) -> int:

@@ -113,12 +113,15 @@ class Hub:
         if not self.peers:
             self._empty.set()
 
-    def move(self, peer: Peer, channel: Channel, *, ready: bool) -> None:
-        """Put a peer that joined on another channel; one that is ready is sent the newest frame of that."""
+    def move(self, peer: Peer, channel: Channel, *, ready: bool, has_newest: bool = False) -> None:
+        """Put a peer that joined on another channel; one that is ready is sent the newest frame of that.
+
+        `has_newest` as for `Channel.join`.
+        """
         old = self.peers[peer]
         told = position_of(old.leave(peer))
         self.peers[peer] = channel
-        channel.join(peer, ready=ready, since=number_of(0, 0, told))
+        channel.join(peer, ready=ready, since=number_of(0, 0, told), has_newest=has_newest)
         self.release(old)
 
     def newest_for(self, peer: Peer) -> Frame | None:

@@ -85,8 +85,8 @@ class Channels(Protocol):
     def since(self, query: str, channel: Channel) -> int:
         """The number of the frame that the viewer of this handshake had last, on a connection before; 0 for none."""
 
-    def of_message(self, text: bytes) -> Channel | Refusal | None:
-        """The channel for a text message of a viewer; None where the message asks for none."""
+    def of_message(self, text: bytes, channel: Channel) -> Channel | Refusal | None:
+        """The channel for a text message of a viewer of `channel`; None where the message asks for no other."""
 
 
 class StreamPeer(asyncio.Protocol):
@@ -175,6 +175,11 @@ class StreamPeer(asyncio.Protocol):
             return
         self._websocket.send_close(close_code.code, close_code.reason)
         self._flush()
+
+    def move(self, channel: Channel, *, has_newest: bool = False) -> None:
+        if not self._outbox.ready:
+            self._outbox.restart()
+        self._hub.move(self, channel, ready=self._outbox.ready, has_newest=has_newest)
 
     def check(self, now_s: float) -> None:
         if self._waiting is not None:
@@ -324,15 +329,17 @@ class StreamPeer(asyncio.Protocol):
 
     def _change(self, message: bytes) -> None:
         """The next frame is that of the channel which the message asks for; any other message is dropped."""
-        channel = None if self._channels is None or self._abort_at_s is not None else self._channels.of_message(message)
+        now_on = self._hub.peers.get(self)
+        if self._channels is None or self._abort_at_s is not None or now_on is None:
+            return
+        channel = self._channels.of_message(message, now_on)
         if channel is not None:
             self._changes_left -= 1
         if isinstance(channel, Refusal):
-            self.close(NO_SHAPE_LEFT if channel is TOO_MANY_SHAPES else WRONG_SUBSCRIBE._replace(reason=channel.detail))
-        elif channel is not None and channel is not self._hub.peers.get(self, channel):
-            if not self._outbox.ready:
-                self._outbox.restart()
-            self._hub.move(self, channel, ready=self._outbox.ready)
+            close_code = WRONG_SUBSCRIBE if channel.retry_after_s is None else NO_SHAPE_LEFT
+            self.close(close_code if channel is TOO_MANY_SHAPES else close_code._replace(reason=channel.detail))
+        elif channel is not None and channel is not now_on:
+            self.move(channel)
 
     # -- the handshake ---------------------------------------------------------------------------------------------
 

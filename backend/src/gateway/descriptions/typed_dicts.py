@@ -11,6 +11,7 @@ from src.gateway.signals.contract import (
     MarketStatus,
     MlPredictions,
     Payload,
+    ReplayStatus,
     Retrieval,
     SectionStatus,
     Skipped,
@@ -29,6 +30,7 @@ TYPED_DICTS: Final[tuple[Any, ...]] = (
     Skipped,
     SectionStatus,
     MarketStatus,
+    ReplayStatus,
     Events,
     Event,
 )

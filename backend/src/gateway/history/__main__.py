@@ -34,11 +34,11 @@ async def _serve(settings: Settings, socket_path: str) -> None:
 async def _read_again(settings: Settings, socket_path: str) -> None:
     """Read the streams, and once more from the beginning whenever one of them was made anew."""
     async with contextlib.AsyncExitStack() as closing:
-        server = HistoryServer(socket_path)
-        await server.open()
-        closing.push_async_callback(server.close)
         bus = make_bus(settings, "gateway history")
         closing.push_async_callback(bus.close)
+        server = HistoryServer(socket_path, bus, settings.wall_baseline)
+        await server.open()
+        closing.push_async_callback(server.close)
         await _connect(bus)
         while True:
             archive = Archive(bus, settings.wall_baseline, server.tell)

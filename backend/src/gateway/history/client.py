@@ -35,6 +35,7 @@ class HistoryClient:
 
     Attributes:
         ring: the newest events.
+        path: of the history process's Unix socket.
         on_events: called when the ring has new ones.
     """
 
@@ -45,7 +46,7 @@ class HistoryClient:
         """
         self.ring = EventRing()
         self.on_events: Callable[[], None] = lambda: None
-        self._path = path
+        self.path = path
         self._writer: asyncio.StreamWriter | None = None
         self._numbers = itertools.count(1)
         self._asked: dict[int, asyncio.Future[Answered]] = {}
@@ -99,7 +100,7 @@ class HistoryClient:
     async def _keep_connected(self) -> None:
         while True:
             try:
-                reader, self._writer = await asyncio.open_unix_connection(self._path)
+                reader, self._writer = await asyncio.open_unix_connection(self.path)
                 while True:
                     self._take(await messages.read(reader))
             except (EOFError, OSError):

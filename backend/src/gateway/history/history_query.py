@@ -111,7 +111,7 @@ def _given(query: str) -> dict[str, str]:
 
 
 HISTORY_PARAMETERS: Final = {
-    "from": "Core's time: ms since 1970, ISO 8601 with an offset, or like -2h before the newest; by default the session",
+    "from": "Core's time: ms since 1970, ISO 8601 with an offset, or like -2h before the newest; by default the open",
     "to": "likewise; by default the newest",
     "step": f"length of a point, 1 to {LARGEST_STEP_S} s, such as 5s or 1m; by default about {USUAL_POINTS} points",
     "fields": f"any of {', '.join(FIELDS)}; by default all",

@@ -9,7 +9,10 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from src.gateway.history.replay_query import ReplayAsked
 from src.gateway.signals.contract import Event
+from src.gateway.signals.freshness import Message as SectionMessage
+from src.gateway.signals.shape import Shape
 
 LARGEST_BYTES: Final = 64 << 20  # of one message: the longest history is 20 MB
 LENGTH_BYTES: Final = 4
@@ -61,7 +64,46 @@ class News(Struct, tag=True):
     events: list[Event]
 
 
-Message = Ask | Answer | Verdict | Begin | News
+class Play(Struct, tag=True):
+    """The first message of a connection that is for a replay: what its viewer asks for."""
+
+    shape: Shape
+    asked: ReplayAsked
+
+
+class Change(Struct, tag=True):
+    """What the viewer of a replay asks for later."""
+
+    asked: ReplayAsked
+
+
+class Played(Struct, tag=True):
+    """A state of a replay.
+
+    Attributes:
+        payload: JSON.
+        messages: those that it shows, by section.
+        at_ms: Core's time, ms since 1970 UTC.
+        speed: times Core's own.
+        paused: whether it stands still.
+        is_at_end: whether nothing newer has been stored.
+    """
+
+    payload: bytes
+    messages: dict[str, SectionMessage]
+    at_ms: int
+    speed: float
+    paused: bool
+    is_at_end: bool
+
+
+class Ended(Struct, tag=True):
+    """A replay cannot go on; for people."""
+
+    why: str
+
+
+Message = Ask | Answer | Verdict | Begin | News | Play | Change | Played | Ended
 _DECODER: Final = msgspec.msgpack.Decoder(Message)
 _ENCODER: Final = msgspec.msgpack.Encoder()
 

@@ -10,31 +10,44 @@ from typing import Final
 
 import msgspec
 
+from src.common.bus import NATSBus
 from src.common.tasks import end
 from src.gateway.history import messages
 from src.gateway.history.archive import Archive
 from src.gateway.history.event_query import answer, event_query
 from src.gateway.history.history_answer import history
-from src.gateway.history.history_query import history_query
-from src.gateway.history.messages import Answer, Ask, Begin, News, Verdict
+from src.gateway.history.history_query import history_query, read_time
+from src.gateway.history.messages import Answer, Ask, Begin, Change, Ended, News, Play, Played, Verdict
+from src.gateway.history.moments import NotKept, place_at
+from src.gateway.history.playback import Playback
+from src.gateway.history.reader import LifeEnded
+from src.gateway.history.replay_query import replay_of_query
 from src.gateway.signals.contract import Event
-from src.gateway.signals.shape import WrongParameter
+from src.gateway.signals.shape import WrongParameter, shape_of_query
 
 logger = logging.getLogger("history")
 
-OK, BAD_REQUEST, UNAVAILABLE = 200, 400, 503
+NOT_READ_YET: Final = "the history is not read yet; try again in a second"
+OK, BAD_REQUEST, NOT_FOUND, UNAVAILABLE = 200, 400, 404, 503
 MOST_UNREAD_BYTES: Final = 64 << 20  # for a process that reads nothing; it is left then
+
+
+_ended: Final = (EOFError, ConnectionError)
 
 
 class HistoryServer:
     """Speaks for the archive that is read now."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, bus: NATSBus, wall_baseline: float) -> None:
         """
         Args:
             path: of the Unix socket; its folder is of this user alone.
+            bus: for what is read when somebody asks for it.
+            wall_baseline: as for the payload.
         """
         self._path = path
+        self._bus = bus
+        self._wall_baseline = wall_baseline
         self._archive: Archive | None = None
         self._server: asyncio.Server | None = None
         self._processes: set[asyncio.StreamWriter] = set()
@@ -84,34 +97,83 @@ class HistoryServer:
         try:
             if self._archive is not None and self._archive.caught_up.is_set():
                 messages.write(writer, _begin_of(self._archive))
-            while True:
-                await self._take(await messages.read(reader), writer)
-        except (EOFError, ConnectionError):
+            while not isinstance(message := await messages.read(reader), Play):
+                await self._take(message, writer)
+            self._processes.discard(writer)
+            await self._play(message, reader, writer)
+        except _ended:
             pass
         finally:
             self._processes.discard(writer)
             with contextlib.suppress(OSError):
                 writer.close()
 
+    async def _play(self, play: Play, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """A replay, for as long as its viewer stays."""
+
+        async def send(played: Played) -> None:
+            messages.write(writer, played)
+            await writer.drain()
+
+        archive = self._archive
+        if archive is None or not archive.caught_up.is_set():
+            messages.write(writer, Ended(NOT_READ_YET))
+            return
+        playback = Playback(self._bus, archive, self._wall_baseline, play.shape, play.asked, send)
+        heeding = asyncio.create_task(_heed(playback, reader), name="replay changes")
+        playing = asyncio.create_task(playback.run(), name="replay")
+        try:
+            await asyncio.wait({heeding, playing}, return_when=asyncio.FIRST_COMPLETED)
+            if playing.done():
+                playing.result()
+        except (NotKept, LifeEnded) as why:
+            messages.write(writer, Ended(str(why)))
+        finally:
+            await end(heeding)
+            await end(playing)
+
     async def _take(self, message: messages.Message, writer: asyncio.StreamWriter) -> None:
         if isinstance(message, Ask):
-            messages.write(writer, self._answer(message))
+            messages.write(writer, await self._answer(message))
             await writer.drain()
         elif isinstance(message, Verdict) and self._archive is not None:
             self._note(self._archive, message)
 
-    def _answer(self, ask: Ask) -> Answer:
+    async def _answer(self, ask: Ask) -> Answer:
         if self._archive is None or not self._archive.caught_up.is_set():
-            return _refused(ask, UNAVAILABLE, "the history is not read yet; try again in a second")
+            return _refused(ask, UNAVAILABLE, NOT_READ_YET)
         try:
+            if ask.path == "/snapshot":
+                return await self._snapshot(self._archive, ask)
             return Answer(ask.number, OK, self._routes[ask.path](self._archive, ask.query))
         except WrongParameter as wrong:
             return _refused(ask, BAD_REQUEST, str(wrong))
+        except (NotKept, LifeEnded) as why:
+            return _refused(ask, UNAVAILABLE, str(why))
+
+    async def _snapshot(self, archive: Archive, ask: Ask) -> Answer:
+        """The payload of a moment."""
+        asked, shape = replay_of_query(ask.query), shape_of_query(ask.query)
+        assert asked is not None, "it is asked for here"
+        assert asked.at is not None, "that is what it is"
+        at_ms = read_time("at", asked.at, archive.past.newest_ms or 0)
+        place = await place_at(self._bus, archive, at_ms, self._wall_baseline)
+        sections = place.scene.sections(shape)
+        if not sections:
+            return _refused(ask, NOT_FOUND, f"the streams begin at {archive.past.oldest_ms} ms since 1970")
+        return Answer(ask.number, OK, msgspec.json.encode(sections))
 
     def _note(self, archive: Archive, verdict: Verdict) -> None:
         event = archive.note_verdict(verdict.section, verdict.before, verdict.after, verdict.now_ms)
         if event is not None:
             self.tell([event])
+
+
+async def _heed(playback: Playback, reader: asyncio.StreamReader) -> None:
+    """Until the other end is gone."""
+    with contextlib.suppress(*_ended):
+        while isinstance(message := await messages.read(reader), Change):
+            playback.change(message.asked)
 
 
 def _refused(ask: Ask, status: int, detail: str) -> Answer:

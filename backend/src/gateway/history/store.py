@@ -8,7 +8,8 @@ Seconds are Core's. A Core that replays a day publishes old seconds after new on
 holds a quarter of an hour of Core's time, of those messages that NATS stored in one quarter of a day.
 """
 
-from collections.abc import Iterator
+from array import array
+from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 from src.gateway.history.block import SECONDS, Block
@@ -84,6 +85,22 @@ class Past:
     def layers(self, from_s: int, to_s: int) -> list[Layer]:
         """The blocks with seconds of from_s <= s < to_s, by time; those of equal time in the order of the stream."""
         return [layer for layer in self._layers() if layer.start_s < to_s and layer.start_s + SECONDS > from_s]
+
+    def levels_before(self, second: int) -> int:
+        """The sequence of the newest levels message of the seconds before this one, since 1970; 0 for none."""
+        return self._newest_before(second, lambda block: None if block.levels is None else block.levels.seq)
+
+    def flow_before(self, second: int) -> int:
+        """Likewise of the flow."""
+        return self._newest_before(second, lambda block: None if block.flow is None else block.flow.seq)
+
+    def _newest_before(self, second: int, seqs_of: Callable[[Block], "array[int] | None"]) -> int:
+        for layer in reversed(self.layers(0, second)):
+            seqs = seqs_of(layer.block)
+            for cell in range(min(second - layer.start_s, SECONDS) - 1, layer.block.first - 1, -1):
+                if seqs is not None and seqs[cell]:
+                    return seqs[cell]
+        return 0
 
     def _layers(self) -> Iterator[Layer]:
         for key in sorted(self._blocks, key=lambda key: (key.quarter, key.stored_in)):

@@ -8,24 +8,24 @@ from fastapi.responses import JSONResponse
 from src.gateway.history.client import HistoryClient, HistoryUnavailable
 from src.gateway.history.event_query import EVENT_PARAMETERS
 from src.gateway.history.history_query import HISTORY_PARAMETERS
-from src.gateway.http.client_request import client_request
-from src.gateway.http.snapshot import may_read
+from src.gateway.http.client_request import client_request, may_read
 from src.gateway.socket_broadcaster import SocketBroadcaster
+
+
+async def answer_of(history: HistoryClient, path: str, query: str) -> Response:
+    """What the history process answers to a request; 503 while it cannot."""
+    try:
+        answered = await history.ask(path, query)
+    except HistoryUnavailable as why:
+        return JSONResponse({"detail": str(why)}, 503, {"Retry-After": "1"})
+    return Response(
+        answered.body, answered.status, media_type="application/json", headers={"Cache-Control": "no-store"}
+    )
 
 
 def history_router(broadcaster: SocketBroadcaster, history: HistoryClient) -> APIRouter:
     """The routes ask for the same token as the stream."""
     router = APIRouter(dependencies=[Depends(may_read(broadcaster))])
-
-    async def asked(request: Request) -> Response:
-        """What the history process answers; 503 while it cannot."""
-        try:
-            answered = await history.ask(request.scope["route"].path, client_request(request).query)
-        except HistoryUnavailable as why:
-            return JSONResponse({"detail": str(why)}, 503, {"Retry-After": "1"})
-        return Response(
-            answered.body, answered.status, media_type="application/json", headers={"Cache-Control": "no-store"}
-        )
 
     @router.get("/events", responses={400: {}, 401: {}, 503: {}}, response_class=Response)
     async def events(
@@ -35,7 +35,7 @@ def history_router(broadcaster: SocketBroadcaster, history: HistoryClient) -> AP
         levels: Annotated[str | None, Query(description=EVENT_PARAMETERS["levels"])] = None,
     ) -> Response:
         """What happened since the beginning of the stream, which keeps 24 hours; or since a cursor."""
-        return await asked(request)
+        return await answer_of(history, request.scope["route"].path, client_request(request).query)
 
     @router.get("/history", responses={400: {}, 401: {}, 503: {}}, response_class=Response)
     async def history_of_the_day(
@@ -47,6 +47,6 @@ def history_router(broadcaster: SocketBroadcaster, history: HistoryClient) -> AP
         levels: Annotated[str | None, Query(description=HISTORY_PARAMETERS["levels"])] = None,
     ) -> Response:
         """What it looked like: spot, levels and the totals of the flow, in points of equal length."""
-        return await asked(request)
+        return await answer_of(history, request.scope["route"].path, client_request(request).query)
 
     return router

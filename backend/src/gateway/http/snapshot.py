@@ -1,24 +1,21 @@
 """`GET /snapshot`: the current payload by a plain HTTP request."""
 
-from collections.abc import Awaitable, Callable
+from typing import Final
 
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
 
 from src.gateway.descriptions.shape_schema import shape_schema
-from src.gateway.http.client_request import client_request
-from src.gateway.refusals import Refusal
+from src.gateway.history.replay_query import replay_of_query
+from src.gateway.http.client_request import client_request, may_read
+from src.gateway.http.history import answer_of
+from src.gateway.refusals import NO_HISTORY, Refusal
+from src.gateway.signals.shape import WrongParameter
 from src.gateway.socket_broadcaster import SocketBroadcaster
 
-
-def may_read(broadcaster: SocketBroadcaster) -> Callable[[Request], Awaitable[None]]:
-    """A dependency that asks for the same token as the stream."""
-
-    async def check(request: Request) -> None:
-        refusal = await broadcaster.admission_control.check_read(client_request(request))
-        if refusal is not None:
-            raise HTTPException(refusal.status, refusal.detail, refusal.headers)
-
-    return check
+AT: Final = {
+    "type": "string",
+    "description": "The state of then, by Core's time: ms since 1970, ISO 8601 with an offset, or like -2h.",
+}
 
 
 def snapshot_router(broadcaster: SocketBroadcaster) -> APIRouter:
@@ -33,16 +30,21 @@ def snapshot_router(broadcaster: SocketBroadcaster) -> APIRouter:
         openapi_extra={
             "parameters": [
                 {"name": name, "in": "query", "schema": schema}
-                for name, schema in shape_schema(in_query=True)["properties"].items()
+                for name, schema in {**shape_schema(in_query=True)["properties"], "at": AT}.items()
             ]
         },
     )
     async def snapshot(request: Request) -> Response:
-        """The current payload, as the stream would send it first; 204 while there is none.
+        """The current payload, as the stream would send it first; 204 while there is none. With `at`, that of then.
 
         Takes the query parameters of the stream.
         """
-        payload = broadcaster.shapes.payload_of(client_request(request).query)
+        query = client_request(request).query
+        if _is_of_the_past(query):
+            if broadcaster.history is None:
+                raise HTTPException(NO_HISTORY.status, NO_HISTORY.detail)
+            return await answer_of(broadcaster.history, "/snapshot", query)
+        payload = broadcaster.shapes.payload_of(query)
         if isinstance(payload, Refusal):
             raise HTTPException(payload.status, payload.detail)
         if payload is None:
@@ -50,3 +52,10 @@ def snapshot_router(broadcaster: SocketBroadcaster) -> APIRouter:
         return Response(payload, media_type="application/json", headers={"Cache-Control": "no-store"})
 
     return router
+
+
+def _is_of_the_past(query: str) -> bool:
+    try:
+        return replay_of_query(query) is not None
+    except WrongParameter:
+        return True  # the history process says what is wrong

@@ -26,6 +26,7 @@ CAUSES: Final[dict[str, Cause]] = {
     "subscription_lost": Cause(
         "A subscription of the gateway does not work.", "See `trouble` of the subject in /health; it is retried."
     ),
+    "past": Cause("This is the past, played again because the viewer asked for it.", ""),
     "replay": Cause("Core publishes a recorded day, not the present.", "Stop the replay, or connect to another NATS."),
     "no_message": Cause("No message has ever come.", "Start Core; it publishes levels.signals and market.flow."),
     "market_closed": Cause("The market is closed, and nothing new comes.", ""),

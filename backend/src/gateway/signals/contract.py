@@ -203,6 +203,14 @@ class MarketStatus(TypedDict):
     closes_ms: Annotated[int | None, FieldDescription("when this session, or the next, closes; null: never", UTC_MS)]
 
 
+class ReplayStatus(TypedDict):
+    """Where a replay is. Only in the frames of a viewer that asked for one by `at=`."""
+
+    at_ms: Annotated[int, FieldDescription("Core's time that is shown", UTC_MS)]
+    speed: Annotated[float, FieldDescription("times Core's own", least=0.1, most=60)]
+    paused: Annotated[bool, FieldDescription("whether it stands still")]
+
+
 class Status(TypedDict):
     """Section `status`: how fresh the frame is, and why. Only for viewers that ask for it by `status=1`."""
 
@@ -218,6 +226,7 @@ class Status(TypedDict):
     ]
     explanation: Annotated[str | None, FieldDescription("the same in a sentence")]
     market: Annotated[MarketStatus, FieldDescription("the market's hours")]
+    replay: NotRequired[Annotated[ReplayStatus, FieldDescription("of a viewer that asked for the past; else absent")]]
 
 
 EVENT_KINDS: Final = ("signal", "sweep_detected", "barrier_state", "spot_side", "level", "replay", "verdict")

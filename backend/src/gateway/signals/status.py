@@ -9,12 +9,13 @@ from typing import Final, NamedTuple
 import msgspec
 
 from src.gateway.signals.causes import CAUSES
-from src.gateway.signals.contract import LevelsPayload, MarketStatus, SectionStatus, Status
+from src.gateway.signals.contract import LevelsPayload, MarketStatus, ReplayStatus, SectionStatus, Status
 from src.gateway.signals.freshness import CLOSED, LIVE, REPLAY, Message, SectionFreshness
 from src.gateway.signals.market_calendar import MarketState, market_at, sentence
 
 HEARTBEAT_MS: Final = 1_000
 JUDGED: Final = ("levels", "flow")
+PAST: Final = "past"
 
 
 class Facts(NamedTuple):
@@ -127,6 +128,7 @@ class StreamStatus:
             "gateway_draining": facts.is_draining,
             "nats_down": not facts.is_connected,
             "subscription_lost": not facts.is_subscribed,
+            "past": False,
             "replay": REPLAY in verdicts.values(),
             "no_message": not verdicts,
             "market_closed": CLOSED in verdicts.values(),
@@ -182,6 +184,55 @@ class StreamStatus:
         for name, verdict in judgement.verdicts.items():
             if messages is not None and name in messages:
                 status[name] = self._section(name, messages[name], verdict, now_ms)  # type: ignore[literal-required]
+        return msgspec.json.encode(status)
+
+    def stamp_of_past(
+        self,
+        replay: ReplayStatus,
+        messages: Mapping[str, Message],
+        now_ms: int,
+        epoch: str,
+        state: int,
+        states: int,
+        why: str | None,
+    ) -> bytes:
+        """The section in a frame that shows the past, as JSON; the hours of the market are those of then.
+
+        Args:
+            replay: where it is.
+            messages: those that the frame shows.
+            now_ms: the gateway's clock.
+            epoch: as for `stamp`.
+            state: likewise.
+            states: likewise.
+            why: likewise.
+        """
+        market = market_at(self._market, replay["at_ms"])
+        status: Status = {
+            "seq": state,
+            "epoch": epoch,
+            "sent_ms": now_ms,
+            "heartbeat_ms": HEARTBEAT_MS,
+            "skipped": {"frames": states, "why": why},
+            "cause": PAST,
+            "explanation": CAUSES[PAST].sentence,
+            "market": {
+                "name": market.market,
+                "open": market.is_open,
+                "sentence": sentence(market, replay["at_ms"], None),
+                "opens_ms": market.opens_ms,
+                "closes_ms": market.closes_ms,
+            },
+            "replay": replay,
+        }
+        for name, message in messages.items():
+            status[name] = {  # type: ignore[literal-required]
+                "seq": message.seq,
+                "age_ms": max(now_ms - message.published_ms, 0),
+                "published_ms": message.published_ms,
+                "core_lag_ms": message.core_lag_ms,
+                "verdict": REPLAY,
+            }
         return msgspec.json.encode(status)
 
     def _section(self, name: str, message: Message, verdict: str, now_ms: int) -> SectionStatus:

@@ -49,6 +49,17 @@ class Events(TypedDict):
     """by their last occurrence"""
 
 
+class ReplayStatus(TypedDict):
+    """Where a replay is. Only in the frames of a viewer that asked for one by `at=`."""
+
+    at_ms: int
+    """Core's time that is shown, in ms since 1970 UTC"""
+    speed: float
+    """times Core's own, 0.1 to 60"""
+    paused: bool
+    """whether it stands still"""
+
+
 class MarketStatus(TypedDict):
     """The market of `GATEWAY_MARKET`."""
 
@@ -108,12 +119,14 @@ class Status(TypedDict):
     flow: NotRequired[SectionStatus]
     """of `flow`"""
     cause: str | None
-    """why not all is live, in a word; null when it is: gateway_draining, nats_down, subscription_lost, replay,
+    """why not all is live, in a word; null when it is: gateway_draining, nats_down, subscription_lost, past, replay,
     no_message, market_closed, core_silent, levels_silent, flow_silent, core_behind, spot_missing"""
     explanation: str | None
     """the same in a sentence"""
     market: MarketStatus
     """the market's hours"""
+    replay: NotRequired[ReplayStatus]
+    """of a viewer that asked for the past; else absent"""
 
 
 class Retrieval(TypedDict):
