@@ -1,7 +1,7 @@
 """`deploy/kubernetes`: the manifests against the schemas of Kubernetes, and against the settings and real servers.
 
-The kustomizations list resources and nothing else, so a few lines here resolve them. Where kubectl is on this machine,
-its kustomize has to make the same of them. No cluster ever ran them.
+The kustomizations list resources, and patches of a ConfigMap, so a few lines here resolve them. Where kubectl is on
+this machine, its kustomize has to make the same of them. No cluster ever ran them.
 """
 
 import asyncio
@@ -14,15 +14,18 @@ from signal import SIGKILL
 from typing import Any, Final
 
 import kubernetes_validate
+import nats
 import pytest
 import yaml
 
+from src.common.subjects import STREAMS
 from src.demo.child_process import start_child
 from src.demo.nats_server import HOST, find_binary, free_port
 from src.gateway.settings import Settings, unknown_variables
+from src.gateway.socket_broadcaster import make_bus
 from tests.documents import ROOT
 from tests.test_repository import compose, dockerfile
-from tests.waiting import LIMIT_S, until
+from tests.waiting import LIMIT_S, Inbox, until
 
 KUBERNETES: Final = ROOT / "deploy" / "kubernetes"
 BASE: Final = KUBERNETES / "base"
@@ -36,16 +39,25 @@ Manifest = dict[str, Any]
 def manifests(folder: Path) -> list[Manifest]:
     """What a kustomization stands for."""
     kustomization = yaml.safe_load((folder / "kustomization.yaml").read_text())
-    assert kustomization.keys() == {"apiVersion", "kind", "resources"}, "what else it has is not resolved here"
+    assert kustomization.keys() <= {"apiVersion", "kind", "resources", "patches"}, "all else is not resolved here"
     found: list[Manifest] = []
     for name in kustomization["resources"]:
         path = (folder / name).resolve()
         found += manifests(path) if path.is_dir() else yaml.safe_load_all(path.read_text())
+    for patch in kustomization.get("patches", ()):
+        change = yaml.safe_load((folder / patch["path"]).read_text())
+        (target,) = [each for each in found if identity(each) == identity(change)]
+        assert change["kind"] == "ConfigMap", "other kinds are merged by rules of their own"
+        target["data"] |= change["data"]
     return found
 
 
+def identity(manifest: Manifest) -> tuple[str, str]:
+    return manifest["kind"], manifest["metadata"]["name"]
+
+
 def named(folder: Path, kind: str, name: str) -> Manifest:
-    (found,) = [each for each in manifests(folder) if (each["kind"], each["metadata"]["name"]) == (kind, name)]
+    (found,) = [each for each in manifests(folder) if identity(each) == (kind, name)]
     return found
 
 
@@ -54,8 +66,8 @@ def gateway_pod() -> Manifest:
     return spec
 
 
-def gateway_environment() -> dict[str, str]:
-    environment: dict[str, str] = named(BASE, "ConfigMap", "spymaster-gateway")["data"]
+def gateway_environment(folder: Path = BASE) -> dict[str, str]:
+    environment: dict[str, str] = named(folder, "ConfigMap", "spymaster-gateway")["data"]
     return environment
 
 
@@ -63,14 +75,15 @@ def gateway_environment() -> dict[str, str]:
 @pytest.mark.parametrize("folder", [BASE, OVERLAY], ids=["base", "overlay"])
 def test_each_manifest_is_what_kubernetes_takes(folder: Path, version: str) -> None:
     found = manifests(folder)
-    assert len({(each["kind"], each["metadata"]["name"]) for each in found}) == len(found) >= 6
+    assert len({identity(each) for each in found}) == len(found) >= 6
     for manifest in found:
         kubernetes_validate.validate(manifest, version, strict=True)
 
 
 @pytest.mark.parametrize("folder", [BASE, OVERLAY], ids=["base", "overlay"])
 def test_every_file_belongs_to_a_kustomization(folder: Path) -> None:
-    listed = yaml.safe_load((folder / "kustomization.yaml").read_text())["resources"]
+    kustomization = yaml.safe_load((folder / "kustomization.yaml").read_text())
+    listed = kustomization["resources"] + [patch["path"] for patch in kustomization.get("patches", ())]
     assert {path.name for path in folder.glob("*.yaml")} == {
         "kustomization.yaml",
         *(name for name in listed if name.endswith(".yaml")),
@@ -81,22 +94,21 @@ def test_kustomize_makes_the_same_of_them() -> None:
     if shutil.which("kubectl") is None:
         pytest.skip("kubectl is not installed")
     built = subprocess.run(["kubectl", "kustomize", str(OVERLAY)], capture_output=True, check=True, text=True).stdout
-
-    def order(manifest: Manifest) -> tuple[str, str]:
-        return manifest["kind"], manifest["metadata"]["name"]
-
-    assert sorted(yaml.safe_load_all(built), key=order) == sorted(manifests(OVERLAY), key=order)
+    assert sorted(yaml.safe_load_all(built), key=identity) == sorted(manifests(OVERLAY), key=identity)
 
 
-def test_the_settings_are_settings_and_fit_the_pod() -> None:
-    environment = gateway_environment()
+@pytest.mark.parametrize("folder", [BASE, OVERLAY], ids=["base", "overlay"])
+def test_the_settings_are_settings_and_fit_the_pod(folder: Path) -> None:
+    environment = gateway_environment(folder)
     settings = Settings.from_environment(environment)
     assert unknown_variables(environment) == []
     assert settings.consumers == "ephemeral"
     pod = gateway_pod()
     (container,) = pod["containers"]
-    before_stop_s = int(container["lifecycle"]["preStop"]["exec"]["command"][-1])
-    assert pod["terminationGracePeriodSeconds"] >= before_stop_s + settings.drain_s + STOP_S
+    assert pod["terminationGracePeriodSeconds"] >= settings.pre_stop_s + settings.drain_s + STOP_S
+    readiness = container["readinessProbe"]
+    assert settings.pre_stop_s > readiness["periodSeconds"] * readiness["failureThreshold"], "else it is not seen"
+    assert "lifecycle" not in container, "the wait before the drain is the gateway's own"
     startup = container["startupProbe"]
     assert startup["periodSeconds"] * startup["failureThreshold"] > settings.connect_timeout_s
     assert [port["containerPort"] for port in container["ports"]] == [settings.port]
@@ -122,14 +134,17 @@ def test_the_gateways_find_the_nats_of_the_overlay() -> None:
     assert gateway_environment()["NATS_URL"] == f"nats://nats:{port['port']}"
 
 
-async def test_three_real_nodes_with_this_configuration_are_a_cluster(tmp_path: Path) -> None:
-    """Only ports and the folder of the store are changed. The probe and the signal are those of the pod."""
+async def test_three_real_nodes_with_this_configuration_are_a_cluster_that_keeps_the_streams_of_a_gateway(
+    tmp_path: Path,
+) -> None:
+    """Only ports and the folder of the store are changed. Probe, signal and settings are those of the pods."""
     (container,) = named(OVERLAY, "StatefulSet", "nats")["spec"]["template"]["spec"]["containers"]
     probe = container["readinessProbe"]["httpGet"]["path"]
     ports = [[free_port() for _ in range(3)] for _ in range(3)]
     nodes = [node(number, ports, tmp_path) for number in range(3)]
     try:
         await until(lambda: all(is_healthy(monitor, probe) for _, monitor, _ in ports), "all three are ready")
+        await see_that_streams_are_on_all(",".join(f"nats://{HOST}:{client}" for client, _, _ in ports))
         *_, option = container["lifecycle"]["preStop"]["exec"]["command"]
         pid_file = tmp_path / "0" / "nats.pid"
         signal = option.replace("/tmp/nats.pid", str(pid_file))
@@ -140,6 +155,25 @@ async def test_three_real_nodes_with_this_configuration_are_a_cluster(tmp_path: 
         for process in nodes:
             process.kill()
             process.wait()
+
+
+async def see_that_streams_are_on_all(nats_url: str) -> None:
+    """A bus with the settings of the pods makes them, with bounds for which the store has room."""
+    settings = Settings.from_environment(gateway_environment(OVERLAY) | {"NATS_URL": nats_url})
+    bus = make_bus(settings)
+    await bus.connect()
+    try:
+        for subject in STREAMS:
+            await bus.subscribe(subject, Inbox())
+        await until(lambda: all(one.trouble is None for one in bus.subscriptions), "JetStream brings both", limit_s=30)
+    finally:
+        await bus.close()
+    client = await nats.connect(nats_url.split(","))
+    jetstream = client.jetstream(timeout=10)
+    for spec in STREAMS.values():
+        made = (await jetstream.stream_info(spec.name)).config
+        assert (made.num_replicas, made.max_bytes) == (3, settings.stream_max_bytes)
+    await client.close()
 
 
 def node(number: int, ports: list[list[int]], folder: Path) -> "subprocess.Popen[bytes]":
