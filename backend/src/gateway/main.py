@@ -33,7 +33,7 @@ from src.gateway import serving
 from src.gateway.admission.admission_control import AdmissionControl
 from src.gateway.delivery.stream_peer import STREAM_PATH
 from src.gateway.listener.file_descriptors import raise_limit, shortage
-from src.gateway.listener.server import bind, bind_beside
+from src.gateway.listener.server import bind, bind_beside, reserve
 from src.gateway.listener.tls import Certificate
 from src.gateway.processes.supervisor import CannotStart, Signals, Supervisor
 from src.gateway.processes.viewer_count import ViewerCount
@@ -131,6 +131,10 @@ async def _run_alone(parts: Parts, listener: socket.socket) -> int:
 
 def _supervise(parts: Parts, reserved: socket.socket) -> int:
     """Run workers, each with a listening socket of its own beside `reserved`, which only keeps the port."""
+    try:
+        reservation = reserve(reserved) if parts.settings.handover == "off" else contextlib.nullcontext()
+    except OSError as error:
+        return _give_up(error, 1)
     reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     # A durable belongs to one process.
     of_worker = dataclasses.replace(parts, settings=parts.settings.model_copy(update={"consumers": "ephemeral"}))
@@ -138,7 +142,7 @@ def _supervise(parts: Parts, reserved: socket.socket) -> int:
     drain_s, pre_stop_s = parts.settings.drain_s, parts.settings.pre_stop_s
     supervisor = Supervisor(work, parts.viewer_count, Signals(), parts.reread_files, drain_s, pre_stop_s)
     _print(*_banner(parts.settings))
-    with contextlib.closing(parts.worker_messages):
+    with reservation, contextlib.closing(parts.worker_messages):
         return supervisor.run(lambda: _print(SUBSCRIBED))
 
 

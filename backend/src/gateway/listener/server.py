@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import errno
+import os
 import socket
 from collections.abc import Callable, Iterator
 from typing import Any, Final
@@ -17,6 +18,7 @@ from src.gateway.listener.tls import Certificate, TlsConnection
 BACKLOG: Final = 4096  # connections that may wait to be accepted; the kernel caps it at net.core.somaxconn
 HTTP_STOP_TIMEOUT_S: Final = 1  # for HTTP requests under way at a stop
 TICK_S: Final = 1.0
+EVERY_ADDRESS: Final = ("0.0.0.0", "::")
 
 MakeConnection = Callable[..., asyncio.Protocol]
 """Called by uvicorn with its own configuration and state, for each socket."""
@@ -42,15 +44,58 @@ def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
         if shared:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         bound.bind(address)
+        if shared and _is_reserved(bound):
+            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
     except UnicodeError:
         raise OSError(None, f"cannot listen on {host}:{port}: GATEWAY_HOST is not a host name") from None
     except OSError as error:
-        remedy = {
-            errno.EADDRINUSE: "another program has that port; stop it or set GATEWAY_PORT",
-            errno.EACCES: "not allowed; set GATEWAY_PORT to 1024 or above",
-        }.get(error.errno or 0, f"{error.strerror}; is GATEWAY_HOST right?")
-        raise OSError(error.errno, f"cannot listen on {host}:{port}: {remedy}") from None
+        raise _cannot_listen(host, port, error) from None
     return bound
+
+
+def _cannot_listen(host: str, port: int, error: OSError) -> OSError:
+    remedy = {
+        errno.EADDRINUSE: "another program has that port; stop it or set GATEWAY_PORT",
+        errno.EACCES: "not allowed; set GATEWAY_PORT to 1024 or above",
+    }.get(error.errno or 0, f"{error.strerror}; is GATEWAY_HOST right?")
+    return OSError(error.errno, f"cannot listen on {host}:{port}: {remedy}")
+
+
+def reserve(bound: socket.socket) -> socket.socket:
+    """Keep gateways that share their port away from this one, which `bind_beside` will share among own processes.
+
+    To the kernel any process of the same user that sets SO_REUSEPORT is our own. So the port has a name beside it, for
+    which the others look: an abstract Unix socket (unix(7)), which goes with its process and belongs to the network
+    namespace, as the port does. Call it before the port is shared: then nobody gets between the two.
+
+    Returns:
+        What has the name until it is closed.
+
+    Raises:
+        OSError: another gateway has reserved the port; with a text that says what to change.
+    """
+    reservation = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    host, port = bound.getsockname()[:2]
+    try:
+        reservation.bind(_reserved_name(host, port))
+    except OSError as error:
+        reservation.close()
+        raise _cannot_listen(host, port, error) from None
+    return reservation
+
+
+def _is_reserved(bound: socket.socket) -> bool:
+    """Whether another gateway has the port of this socket for itself."""
+    host, port = bound.getsockname()[:2]
+    for each in {host, *EVERY_ADDRESS}:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as asking, contextlib.suppress(OSError):
+            asking.connect(_reserved_name(each, port))
+            return True
+    return False
+
+
+def _reserved_name(host: str, port: int) -> str:
+    return f"\0spymaster-gateway {os.geteuid()} {host} {port}"
 
 
 def bind_beside(reserved: socket.socket) -> socket.socket:
