@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.fanout import BROADCAST, FASTAPI, FLOOR, GATEWAY
+from benchmarks.handover import CHANGES
 from benchmarks.load import FrameReader
 from benchmarks.report import table
 from benchmarks.stamps import SEARCHED_BYTES, stamp, stamp_in
@@ -47,6 +48,13 @@ def test_a_quick_run_measures_every_server_and_writes_its_page(tmp_path: Path) -
     assert set(rows_under(page, f"10 of {VIEWERS} viewers never read")) == {GATEWAY, BROADCAST, FASTAPI}
     assert "## Normalization" in page
     assert "## Frame preparation" in page
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="two gateways on one port need Linux")
+def test_a_handover_and_a_restart_are_measured_to_the_end() -> None:
+    command = [sys.executable, "-m", "benchmarks.handover", "--viewers", "3"]
+    done = subprocess.run(command, cwd=BACKEND, check=True, timeout=60, capture_output=True, text=True)
+    assert re.findall(r"^(handover|stop and start) .* s +\d+$", done.stdout, re.MULTILINE) == [*CHANGES]
 
 
 def rows_under(page: str, heading: str) -> dict[str, dict[str, str]]:
