@@ -96,7 +96,7 @@ def test_the_routes_are_those_of_the_app(path: Path, heading: str) -> None:
     streams = {word.partition(PRINTED_ADDRESS)[2] for word in words if word.startswith("ws://")}
     served = routes(make_app(SocketBroadcaster(settings=Settings())))
     websockets = {path for path, each in served.items() if isinstance(each, WebSocketRoute)}
-    assert told == served.keys() - {"/docs/oauth2-redirect"} - websockets
+    assert told == served.keys() - websockets
     assert streams <= websockets
 
 

@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack, ExitStack, contextmanager
 from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
 from typing import Final, NamedTuple
+from urllib.parse import urljoin
 
 import pytest
 
@@ -148,6 +149,7 @@ def see_that_pages_load(proxy: ProxyAddress) -> None:
     health = proxy.get(f"{proxy.prefix}/health")
     assert (health.status, json.loads(health.body)["service"]) == (200, "gateway")
     assert proxy.get(f"{proxy.prefix}/metrics").status == 404
+    see_that_the_docs_load(proxy)
     page = proxy.get(f"{proxy.prefix}/")
     assert page.status == 200
     if (BUILT / PAGE).exists():
@@ -161,6 +163,17 @@ def see_that_pages_load(proxy: ProxyAddress) -> None:
     if proxy.trust:
         redirect = got(HTTPConnection(HOST, proxy.other_port, timeout=LIMIT_S), "/")
         assert (redirect.status, redirect.headers["Location"][:8]) == (301, "https://")
+
+
+def see_that_the_docs_load(proxy: ProxyAddress) -> None:
+    """The page names the description, and the description the server, by addresses that a browser resolves."""
+    page = f"{proxy.prefix}/docs"
+    (named,) = re.findall(r'"?url"?: [\'"]([^\'"]+)[\'"]', proxy.get(page).body.decode())
+    described_at = urljoin(page, named)
+    description = json.loads(proxy.get(described_at).body)
+    (server,) = description["servers"]
+    assert "/health" in description["paths"]
+    assert proxy.get(urljoin(described_at, server["url"]).rstrip("/") + "/health").status == 200
 
 
 def test_the_time_limits_are_longer_than_the_gateways() -> None:

@@ -3,7 +3,8 @@
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import HTMLResponse, JSONResponse
 
 from src.gateway import __version__
 from src.gateway.admission.cors import Cors
@@ -41,6 +42,8 @@ def make_app(
         title="Spymaster Gateway",
         version=__version__,
         description=f"Live market state. The stream itself is a WebSocket at `{STREAM_PATH}`.",
+        servers=[{"url": "."}],  # relative, as all addresses: a proxy may serve the gateway under a path
+        docs_url=None,
         redoc_url=None,
         redirect_slashes=False,  # a redirect would go to whatever host the request named
     )
@@ -53,8 +56,14 @@ def make_app(
         app.include_router(metrics_router(metrics_page or MetricsPage(broadcaster, viewer_count)))
     app.include_router(stream_router(broadcaster))
     app.include_router(console_router())
+    app.add_route("/docs", _docs, include_in_schema=False)
     app.add_exception_handler(404, _not_found)
     return app
+
+
+async def _docs(_request: Request) -> HTMLResponse:
+    """As FastAPI's own page, whose address of the description is absolute."""
+    return get_swagger_ui_html(openapi_url="openapi.json", title="Spymaster Gateway")
 
 
 async def _not_found(request: Request, _error: Any) -> JSONResponse:

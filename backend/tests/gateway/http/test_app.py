@@ -241,7 +241,7 @@ def test_every_route_is_open_or_asks_for_a_token() -> None:
     """Whoever adds a route decides which."""
     served = routes(make_app(SocketBroadcaster(settings=Settings())))
     asking = {path for path, each in served.items() if isinstance(each, APIRoute) and each.dependencies}
-    described = {"/docs", "/docs/oauth2-redirect", "/openapi.json", "/asyncapi.json"}
+    described = {"/docs", "/openapi.json", "/asyncapi.json"}
     assert asking == {"/snapshot"}
     console = {"/", "/assets/{name}", "/client.js"}
     assert served.keys() - asking == {STREAM_PATH, "/health", "/ready", "/metrics"} | described | console
