@@ -189,6 +189,14 @@ async def test_a_heartbeat_changes_no_section_and_tells_a_verdict() -> None:
     assert late.freshness.frames_per_s <= 1.0  # a heartbeat is no frame that brings something
 
 
+async def test_a_sequence_that_is_not_known_yet_makes_a_frame_no_older() -> None:
+    known, unknown = {**section("live"), "seq": 17}, {**section("live"), "seq": 0}
+    frames = [frame(1, status=status(1, levels=known)), frame(2, status=status(2, levels=unknown))]
+    async with gateway_that(sends(*frames)) as url, stream(url) as states:
+        state = await state_with(states, 2)
+    assert state.connection == "live"
+
+
 async def test_status_alone_with_a_new_number_means_that_all_sections_are_gone() -> None:
     frames = [frame(1, status=status(1, levels=section("live"))), heartbeat(2, cause="no_message")]
     async with gateway_that(sends(*frames)) as url, stream(url) as states:

@@ -181,7 +181,7 @@ export interface Skipped {
 
 /** How fresh one section is. */
 export interface SectionStatus {
-  /** sequence of its message in the stream; 0 while core NATS alone brought it, 0 or more */
+  /** sequence of its message in the stream; 0: not known yet, because core NATS brought it first, 0 or more */
   seq: number;
   /** since NATS took its message, at `sent_ms`, in ms, 0 or more */
   age_ms: number;

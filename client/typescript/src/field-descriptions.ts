@@ -121,7 +121,7 @@ export const SKIPPED: Readonly<Record<keyof Skipped, FieldDescription>> = {
 
 /** How fresh one section is. */
 export const SECTION_STATUS: Readonly<Record<keyof SectionStatus, FieldDescription>> = {
-  seq: { words: "sequence of its message in the stream; 0 while core NATS alone brought it", least: 0 },
+  seq: { words: "sequence of its message in the stream; 0: not known yet, because core NATS brought it first", least: 0 },
   age_ms: { words: "since NATS took its message, at `sent_ms`", unit: "ms", least: 0 },
   published_ms: { words: "when NATS took its message", unit: "ms since 1970 UTC" },
   core_lag_ms: { words: "`published_ms` less Core's time in the message; null where it has none", unit: "ms" },

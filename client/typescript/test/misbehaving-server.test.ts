@@ -373,6 +373,16 @@ test("the first frame is live at once, or as old as the gateway says", async () 
   assert.deepEqual([flow!.state, lineDelayMs], ["live", 0]);
 });
 
+test("a sequence that is not known yet makes a frame no older", async () => {
+  const server = await serve((peer) => {
+    peer.send(told(1, { levels: section({ seq: 17 }) }));
+    peer.send(told(2, { seq: 2, levels: section({ seq: 0 }) }));
+  });
+  const recorder = open(server);
+  await recorder.newest(2);
+  assert.equal(recorder.stream.state, "live");
+});
+
 test("a heartbeat changes no section, and a frame of another state without any takes all", async () => {
   const server = await serve((peer) => peer.send(told(1)));
   const recorder = open(server);

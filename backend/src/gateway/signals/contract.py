@@ -176,7 +176,9 @@ class SectionStatus(TypedDict):
 
     seq: Annotated[
         int,
-        FieldDescription("sequence of its message in the stream; 0 while core NATS alone brought it", least=0),
+        FieldDescription(
+            "sequence of its message in the stream; 0: not known yet, because core NATS brought it first", least=0
+        ),
     ]
     age_ms: Annotated[int, FieldDescription("since NATS took its message, at `sent_ms`", "ms", least=0)]
     published_ms: Annotated[int, FieldDescription("when NATS took its message", UTC_MS)]

@@ -79,7 +79,7 @@ class SectionStatus(TypedDict):
     """How fresh one section is."""
 
     seq: int
-    """sequence of its message in the stream; 0 while core NATS alone brought it, 0 or more"""
+    """sequence of its message in the stream; 0: not known yet, because core NATS brought it first, 0 or more"""
     age_ms: int
     """since NATS took its message, at `sent_ms`, in ms, 0 or more"""
     published_ms: int
