@@ -11,6 +11,7 @@ import pytest
 from spymaster_client import Stream, stream
 from src.demo.nats_server import HOST
 from src.gateway.delivery.hub import DRAIN_PER_S
+from src.gateway.signals.causes import CAUSES
 from tests.conftest import LaunchGateway
 from tests.end_to_end.gateway_process import GatewayProcess
 from tests.end_to_end.publisher import Publisher
@@ -134,7 +135,7 @@ async def test_while_it_stops_it_says_so_on_open_connections_and_takes_no_new_on
         writer.write(READY)
         answer = await reader.readuntil(b"}")
         assert answer.startswith(b"HTTP/1.1 503 ")
-        assert b'"stopping"' in answer
+        assert b'"gateway_draining: ' in answer
         with pytest.raises(ConnectionRefusedError):
             await asyncio.open_connection(HOST, gateway.port)
         writer.close()
@@ -187,7 +188,8 @@ async def test_before_the_drain_it_is_unready_and_serves_on_until_a_signal_that_
         gateway.signal(SIGTERM)
         await until(lambda: gateway.stderr.count("stopping in 3600 s") == int(workers), "all have begun to stop")
         answer = gateway.get("/ready")
-        assert (answer.status, answer.json["reasons"]) == (503, ["stopping"])
+        told = f"gateway_draining: {CAUSES['gateway_draining'].sentence}"
+        assert (answer.status, answer.json["reasons"]) == (503, [told])
         async with Viewer(gateway) as other:
             await publisher.flow(1)
             for viewer in (one, other):

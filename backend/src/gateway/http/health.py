@@ -88,7 +88,7 @@ class Readiness(BaseModel):
     """Whether the newest state can be had here now."""
 
     ready: bool
-    reasons: Annotated[list[str], Field(description="what is missing; empty when ready")]
+    reasons: Annotated[list[str], Field(description="what is missing, with its cause and details; empty when ready")]
 
 
 def health_router(broadcaster: SocketBroadcaster, viewer_count: ViewerCount) -> APIRouter:
@@ -185,7 +185,7 @@ def _is_healthy(broadcaster: SocketBroadcaster, workers: WorkerHealth) -> bool:
 
 def _not_ready_reasons(broadcaster: SocketBroadcaster, *, accepts_stale: bool = False) -> list[str]:
     """Each part of the way from NATS to the viewers that does not work now."""
-    reasons = ["stopping"] if broadcaster.is_stopping else []
+    reasons = [_told("gateway_draining")] if broadcaster.is_stopping else []
     if broadcaster.admission_control.trouble is not None:
         reasons.append(broadcaster.admission_control.trouble)
     has_state = bool(broadcaster.live_status.stream.sections)
@@ -195,8 +195,15 @@ def _not_ready_reasons(broadcaster: SocketBroadcaster, *, accepts_stale: bool = 
 def _nats_reasons(bus: NATSBus) -> list[str]:
     if 0.0 < bus.outage_s < REDIAL_GRACE_S and bus.subscriptions:
         return []
-    reasons = [] if bus.is_connected else [f"not connected to {bus.url}: {bus.trouble}"]
-    reasons += [f"{one.subject}: {one.trouble}" for one in bus.subscriptions if not one.is_live]
+    reasons = [] if bus.is_connected else [_told("nats_down", f"{bus.url}: {bus.trouble}")]
+    reasons += [
+        _told("subscription_lost", f"{one.subject}: {one.trouble}") for one in bus.subscriptions if not one.is_live
+    ]
     if not bus.subscriptions:
-        reasons.append("not subscribed yet")
+        reasons.append(_told("subscription_lost", "None is there yet."))
     return reasons
+
+
+def _told(cause: str, detail: str = "") -> str:
+    """In the words of the table, and what is known besides."""
+    return f"{cause}: {CAUSES[cause].sentence} {detail}".rstrip()

@@ -86,7 +86,10 @@ async def test_before_the_start_it_is_degraded_and_not_ready(api: Api) -> None:
     assert (health["last_message_ts"], health["subscriptions"]) == (None, {})
     status, readiness = await api.get("/ready")
     assert (status, readiness["ready"]) == (503, False)
-    assert readiness["reasons"] == ["not connected to nats://***@fake:4222: no answer", "not subscribed yet"]
+    assert readiness["reasons"] == [
+        "nats_down: The gateway is not connected to NATS. nats://***@fake:4222: no answer",
+        "subscription_lost: A subscription of the gateway does not work. None is there yet.",
+    ]
 
 
 async def test_it_is_healthy_and_ready_while_all_is_live(api: Api) -> None:
@@ -103,7 +106,27 @@ async def test_a_subscription_in_trouble_is_degraded_and_not_ready(api: Api) -> 
     assert health["subscriptions"][FLOW]["trouble"] == "consumer gateway_flow is gone"
     assert health["subscriptions"][FLOW]["live"] is False
     assert health["subscriptions"][LEVELS]["live"] is True
-    assert await api.get("/ready") == (503, {"ready": False, "reasons": ["market.flow: consumer gateway_flow is gone"]})
+    status, readiness = await api.get("/ready")
+    assert (status, readiness["ready"]) == (503, False)
+    assert readiness["reasons"] == [
+        "subscription_lost: A subscription of the gateway does not work. market.flow: consumer gateway_flow is gone"
+    ]
+
+
+async def test_what_keeps_it_from_being_ready_is_told_in_the_words_of_health(api: Api) -> None:
+    await api.broadcaster.start()
+
+    async def see_told(cause: str) -> None:
+        health, (reason, *_) = (await api.get("/health"))[1], (await api.get("/ready"))[1]["reasons"]
+        assert health["cause"] == cause
+        assert reason.startswith(f"{cause}: {health['explanation']}")
+
+    api.bus.subscriptions[1].trouble = "consumer gateway_flow is gone"
+    await see_told("subscription_lost")
+    api.bus.is_connected = False
+    await see_told("nats_down")
+    api.broadcaster.begin_drain()
+    await see_told("gateway_draining")
 
 
 async def test_a_lost_connection_is_degraded_and_not_ready(api: Api) -> None:
