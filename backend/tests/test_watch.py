@@ -217,7 +217,7 @@ def a_status(**changes: Any) -> Any:
         "levels": {"seq": 1, "age_ms": 100, "published_ms": 1, "core_lag_ms": None, "verdict": "live"},
         "flow": {"seq": 1, "age_ms": 9_000, "published_ms": 1, "core_lag_ms": None, "verdict": "stale"},
         "cause": "flow_silent",
-        "explanation": "Core publishes no flow, though levels come.",
+        "explanation": "Core publishes no flow; levels are not overdue.",
         "market": {"name": "XNYS", "open": True, "sentence": "Open until 16:00", "opens_ms": None, "closes_ms": 1},
         **changes,
     }
@@ -231,7 +231,7 @@ def test_the_verdict_of_each_section_its_cause_and_the_market_are_shown(width: i
         " STALE ",
         "levels live 0.1 s ago",
         "flow stale 9.0 s ago",
-        "Core publishes no flow, though levels come.",
+        "Core publishes no flow; levels are not overdue.",
         "XNYS: Open until 16:00",
     ):
         assert words in shown

@@ -135,7 +135,7 @@ STATES = {
         {
             "flow": section("stale", 43_000),
             "cause": "flow_silent",
-            "explanation": "Core publishes no flow, though levels come.",
+            "explanation": "Core publishes no flow; levels are not overdue.",
         },
         "late",
         "FLOW STALE",
@@ -146,7 +146,7 @@ STATES = {
         {
             "levels": section("stale", 43_000),
             "cause": "levels_silent",
-            "explanation": "Core publishes no levels, though flow comes.",
+            "explanation": "Core publishes no levels; flow is not overdue.",
         },
         "stale",
         "STALE",

@@ -31,8 +31,13 @@ CAUSES: Final[dict[str, Cause]] = {
     "no_message": Cause("No message has ever come.", "Start Core; it publishes levels.signals and market.flow."),
     "market_closed": Cause("The market is closed, and nothing new comes.", ""),
     "core_silent": Cause("Core publishes nothing, though the market is open.", "See whether Core runs, and publishes."),
-    "levels_silent": Cause("Core publishes no levels, though flow comes.", "See the part of Core that makes levels."),
-    "flow_silent": Cause("Core publishes no flow, though levels come.", "See the part of Core that makes flow."),
+    # Not "though flow comes": a Core whose flow is slow and that has just stopped looks the same.
+    "levels_silent": Cause(
+        "Core publishes no levels; flow is not overdue.", "See whether Core runs, and the part of it that makes levels."
+    ),
+    "flow_silent": Cause(
+        "Core publishes no flow; levels are not overdue.", "See whether Core runs, and the part of it that makes flow."
+    ),
     "core_behind": Cause("Core's own time is behind the present.", "See the load of Core, and its clock."),
     "spot_missing": Cause("Core sends no spot price, so the levels have no place.", "See Core's price feed."),
 }

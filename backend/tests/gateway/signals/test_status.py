@@ -106,6 +106,26 @@ def test_a_cause_is_told_with_its_sentence(cause: str, stream: Stream) -> None:
     assert (status["seq"], status["epoch"], status["skipped"]) == (7, "life", {"frames": 3, "why": "slow"})
 
 
+def test_each_sentence_is_true_while_a_core_with_a_slow_flow_has_stopped() -> None:
+    stream = Stream()
+    for number in range(60):
+        stream.now_ms += 1_000
+        stream.message("levels", *(["flow"] if number % 5 == 0 else []))
+    told: list[str] = []
+    for _ in range(60):
+        stream.now_ms += 250
+        judgement = stream.status.judge(stream.facts, stream.now_ms)
+        sentence = CAUSES[judgement.cause].sentence if judgement.cause else "All is live."
+        overdue = {name for name, verdict in judgement.verdicts.items() if verdict != "live"}
+        assert overdue == {
+            "All is live.": set(),
+            "Core publishes no levels; flow is not overdue.": {"levels"},
+            "Core publishes nothing, though the market is open.": {"levels", "flow"},
+        }.get(sentence)
+        told += [sentence] if sentence not in told else []
+    assert len(told) == 3
+
+
 def test_every_cause_of_the_table_has_a_case() -> None:
     assert {cause for cause, _ in CASES} == set(CAUSES) - {PAST}, "a replay tells that one by itself"
 
