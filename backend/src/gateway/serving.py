@@ -70,7 +70,6 @@ async def run(parts: Parts, listener: socket.socket, stop: asyncio.Event, on_sub
     history_process = None
     if parts.history_path is not None and parts.worker_messages.own == FIRST_WORKER:
         history_process = HistoryProcess(parts.settings, parts.history_path)
-        history_process.open()
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, parts.reread_files)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
     try:
@@ -78,6 +77,8 @@ async def run(parts: Parts, listener: socket.socket, stop: asyncio.Event, on_sub
         if not stop.is_set():
             listener.listen(BACKLOG)  # before the start-up line: a viewer may connect as soon as it is read
             on_subscribed()
+            if history_process is not None:
+                history_process.open()  # not before: the start of the gateway has the processors for itself
             await _serve(broadcaster, parts, listener, stop)
     finally:
         listener.close()

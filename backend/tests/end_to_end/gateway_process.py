@@ -48,7 +48,8 @@ class GatewayProcess:
         self._folder.mkdir(parents=True, exist_ok=True)
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
         port = {} if settings.keys() & {"GATEWAY_PORT", "PORT"} else {"GATEWAY_PORT": str(self.port)}
-        self.environment = {**inherited, "NATS_URL": nats_url, **port, **settings}
+        # Most tests need no second process beside the gateway.
+        self.environment = {**inherited, "GATEWAY_HISTORY": "off", "NATS_URL": nats_url, **port, **settings}
         self.process: subprocess.Popen[bytes] | None = None
         self._has_group = False
 
@@ -131,6 +132,13 @@ class GatewayProcess:
     def running(self) -> bool:
         return self._started.poll() is None
 
+    def kill_history(self) -> None:
+        """End its history process at once."""
+        pid = self._started.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        of_history = [each for each in children if b"gateway.history" in Path(f"/proc/{each}/cmdline").read_bytes()]
+        os.kill(int(of_history[0]), SIGKILL)
+
     @property
     def descriptors(self) -> int:
         """How many files and sockets it has open."""
@@ -161,6 +169,16 @@ class GatewayProcess:
             return Answer(response.status, response.headers, response.read())
         finally:
             connection.close()
+
+    def upgrade(self, path: str) -> Answer:
+        """A WebSocket handshake that is refused, and why."""
+        handshake = {
+            "Connection": "Upgrade",
+            "Upgrade": "websocket",
+            "Sec-WebSocket-Version": "13",
+            "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+        }
+        return self.get(path, headers=handshake)
 
     def health(self) -> Any:
         return self.get("/health").json

@@ -1,9 +1,13 @@
 """The history process: `python -m src.gateway.history`, started by a gateway process with its settings on stdin."""
 
+import os
+
+if __name__ == "__main__":
+    os.nice(10)  # the live path has the processors first, also while this imports
+
 import asyncio
 import contextlib
 import logging
-import os
 import pickle
 import signal
 import sys
@@ -17,8 +21,6 @@ from src.gateway.market_bus import make_bus
 from src.gateway.settings import Settings
 
 logger = logging.getLogger("history")
-
-NICENESS = 10  # the live path has the processors first
 
 
 async def _serve(settings: Settings, socket_path: str) -> None:
@@ -64,7 +66,6 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     settings, socket_path = pickle.load(sys.stdin.buffer)  # of the process that started this one, and has the same code
     logs.configure(settings.log_format, settings.log_level)
-    os.nice(NICENESS)
     asyncio.run(_serve(settings, socket_path))
 
 

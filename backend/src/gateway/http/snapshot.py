@@ -3,6 +3,7 @@
 from typing import Final
 
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
+from fastapi.responses import JSONResponse
 
 from src.gateway.descriptions.shape_schema import shape_schema
 from src.gateway.history.replay_query import replay_of_query
@@ -42,7 +43,7 @@ def snapshot_router(broadcaster: SocketBroadcaster) -> APIRouter:
         query = client_request(request).query
         if _is_of_the_past(query):
             if broadcaster.history is None:
-                raise HTTPException(NO_HISTORY.status, NO_HISTORY.detail)
+                return JSONResponse({"detail": NO_HISTORY.detail}, NO_HISTORY.status)
             return await answer_of(broadcaster.history, "/snapshot", query)
         payload = broadcaster.shapes.payload_of(query)
         if isinstance(payload, Refusal):
