@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, NamedTuple
 import msgspec
 from msgspec import Meta, Raw, Struct
 
+from src.common.messages import check_depth, parse_sections
 from src.gateway.signals.contract import EXACT, LAST_TS_MS, LevelsPayload
 from src.gateway.signals.freshness import REPLAY_LAG_MS
 from src.gateway.signals.intake import read_flow, read_levels_alone
@@ -190,11 +191,9 @@ Contracts = Iterable[tuple[str, _Contract]]
 
 def _contracts(body: bytes) -> list[tuple[str, _Contract]]:
     """The contracts of a message: in one pass where all are as Core's schema says, else one by one."""
-    text = bytes(read_flow(body).value)
-    try:
-        return list(_CONTRACTS.decode(text).items())
-    except msgspec.ValidationError:
-        return _tolerantly(_RAW_CONTRACTS.decode(text))
+    check_depth(body)
+    contracts = parse_sections(body, _CONTRACTS.decode).value
+    return _tolerantly(_RAW_CONTRACTS.decode(read_flow(body).value)) if contracts is None else list(contracts.items())
 
 
 def _tolerantly(flow: Mapping[str, Any]) -> list[tuple[str, _Contract]]:

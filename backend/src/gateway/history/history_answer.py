@@ -2,9 +2,11 @@
 
 A point takes its spot from all seconds, and its levels and flow from the last second that has a message of them. So
 the cost of levels grows with the points that are asked for, not with the span.
+
+Measured on two busy cores (`benchmarks.past`): 6.5 h of 16 levels in 780 points take 38 ms and 284 KB.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from itertools import repeat
 from math import inf
 from typing import Final, Generic, NamedTuple, TypeVar
@@ -18,10 +20,26 @@ from src.gateway.history.store import Layer, Past
 PRICE_DIGITS: Final = 2  # a cent
 SCORE_DIGITS: Final = 1  # of 100
 NET_DIGITS: Final = 7  # significant ones: the unit is Core's
+ROWS_A_SLICE: Final = 64  # measured: 40 levels take 2 ms
+
+T = TypeVar("T")
+Slices = Generator[None, None, T]
+"""Work that ends with a value; whoever runs it may do other things after each slice."""
 
 
 def history(past: Past, query: HistoryQuery, *, complete: bool) -> History:
-    """Answer a query.
+    """Answer a query at once; for the arguments see `history_in_slices`."""
+    slices = history_in_slices(past, query, complete=complete)
+    while True:
+        try:
+            next(slices)
+        except StopIteration as end:
+            answer: History = end.value
+            return answer
+
+
+def history_in_slices(past: Past, query: HistoryQuery, *, complete: bool) -> Slices[History]:
+    """Answer a query in slices of some milliseconds, between which the past may grow.
 
     Args:
         past: what is known.
@@ -38,15 +56,15 @@ def history(past: Past, query: HistoryQuery, *, complete: bool) -> History:
         "complete": complete,
     }
     if "spot" in query.fields:
-        answer["spy"] = _spot(layers, query, lambda layer: layer.block.spy)
-        answer["es"] = _spot(layers, query, lambda layer: layer.block.es)
+        answer["spy"] = yield from _spot(layers, query, lambda layer: layer.block.spy)
+        answer["es"] = yield from _spot(layers, query, lambda layer: layer.block.es)
     if "levels" in query.fields:
-        read = _levels(layers, query)
+        read = yield from _levels(layers, query)
         answer["signals"] = read.signals
         answer["confidences"] = read.confidences
         answer["levels"] = read.levels
     if "flow" in query.fields:
-        answer["flow"] = _flow(layers, query)
+        answer["flow"] = yield from _flow(layers, query)
     return answer
 
 
@@ -72,13 +90,16 @@ def _parts(layer: Layer, query: HistoryQuery) -> Iterator[_Part]:
 # -- spot --------------------------------------------------------------------------------------------------------------
 
 
-def _spot(layers: list[Layer], query: HistoryQuery, columns_of: Callable[[Layer], SpotColumns | None]) -> SpotHistory:
+def _spot(
+    layers: list[Layer], query: HistoryQuery, columns_of: Callable[[Layer], SpotColumns | None]
+) -> Slices[SpotHistory]:
     points = query.points
     opens: list[float | None] = [None] * points
     closes: list[float | None] = [None] * points
     highs, lows = [-inf] * points, [inf] * points
     opened_s, closed_s = [inf] * points, [-inf] * points
     for layer in layers:
+        yield
         columns = columns_of(layer)
         if columns is None:
             continue
@@ -147,11 +168,14 @@ class _Roster(NamedTuple):
     verdicts: list[int]
 
 
-def _levels(layers: list[Layer], query: HistoryQuery) -> _Levels:
+def _levels(layers: list[Layer], query: HistoryQuery) -> Slices[_Levels]:
     series: dict[str, _Series] = {}
     verdicts: dict[Verdict, int] = {}
     roster: _Roster | None = None
-    for last in _last(layers, query, lambda layer: layer.block.levels):
+    for turn, last in enumerate((yield from _last(layers, query, lambda layer: layer.block.levels))):
+        if turn % ROWS_A_SLICE == 0:
+            yield
+            roster = None  # its tables may have grown
         row = last.columns.at(last.second)
         if roster is None or roster.rows is not last.columns or roster.names != row.names:
             roster = _roster(last, row.names, query, series, verdicts)
@@ -161,7 +185,7 @@ def _levels(layers: list[Layer], query: HistoryQuery) -> _Levels:
             if one is not None:
                 one.cells.append(cell)
                 one.last_s = last.second_s
-    return _answered(list(series.values()), verdicts)
+    return (yield from _answered(list(series.values()), verdicts))
 
 
 def _roster(
@@ -187,7 +211,7 @@ def _roster(
     return _Roster(last.columns, names, of_names, numbers)
 
 
-def _answered(found: list[_Series], verdicts: Iterable[Verdict]) -> _Levels:
+def _answered(found: list[_Series], verdicts: Iterable[Verdict]) -> Slices[_Levels]:
     table = list(verdicts)
     seen = {table[cell[-1]] for one in found for cell in one.cells}
     signals = sorted({verdict.signal for verdict in seen})
@@ -196,24 +220,25 @@ def _answered(found: list[_Series], verdicts: Iterable[Verdict]) -> _Levels:
         (signals.index(verdict.signal), confidences.index(verdict.confidence)) if verdict in seen else (0, 0)
         for verdict in table
     ]
-    levels = [_level_history(one, places) for one in found]
+    levels = []
+    for one in found:
+        yield
+        levels.append(_level_history(one, places))
     return _Levels(signals, confidences, sorted(levels, key=lambda level: (-level["price"], level["id"])))
 
 
 def _level_history(one: _Series, places: list[tuple[int, int]]) -> LevelHistory:
-    at = one.cells[0][0]
-    length = one.cells[-1][0] - at + 1
-    prices: list[float | None] = [None] * length
-    scores, distances = prices.copy(), prices.copy()
-    signals: list[int | None] = [None] * length
-    confidences = signals.copy()
-    for point, price, score, distance, verdict in one.cells:
-        place = point - at
-        prices[place] = round(price, PRICE_DIGITS)
-        scores[place] = round(score, SCORE_DIGITS)
-        distances[place] = round(distance, PRICE_DIGITS)
-        signals[place], confidences[place] = places[verdict]
-    last_price = round(one.cells[-1][1], PRICE_DIGITS)
+    points, prices, scores, distances, verdicts = zip(*one.cells, strict=True)
+    at = points[0]
+
+    def column(values: Iterable[T]) -> list[T | None]:
+        """One value a point, null where the level was not there."""
+        placed: list[T | None] = [None] * (points[-1] - at + 1)
+        for point, value in zip(points, values, strict=True):
+            placed[point - at] = value
+        return placed
+
+    last_price = round(prices[-1], PRICE_DIGITS)
     answer: LevelHistory = {
         "id": one.id,
         "kind": one.kind,
@@ -221,23 +246,25 @@ def _level_history(one: _Series, places: list[tuple[int, int]]) -> LevelHistory:
         "at": at,
         "first_ms": one.first_s * 1000,
         "last_ms": one.last_s * 1000,
-        "score": scores,
-        "distance": distances,
-        "signal": signals,
-        "confidence": confidences,
+        "score": column([round(score, SCORE_DIGITS) for score in scores]),
+        "distance": column([round(distance, PRICE_DIGITS) for distance in distances]),
+        "signal": column([places[verdict][0] for verdict in verdicts]),
+        "confidence": column([places[verdict][1] for verdict in verdicts]),
     }
-    if any(price not in (last_price, None) for price in prices):
-        answer["prices"] = prices
+    if len(set(prices)) > 1:
+        told_prices = [round(price, PRICE_DIGITS) for price in prices]
+        if len(set(told_prices)) > 1:
+            answer["prices"] = column(told_prices)
     return answer
 
 
 # -- flow --------------------------------------------------------------------------------------------------------------
 
 
-def _flow(layers: list[Layer], query: HistoryQuery) -> FlowHistory:
+def _flow(layers: list[Layer], query: HistoryQuery) -> Slices[FlowHistory]:
     none = FlowTotals(*[None] * len(FlowTotals._fields))
     totals = [none] * query.points
-    for last in _last(layers, query, lambda layer: layer.block.flow):
+    for last in (yield from _last(layers, query, lambda layer: layer.block.flow)):
         totals[last.point] = last.columns.at(last.second)
     return {
         "call_volume": [_whole(each.call_volume) for each in totals],
@@ -273,10 +300,11 @@ class _Last(NamedTuple, Generic[Columns]):
 
 def _last(
     layers: list[Layer], query: HistoryQuery, columns_of: Callable[[Layer], Columns | None]
-) -> list[_Last[Columns]]:
+) -> Slices[list[_Last[Columns]]]:
     """By point, without those that have none. Of two blocks with the same second, the later in the stream counts."""
     found: dict[int, _Last[Columns]] = {}
     for layer in layers:
+        yield
         columns = columns_of(layer)
         if columns is None:
             continue

@@ -21,6 +21,8 @@ LOOK_BACK_MS: Final = 7 * 24 * 3_600_000  # a time before that is an error of Co
 # 24 hours, the quarter that grows, and 7 spare ones: for what crosses a quarter of a day, and for odd times. The bound
 # of the memory: of more blocks, those stay which NATS stored last, and of these the newest by Core's time. A year 9999
 # costs one block; what Core replays is there at once; hours without a message cost nothing.
+# Measured (`benchmarks.past`): a day takes 39 MB with 16 levels and 71 MB with 40. The most that a Core can cause, 64
+# levels and 1,024 long names in each block, took 135 MB.
 MAX_BLOCKS: Final = 24 * 4 + 1 + 7
 
 

@@ -8,12 +8,14 @@ from typing import Any, Final
 
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from msgspec import Raw
 
 from src.common.messages import BadMessage
 from src.gateway.history.entries import FlowTotals, LevelsEntry, flow_entry, flow_totals, levels_entry
 from src.gateway.signals.contract import LevelsPayload
 from src.gateway.signals.freshness import REPLAY_LAG_MS
+from src.gateway.signals.intake import read_flow
 from tests.gateway.signals.normalizing import NOW_MS, normalize_bytes
 from tests.gateway.signals.test_normalize import messages
 
@@ -95,6 +97,16 @@ def test_recorded_messages_are_read_as_the_payload_reads_them() -> None:
 
 # -- flow --------------------------------------------------------------------------------------------------------------
 
+flow_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["C", "P", 10**30]),
+    lambda inner: (
+        st.dictionaries(
+            st.sampled_from(["type", "cumulative_volume", "net_delta_flow", "last_timestamp", "x"]), inner, max_size=5
+        )
+        | st.lists(inner, max_size=2)
+    ),
+    max_leaves=12,
+)
 CALL = {
     "type": "C",
     "cumulative_volume": 10,
@@ -138,10 +150,23 @@ def test_a_number_that_is_none_counts_as_missing_in_bytes() -> None:
     assert flow_totals(b'{"%b":{"type":"C","cumulative_volume":NaN}}' % C.encode()) == NO_TOTALS
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b'{"a":'])
+NO_FLOWS = [b"", b"[]", b'{"a":', b'{"a":"\xff"}', b'{"a":{"b":' + b"[" * 255 + b"]" * 255 + b"}}"]
+
+
+@pytest.mark.parametrize("body", NO_FLOWS)
 def test_bytes_that_are_no_flow_are_bad(body: bytes) -> None:
-    with pytest.raises(BadMessage):
-        flow_entry(body, seq=1, stored_ms=NOW_MS)
+    for read in (read_flow, lambda body: flow_entry(body, seq=1, stored_ms=NOW_MS)):
+        with pytest.raises(BadMessage):
+            read(body)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.dictionaries(st.text(max_size=3) | st.sampled_from([C, P]), flow_values, max_size=4))
+def test_any_flow_that_is_relayed_has_totals(flow: dict[str, Any]) -> None:
+    body = json.dumps(flow).encode()
+    read_flow(body)
+    totals = flow_totals(body)
+    assert all(total is None or abs(total) < 2**60 for total in totals)
 
 
 TRADED_MS: Final = 1_766_000_000_000

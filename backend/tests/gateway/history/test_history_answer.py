@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from src.gateway.history.block import MAX_LEVEL_NAMES, MAX_LEVELS, MAX_NAME_CHARACTERS, SECONDS
 from src.gateway.history.contract import History
 from src.gateway.history.entries import FlowEntry, FlowTotals, LevelPoint, LevelsEntry
-from src.gateway.history.history_answer import history
+from src.gateway.history.history_answer import ROWS_A_SLICE, history, history_in_slices
 from src.gateway.history.history_query import FIELDS, HistoryQuery
 from src.gateway.history.store import MAX_BLOCKS, STORED_IN_MS, Past
 from src.gateway.signals.contract import LAST_TS_MS
@@ -257,6 +257,31 @@ def test_a_day_that_core_replays_is_told_beside_the_present() -> None:
     assert answer["spy"]["close"] == [7.0] * 4
     assert (answer["available_from_ms"], answer["available_to_ms"]) == (old, old + 3000)
     assert told([*live, *replayed], 1, from_ms=T0)["spy"]["close"] == [5.0]
+
+
+@unhurried
+@given(st.lists(st.tuples(st.integers(0, 3 * ROWS_A_SLICE), level_lists), min_size=1, max_size=20))
+def test_the_past_may_grow_between_two_slices(later: list[tuple[int, list[LevelPoint]]]) -> None:
+    filled = past(levels(n + 1, T0 + n * 1000, 5.0, level()) for n in range(3 * ROWS_A_SLICE))
+    query = HistoryQuery(T0, 1000, 3 * ROWS_A_SLICE)
+    slices, count = history_in_slices(filled, query, complete=True), 0
+    while True:
+        try:
+            next(slices)
+        except StopIteration as end:
+            answer: Any = end.value
+            break
+        count += 1
+        for seq, (second, points) in enumerate(later, 1000 * count):
+            renamed = [point._replace(id=f"{point.id}{count}", signal=f"S{count}") for point in points]
+            filled.add_levels(LevelsEntry(seq, T0 + second * 1000, T0, 6.0, None, renamed))
+    assert count > query.points // ROWS_A_SLICE
+    msgspec.convert(answer, History, strict=True)
+    for each in answer["levels"]:
+        assert len(each["score"]) == len(each["distance"]) == len(each["signal"]) == len(each["confidence"])
+        assert each["at"] + len(each["score"]) <= query.points
+        assert {answer["signals"][one] for one in each["signal"] if one is not None}
+        assert each["id"][1:] == "" or f"S{each['id'][1:]}" in answer["signals"]
 
 
 # -- bounds ------------------------------------------------------------------------------------------------------------
