@@ -68,5 +68,5 @@ class History(TypedDict):
         Annotated[list[str], FieldDescription("those of `levels`", known=("BREAK", "BOUNCE", "NO_TRADE"))]
     ]
     confidences: NotRequired[Annotated[list[str], FieldDescription("likewise", known=("HIGH", "MEDIUM", "LOW"))]]
-    levels: NotRequired[Annotated[list[LevelHistory], FieldDescription("by price, the highest first")]]
+    levels: NotRequired[Annotated[list[LevelHistory], FieldDescription("by price, the highest first; 256 at most")]]
     flow: NotRequired[Annotated[FlowHistory, FieldDescription("totals of the option flow")]]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from src.gateway.history.block import MAX_LEVEL_NAMES, MAX_LEVELS, MAX_NAME_CHARACTERS, SECONDS
 from src.gateway.history.contract import History
 from src.gateway.history.entries import FlowEntry, FlowTotals, LevelPoint, LevelsEntry
-from src.gateway.history.history_answer import ROWS_A_SLICE, history, history_in_slices
+from src.gateway.history.history_answer import MAX_LEVELS_TOLD, ROWS_A_SLICE, history, history_in_slices
 from src.gateway.history.history_query import FIELDS, HistoryQuery
 from src.gateway.history.store import MAX_BLOCKS, STORED_IN_MS, Past
 from src.gateway.signals.contract import LAST_TS_MS
@@ -325,6 +325,13 @@ def test_a_block_of_too_many_names_has_no_levels(backwards: bool) -> None:
     answer = told(entries[::-1] if backwards else entries, 2, SECONDS)
     assert answer["spy"]["close"] == [5.0, 5.0]
     assert [(each["id"], each["at"]) for each in answer["levels"]] == [("A", 1)]
+
+
+def test_of_too_many_levels_in_an_answer_those_of_the_most_points_are_told() -> None:
+    names = [str(n) for n in range(MAX_LEVELS_TOLD + 50)]
+    entries = [levels(n + 1, T0 + n * 1000, None, level(name), level("B")) for n, name in enumerate(names)]
+    told_ids = {each["id"] for each in told(entries, len(names))["levels"]}
+    assert told_ids == {"B", *sorted(names)[: MAX_LEVELS_TOLD - 1]}
 
 
 def test_numbers_beyond_a_float_are_stored_as_the_largest() -> None:
