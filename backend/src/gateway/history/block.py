@@ -147,20 +147,22 @@ class Block:
     """What was in 900 seconds. Columns are made when there is something for them.
 
     Attributes:
-        first: the first second that has a message, of 0 to 899; `SECONDS` where none has.
+        first_levels: the first second that has a levels message, of 0 to 899; None where none has.
+        first_flow: likewise.
     """
 
-    __slots__ = ("es", "first", "flow", "levels", "spy")
+    __slots__ = ("es", "first_flow", "first_levels", "flow", "levels", "spy")
 
     def __init__(self) -> None:
-        self.first = SECONDS
+        self.first_levels: int | None = None
+        self.first_flow: int | None = None
         self.spy: SpotColumns | None = None
         self.es: SpotColumns | None = None
         self.levels: LevelRows | None = None
         self.flow: FlowColumns | None = None
 
     def add_levels(self, second: int, entry: LevelsEntry) -> None:
-        self.first = min(self.first, second)
+        self.first_levels = second if self.first_levels is None else min(self.first_levels, second)
         if entry.spy is not None:
             self.spy = self.spy or SpotColumns()
             self.spy.add(second, entry.seq, entry.spy)
@@ -171,7 +173,7 @@ class Block:
         self.levels.add(second, entry.seq, entry.levels)
 
     def add_flow(self, second: int, entry: FlowEntry) -> None:
-        self.first = min(self.first, second)
+        self.first_flow = second if self.first_flow is None else min(self.first_flow, second)
         self.flow = self.flow or FlowColumns()
         self.flow.add(second, entry.seq, entry.totals)
 

@@ -54,7 +54,8 @@ class History(TypedDict):
     step_ms: Annotated[int, FieldDescription("the length of a point", "ms", least=1000)]
     count: Annotated[int, FieldDescription("how many points", least=1)]
     available_from_ms: Annotated[
-        int | None, FieldDescription("the first second that has a message; null: there is none", UTC_MS)
+        int | None,
+        FieldDescription("the first second that has levels, or flow where there are none; null: nothing", UTC_MS),
     ]
     available_to_ms: Annotated[int | None, FieldDescription("Core's time of the newest message; likewise", UTC_MS)]
     complete: Annotated[

@@ -78,11 +78,16 @@ class Past:
 
     @property
     def oldest_ms(self) -> int | None:
-        """The first second that has a message, in the week before `newest_ms`; None at first."""
-        if self.newest_ms is None:
+        """The first second that has a message of that kind, in the week before `newest_ms`; None at first."""
+        newest_ms = self.newest_ms
+        if newest_ms is None:
             return None
-        first_ms = ((layer.start_s + layer.block.first) * 1000 for layer in self._layers())
-        return min((ms for ms in first_ms if 0 <= self.newest_ms - ms <= LOOK_BACK_MS), default=self.newest_ms)
+        oldest_ms = newest_ms - newest_ms % 1000
+        for start_s, block in self._layers():
+            first = block.first_flow if self._newest_levels is None else block.first_levels
+            if first is not None and 0 <= newest_ms - (start_s + first) * 1000 <= LOOK_BACK_MS:
+                oldest_ms = min(oldest_ms, (start_s + first) * 1000)
+        return oldest_ms
 
     def layers(self, from_s: int, to_s: int) -> list[Layer]:
         """The blocks with seconds of from_s <= s < to_s, by time; those of equal time in the order of the stream."""

@@ -168,7 +168,9 @@ def test_an_empty_past_has_points_without_values() -> None:
 def test_the_answer_says_which_span_there_is() -> None:
     entries: list[Entry] = [levels(7, T0 + 5_250), levels(3, T0 - 8_001), flow(9, T0 - 9_500), levels(1, T0 + 10**7)]
     answer = told(entries)
-    assert (answer["available_from_ms"], answer["available_to_ms"]) == (T0 - 10_000, T0 + 5_250)
+    assert (answer["available_from_ms"], answer["available_to_ms"]) == (T0 - 9_000, T0 + 5_250)
+    answer = told([flow(9, T0 - 9_500), flow(7, T0)])
+    assert (answer["available_from_ms"], answer["available_to_ms"]) == (T0 - 10_000, T0 - 9_500)
 
 
 def test_only_the_fields_that_are_asked_for_are_told() -> None:
