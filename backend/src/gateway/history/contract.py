@@ -64,7 +64,7 @@ class History(TypedDict):
     spy: NotRequired[
         Annotated[SpotHistory, FieldDescription("the underlying; a copy of `es` when Core sent only that")]
     ]
-    es: NotRequired[Annotated[SpotHistory, FieldDescription("the future")]]
+    es: NotRequired[Annotated[SpotHistory, FieldDescription("the future, where Core sent it about that time")]]
     signals: NotRequired[
         Annotated[list[str], FieldDescription("those of `levels`", known=("BREAK", "BOUNCE", "NO_TRADE"))]
     ]

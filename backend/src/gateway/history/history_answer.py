@@ -58,7 +58,8 @@ def history_in_slices(past: Past, query: HistoryQuery, *, complete: bool) -> Sli
     }
     if "spot" in query.fields:
         answer["spy"] = yield from _spot(layers, query, lambda layer: layer.block.spy)
-        answer["es"] = yield from _spot(layers, query, lambda layer: layer.block.es)
+        if any(layer.block.es for layer in layers):
+            answer["es"] = yield from _spot(layers, query, lambda layer: layer.block.es)
     if "levels" in query.fields:
         read = yield from _levels(layers, query)
         answer["signals"] = read.signals
