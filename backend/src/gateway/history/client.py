@@ -24,10 +24,11 @@ class HistoryUnavailable(Exception):
 
 
 class Answered(NamedTuple):
-    """An HTTP status, and a body, which is JSON."""
+    """An HTTP status, and a body, which is JSON, maybe compressed by gzip."""
 
     status: int
     body: bytes
+    is_gzip: bool
 
 
 class HistoryClient:
@@ -66,12 +67,13 @@ class HistoryClient:
     def is_connected(self) -> bool:
         return self._writer is not None
 
-    async def ask(self, path: str, query: str) -> Answered:
+    async def ask(self, path: str, query: str, *, takes_gzip: bool = False) -> Answered:
         """Pass a request on.
 
         Args:
             path: of the HTTP request.
             query: likewise.
+            takes_gzip: whether the body may be compressed.
 
         Raises:
             HistoryUnavailable: there is no answer within `ANSWER_LIMIT_S`.
@@ -84,7 +86,7 @@ class HistoryClient:
         answer: asyncio.Future[Answered] = asyncio.get_running_loop().create_future()
         self._asked[number] = answer
         try:
-            messages.write(self._writer, Ask(number, path, query))
+            messages.write(self._writer, Ask(number, path, query, takes_gzip))
             async with asyncio.timeout(ANSWER_LIMIT_S):
                 return await answer
         except TimeoutError:
@@ -121,7 +123,7 @@ class HistoryClient:
         if isinstance(message, Answer):
             answer = self._asked.get(message.number)
             if answer is not None and not answer.done():
-                answer.set_result(Answered(message.status, message.body))
+                answer.set_result(Answered(message.status, message.body, message.is_gzip))
         elif isinstance(message, Begin):
             self.ring.begin(_cursor(message.since), _cursor(message.cursor), message.events)
             self.on_events()

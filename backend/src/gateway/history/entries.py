@@ -11,7 +11,6 @@ from msgspec import Meta, Raw, Struct
 
 from src.common.messages import check_depth, parse_sections
 from src.gateway.signals.contract import EXACT, LAST_TS_MS, LevelsPayload
-from src.gateway.signals.freshness import REPLAY_LAG_MS
 from src.gateway.signals.intake import read_flow, read_levels_alone
 from src.gateway.signals.normalize import (
     NO_SPOT,
@@ -22,6 +21,8 @@ from src.gateway.signals.normalize import (
     underlying,
 )
 from src.gateway.signals.shape import STRIKE_DIGITS, strike_of
+
+OLD_TRADE_MS: Final = 300_000
 
 
 class LevelPoint(NamedTuple):
@@ -138,8 +139,8 @@ def entry_of(levels: LevelsPayload, *, seq: int, stored_ms: int) -> LevelsEntry:
 def flow_entry(body: bytes, *, seq: int, stored_ms: int) -> FlowEntry:
     """Read a flow message.
 
-    It has no time of its own. Its `ts_ms` is `stored_ms`, unless its newest trade is so much older that Core replays
-    (`REPLAY_LAG_MS`): then it is the time of that trade. In an hour without a trade that puts it there as well, where
+    It has no time of its own. Its `ts_ms` is `stored_ms`, unless its newest trade is so much older that Core may replay
+    (`OLD_TRADE_MS`): then it is the time of that trade. A time without a trade puts it there as well, where
     the totals are the same.
 
     Raises:
@@ -147,7 +148,7 @@ def flow_entry(body: bytes, *, seq: int, stored_ms: int) -> FlowEntry:
     """
     contracts = _contracts(body)
     traded_ms = max((each.last_timestamp for _, each in contracts if each.last_timestamp is not None), default=None)
-    is_old = traded_ms is not None and stored_ms - traded_ms >= REPLAY_LAG_MS
+    is_old = traded_ms is not None and stored_ms - traded_ms >= OLD_TRADE_MS
     ts_ms = traded_ms if traded_ms is not None and is_old else stored_ms
     return FlowEntry(seq, ts_ms, stored_ms, _totals(contracts))
 

@@ -19,19 +19,21 @@ LENGTH_BYTES: Final = 4
 
 
 class Ask(Struct, tag=True):
-    """A request: its number, which the answer repeats, and path and query as of HTTP."""
+    """A request: its number, which the answer repeats, path and query as of HTTP, and whether gzip is accepted."""
 
     number: int
     path: str
     query: str
+    takes_gzip: bool = False
 
 
 class Answer(Struct, tag=True):
-    """The answer: an HTTP status, and a body, which is JSON."""
+    """The answer: an HTTP status, and a body, which is JSON, maybe compressed by gzip."""
 
     number: int
     status: int
     body: bytes
+    is_gzip: bool = False
 
 
 class Verdict(Struct, tag=True):

@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
+import gzip
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +16,7 @@ from src.common.tasks import end
 from src.gateway.history import messages
 from src.gateway.history.archive import Archive
 from src.gateway.history.event_query import answer, event_query
-from src.gateway.history.history_answer import history
+from src.gateway.history.history_answer import history_in_slices
 from src.gateway.history.history_query import history_query, read_time
 from src.gateway.history.messages import Answer, Ask, Begin, Change, Ended, News, Play, Played, Verdict
 from src.gateway.history.moments import NotKept, place_at
@@ -32,7 +33,14 @@ OK, BAD_REQUEST, NOT_FOUND, UNAVAILABLE = 200, 400, 404, 503
 MOST_UNREAD_BYTES: Final = 64 << 20  # for a process that reads nothing; it is left then
 
 
+LEAST_GZIP_BYTES: Final = 4_096
+GZIP_LEVEL: Final = 3
+Route = Callable[[Archive, str], Awaitable[bytes]]
 _ended: Final = (EOFError, ConnectionError)
+
+
+class NothingThen(Exception):
+    """There is no state of that moment; the text says when the first one is."""
 
 
 class HistoryServer:
@@ -51,7 +59,11 @@ class HistoryServer:
         self._archive: Archive | None = None
         self._server: asyncio.Server | None = None
         self._processes: set[asyncio.StreamWriter] = set()
-        self._routes: Mapping[str, Callable[[Archive, str], bytes]] = {"/events": _events, "/history": _history}
+        self._routes: Mapping[str, Route] = {
+            "/events": _events,
+            "/history": _history,
+            "/snapshot": self._snapshot,
+        }
         self._beginning: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
@@ -143,25 +155,28 @@ class HistoryServer:
         if self._archive is None or not self._archive.caught_up.is_set():
             return _refused(ask, UNAVAILABLE, NOT_READ_YET)
         try:
-            if ask.path == "/snapshot":
-                return await self._snapshot(self._archive, ask)
-            return Answer(ask.number, OK, self._routes[ask.path](self._archive, ask.query))
+            body = await self._routes[ask.path](self._archive, ask.query)
+            if ask.takes_gzip and len(body) > LEAST_GZIP_BYTES:
+                return Answer(ask.number, OK, gzip.compress(body, GZIP_LEVEL), is_gzip=True)
+            return Answer(ask.number, OK, body)
+        except NothingThen as why:
+            return _refused(ask, NOT_FOUND, str(why))
         except WrongParameter as wrong:
             return _refused(ask, BAD_REQUEST, str(wrong))
         except (NotKept, LifeEnded) as why:
             return _refused(ask, UNAVAILABLE, str(why))
 
-    async def _snapshot(self, archive: Archive, ask: Ask) -> Answer:
+    async def _snapshot(self, archive: Archive, query: str) -> bytes:
         """The payload of a moment."""
-        asked, shape = replay_of_query(ask.query), shape_of_query(ask.query)
+        asked, shape = replay_of_query(query), shape_of_query(query)
         assert asked is not None, "it is asked for here"
         assert asked.at is not None, "that is what it is"
         at_ms = read_time("at", asked.at, archive.past.newest_ms or 0)
         place = await place_at(self._bus, archive, at_ms, self._wall_baseline)
         sections = place.scene.sections(shape)
         if not sections:
-            return _refused(ask, NOT_FOUND, f"the streams begin at {archive.past.oldest_ms} ms since 1970")
-        return Answer(ask.number, OK, msgspec.json.encode(sections))
+            raise NothingThen(f"the streams begin at {archive.past.oldest_ms} ms since 1970")
+        return msgspec.json.encode(sections)
 
     def _note(self, archive: Archive, verdict: Verdict) -> None:
         event = archive.note_verdict(verdict.section, verdict.before, verdict.after, verdict.now_ms)
@@ -184,14 +199,20 @@ def _begin_of(archive: Archive) -> Begin:
     return Begin(str(archive.since), str(archive.cursor), archive.log.events())
 
 
-def _events(archive: Archive, query: str) -> bytes:
+async def _events(archive: Archive, query: str) -> bytes:
     asked = event_query(query)
     return msgspec.json.encode(answer(archive.log, asked, archive.since, archive.cursor, filled=archive.is_filled))
 
 
-def _history(archive: Archive, query: str) -> bytes:
+async def _history(archive: Archive, query: str) -> bytes:
     newest_ms = archive.past.newest_ms
     asked = history_query(query, time.time_ns() // 1_000_000 if newest_ms is None else newest_ms)
     reached_ms = archive.reached_ms
     complete = archive.is_filled or (reached_ms is not None and asked.from_ms >= reached_ms)
-    return msgspec.json.encode(history(archive.past, asked, complete=complete))
+    slices = history_in_slices(archive.past, asked, complete=complete)
+    while True:
+        try:
+            next(slices)
+        except StopIteration as end_of_slices:
+            return msgspec.json.encode(end_of_slices.value)
+        await asyncio.sleep(0)  # new messages are read in between

@@ -104,9 +104,10 @@ class Past:
     def _newest_before(self, second: int, seqs_of: Callable[[Block], "array[int] | None"]) -> int:
         for layer in reversed(self.layers(0, second)):
             seqs = seqs_of(layer.block)
-            for cell in range(min(second - layer.start_s, SECONDS) - 1, layer.block.first - 1, -1):
-                if seqs is not None and seqs[cell]:
-                    return seqs[cell]
+            if seqs is not None:
+                for cell in range(min(second - layer.start_s, SECONDS) - 1, -1, -1):
+                    if seqs[cell]:
+                        return seqs[cell]
         return 0
 
     def _layers(self) -> Iterator[Layer]:

@@ -12,15 +12,17 @@ from src.gateway.http.client_request import client_request, may_read
 from src.gateway.socket_broadcaster import SocketBroadcaster
 
 
-async def answer_of(history: HistoryClient, path: str, query: str) -> Response:
+async def answer_of(history: HistoryClient, request: Request) -> Response:
     """What the history process answers to a request; 503 while it cannot."""
+    takes_gzip = "gzip" in request.headers.get("accept-encoding", "")
     try:
-        answered = await history.ask(path, query)
+        answered = await history.ask(request.scope["route"].path, client_request(request).query, takes_gzip=takes_gzip)
     except HistoryUnavailable as why:
         return JSONResponse({"detail": str(why)}, 503, {"Retry-After": "1"})
-    return Response(
-        answered.body, answered.status, media_type="application/json", headers={"Cache-Control": "no-store"}
-    )
+    headers = {"Cache-Control": "no-store", "Vary": "Accept-Encoding"}
+    if answered.is_gzip:
+        headers["Content-Encoding"] = "gzip"
+    return Response(answered.body, answered.status, media_type="application/json", headers=headers)
 
 
 def history_router(broadcaster: SocketBroadcaster, history: HistoryClient) -> APIRouter:
@@ -35,7 +37,7 @@ def history_router(broadcaster: SocketBroadcaster, history: HistoryClient) -> AP
         levels: Annotated[str | None, Query(description=EVENT_PARAMETERS["levels"])] = None,
     ) -> Response:
         """What happened since the beginning of the stream, which keeps 24 hours; or since a cursor."""
-        return await answer_of(history, request.scope["route"].path, client_request(request).query)
+        return await answer_of(history, request)
 
     @router.get("/history", responses={400: {}, 401: {}, 503: {}}, response_class=Response)
     async def history_of_the_day(
@@ -47,6 +49,6 @@ def history_router(broadcaster: SocketBroadcaster, history: HistoryClient) -> AP
         levels: Annotated[str | None, Query(description=HISTORY_PARAMETERS["levels"])] = None,
     ) -> Response:
         """What it looked like: spot, levels and the totals of the flow, in points of equal length."""
-        return await answer_of(history, request.scope["route"].path, client_request(request).query)
+        return await answer_of(history, request)
 
     return router

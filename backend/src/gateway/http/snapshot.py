@@ -44,7 +44,7 @@ def snapshot_router(broadcaster: SocketBroadcaster) -> APIRouter:
         if _is_of_the_past(query):
             if broadcaster.history is None:
                 return JSONResponse({"detail": NO_HISTORY.detail}, NO_HISTORY.status)
-            return await answer_of(broadcaster.history, "/snapshot", query)
+            return await answer_of(broadcaster.history, request)
         payload = broadcaster.shapes.payload_of(query)
         if isinstance(payload, Refusal):
             raise HTTPException(payload.status, payload.detail)

@@ -12,9 +12,15 @@ from hypothesis import strategies as st
 from msgspec import Raw
 
 from src.common.messages import BadMessage
-from src.gateway.history.entries import FlowTotals, LevelsEntry, flow_entry, flow_totals, levels_entry
+from src.gateway.history.entries import (
+    OLD_TRADE_MS,
+    FlowTotals,
+    LevelsEntry,
+    flow_entry,
+    flow_totals,
+    levels_entry,
+)
 from src.gateway.signals.contract import LevelsPayload
-from src.gateway.signals.freshness import REPLAY_LAG_MS
 from src.gateway.signals.intake import read_flow
 from tests.gateway.signals.normalizing import NOW_MS, normalize_bytes
 from tests.gateway.signals.test_normalize import messages
@@ -172,9 +178,9 @@ def test_any_flow_that_is_relayed_has_totals(flow: dict[str, Any]) -> None:
 TRADED_MS: Final = 1_766_000_000_000
 STAMPS = [
     (TRADED_MS + 5, TRADED_MS + 5),
-    (TRADED_MS - REPLAY_LAG_MS, TRADED_MS - REPLAY_LAG_MS),
-    (TRADED_MS + REPLAY_LAG_MS - 1, TRADED_MS + REPLAY_LAG_MS - 1),
-    (TRADED_MS + REPLAY_LAG_MS, TRADED_MS),
+    (TRADED_MS - OLD_TRADE_MS, TRADED_MS - OLD_TRADE_MS),
+    (TRADED_MS + OLD_TRADE_MS - 1, TRADED_MS + OLD_TRADE_MS - 1),
+    (TRADED_MS + OLD_TRADE_MS, TRADED_MS),
     (TRADED_MS + 10**10, TRADED_MS),
 ]
 
