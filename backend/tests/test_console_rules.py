@@ -452,3 +452,49 @@ def test_history_takes_a_point_a_second_and_restarts_with_another_clock(rules: P
     asked = ask(rules, "history.js", f"((h) => [{said}, h.points])(new m.SpotHistory())")
     assert asked[0] == ["all", "point", "none", "point", "point", "point", "all"]
     assert asked[1] == [{"time": 3, "value": 6}]
+
+
+EXTREMES = [0, -0.0, 5e-324, 0.5, 687.25, -6926, 1e9, 1e15, -1e15, 1.7976931348623157e308, -1.7976931348623157e308]
+
+
+def test_the_axis_has_a_bounded_number_of_marks_at_any_scale(rules: Path) -> None:
+    scales = [1e-9, 1e-7, 1e-3, 1, 600, 1e4]
+    axes = f"{scales}.flatMap((pixelsPerPoint) => {EXTREMES}.map((anchor) => ({{anchor, pixelsPerPoint}})))"
+    asked = ask(
+        rules, "scale.js", f"{axes}.map((axis) => m.ticks(axis, axis.anchor - 1e9, axis.anchor + 1e9, 40).prices)"
+    )
+    assert max(map(len, asked)) <= 400
+    assert all(isinstance(price, int | float) for prices in asked for price in prices)
+
+
+def test_any_price_has_a_place(rules: Path) -> None:
+    placed = ask(rules, "bounds.js", f"{EXTREMES}.map(m.placed)")
+    assert placed == [max(-1e9, min(1e9, price)) for price in EXTREMES]
+    scales = ask(rules, "scale.js", f"{placed}.map((spot) => m.pixelsPerPoint({placed}, spot, 400, 36))")
+    assert all(0 < scale < 10_000 for scale in scales)
+
+
+def test_of_too_many_levels_those_nearest_to_spot_are_shown(rules: Path) -> None:
+    levels = "Array.from({length: 5000}, (_, index) => ({level_price: index === 7 ? 1e308 : index}))"
+    shown = ask(rules, "bounds.js", f"m.nearestLevels({levels}, 2000).map((each) => each.level_price)")
+    assert len(shown) == 100
+    assert (shown[0], shown[-1]) == (1950, 2049)
+    assert len(ask(rules, "bounds.js", f"m.nearestLevels({levels}, null)")) == 100
+
+
+NUMBERS = {1e9: "1.00e9", -1e15: "−1.00e15", 1.7976931348623157e308: "1.80e308", 999_999_999.0: "999999999.00"}  # noqa: RUF001
+
+
+def test_a_number_of_any_size_is_short(rules: Path) -> None:
+    assert ask(rules, "words.js", f"{list(NUMBERS)}.map(m.price)") == list(NUMBERS.values())
+    assert ask(rules, "words.js", "[m.short(1e15), m.percent(1e300), m.price('x'), m.price({})]") == [
+        "1.00e15",
+        "1.00e302",
+        "–",  # noqa: RUF001
+        "–",  # noqa: RUF001
+    ]
+    assert max(map(len, ask(rules, "words.js", "['_'.repeat(9999), 'x'.repeat(41)].map(m.spaced)"))) == 40
+
+
+def test_a_time_that_no_calendar_has_is_a_dash(rules: Path) -> None:
+    assert ask(rules, "clock.js", "[1e300, -1e300, NaN].map((at) => m.newYork(at).time)") == ["–"] * 3  # noqa: RUF001

@@ -2,6 +2,7 @@
 
 import "./style.css";
 import { type Freshness, type LevelSignal, type LevelsPayload, type Shape, type Stream, connect } from "./feed.ts";
+import { nearestLevels } from "./market/bounds.ts";
 import { changes } from "./market/changes.ts";
 import { newYork } from "./market/clock.ts";
 import { price } from "./market/words.ts";
@@ -68,8 +69,9 @@ async function askForToken(of: Stream): Promise<void> {
   tokenDialog.ask();
 }
 
-function showLevels(payload: LevelsPayload): void {
+function showLevels(arrived: LevelsPayload): void {
   const nowMs = Date.now();
+  const payload = { ...arrived, levels: nearestLevels(arrived.levels, arrived.spy.spot) as LevelSignal[] };
   const { spy, es } = payload;
   spot.show(price(spy.spot));
   setAttribute(document.documentElement, "data-spot", spy.spot === null ? "missing" : "there");
@@ -77,7 +79,9 @@ function showLevels(payload: LevelsPayload): void {
   ask.show(price(spy.ask));
   future.show(price(es?.spot));
   byId("future-part").hidden = es === undefined || es.spot === spy.spot;
-  count.show(String(payload.levels.length));
+  const [shown, all] = [payload.levels.length, arrived.levels.length];
+  setAttribute(count.element, "data-all", `${all}`);
+  count.show(shown === all ? `${all}` : `${shown} of ${all}, nearest to spot`);
   byId("no-levels").hidden = payload.levels.length > 0;
   status.arrived(payload.ts, nowMs);
   ladder.show(payload);
@@ -90,12 +94,11 @@ function showLevels(payload: LevelsPayload): void {
 function tellChanges(payload: LevelsPayload): void {
   const levels = keyed(payload.levels);
   const { time } = newYork(payload.ts);
-  for (const change of changes(seen, levels)) {
-    tape.add(time, change);
-    if (change.signal === undefined) continue;
-    announcer.say(change.words);
-    chart.mark(change.signal);
-  }
+  const found = changes(seen, levels);
+  tape.add(time, found);
+  const flips = found.filter(({ signal }) => signal !== undefined);
+  for (const { words } of flips) announcer.say(words);
+  chart.mark(flips.map(({ signal }) => signal ?? ""));
   seen = levels;
 }
 

@@ -35,9 +35,12 @@ const WEEKDAY: readonly (readonly [number, Phase])[] = [
   [16 * 60, "after hours"],
   [20 * 60, "closed"],
 ];
+const LAST_MS = 8.64e15; // that a Date can hold
+const NEVER: NewYork = { date: "–", time: "–", phase: "closed", minutesLeft: undefined };
 const WEEKEND = new Set(["Sat", "Sun"]);
 
 export function newYork(atMs: number): NewYork {
+  if (!(Math.abs(atMs) <= LAST_MS)) return NEVER;
   const part = new Map(PARTS.formatToParts(atMs).map(({ type, value }) => [type, value]));
   const [hour, minute, second] = ["hour", "minute", "second"].map((type) => part.get(type as "hour") ?? "00");
   const time = `${hour}:${minute}:${second}`;

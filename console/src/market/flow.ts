@@ -4,9 +4,11 @@ export type Side = "call" | "put";
 export type Contract = { readonly side: Side; readonly strike: number };
 
 /** An underlying, six digits of expiration, C or P, the strike in thousandths: O:ES251216C06895000. */
+const LONGEST_TICKER = 40;
 const TICKER = /^(?:O:)?[A-Z0-9.]*\d{6}([CP])(\d{8})$/;
 
 export function readTicker(ticker: string): Contract | undefined {
+  if (ticker.length > LONGEST_TICKER) return undefined;
   const match = TICKER.exec(ticker);
   if (match === null) return undefined;
   return { side: match[1] === "C" ? "call" : "put", strike: Number(match[2]) / 1000 };
@@ -39,10 +41,15 @@ export function byStrike(flow: Readonly<Record<string, unknown>>, measure: Measu
     if (contract === undefined || typeof amount !== "number" || !Number.isFinite(amount)) continue;
     let row = rows.get(contract.strike);
     if (row === undefined) rows.set(contract.strike, (row = { strike: contract.strike, call: 0, put: 0 }));
-    row[contract.side] += amount;
-    total[contract.side] += amount;
+    row[contract.side] = sum(row[contract.side], amount);
+    total[contract.side] = sum(total[contract.side], amount);
   }
   return { strikes: [...rows.values()].sort((a, b) => b.strike - a.strike), ...total };
+}
+
+/** Two amounts of Core may be finite and their sum not. */
+function sum(one: number, other: number): number {
+  return Math.max(-Number.MAX_VALUE, Math.min(Number.MAX_VALUE, one + other));
 }
 
 const KNOWN_TICKERS = 5_000;

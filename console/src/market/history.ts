@@ -1,5 +1,7 @@
 /** Spot over time, one point a second of Core's clock, bounded. */
 
+import { isDrawable } from "./bounds.ts";
+
 export type Point = { readonly time: number; readonly value: number };
 export type Change = "point" | "all" | "none";
 
@@ -11,6 +13,7 @@ export class SpotHistory {
 
   /** Record a spot; returns the part of the chart that has to be drawn again. */
   add(tsMs: number, spot: number): Change {
+    if (!isDrawable(spot)) return "none"; // it would flatten all others
     const time = Math.floor(tsMs / 1000);
     const last = this.points.at(-1);
     if (last === undefined || last.time - time > SAME_CLOCK_S) {

@@ -77,10 +77,16 @@ function pooled(wanted: readonly number[], pitch: number): number[] {
 
 /** Round prices for the axis: at least `apart` pixels from one to the next, from `low` to `high`. */
 export function ticks(axis: Axis, low: number, high: number, apart: number): { prices: number[]; decimals: number } {
-  const step = STEPS.find((each) => each * axis.pixelsPerPoint >= apart) ?? 1000;
+  const step = STEPS.find((each) => each * axis.pixelsPerPoint >= apart) ?? powerOfTen(apart / axis.pixelsPerPoint);
   const first = Math.ceil(low / step);
-  const count = Math.max(0, Math.floor(high / step) - first + 1);
+  const count = Math.min(MOST_TICKS, Math.max(0, Math.floor(high / step) - first + 1));
   return { prices: Array.from({ length: count }, (_, index) => (first + index) * step), decimals: step < 1 ? 2 : 0 };
 }
 
 const STEPS = [0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 25, 50, 100, 250];
+const MOST_TICKS = 400;
+
+/** The least that is no less. */
+function powerOfTen(than: number): number {
+  return 10 ** Math.ceil(Math.log10(than));
+}

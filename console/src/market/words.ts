@@ -1,16 +1,24 @@
 /** Numbers and values as a trader reads them: a fixed number of decimals, a true minus, thousands where they help. */
 
+import { cut } from "./bounds.ts";
+
 const DASH = "–";
 const MINUS = "−";
+const PLAIN_TO = 1e9; // from here on a number is shown as 1.00e9, which is as wide as 1000.00
 
 export function price(value: number | null | undefined): string {
   return fixed(value, 2);
 }
 
 export function fixed(value: number | null | undefined, decimals: number): string {
-  if (value === null || value === undefined) return DASH;
-  const text = Math.abs(value).toFixed(decimals);
+  if (typeof value !== "number" || !Number.isFinite(value)) return DASH; // Core's own sections hold anything
+  const size = Math.abs(value);
+  const text = size < PLAIN_TO ? size.toFixed(decimals) : exponential(size);
   return value < 0 && Number(text) !== 0 ? MINUS + text : text;
+}
+
+function exponential(size: number): string {
+  return size.toExponential(2).replace("e+", "e");
 }
 
 /** With its sign, also above 0. */
@@ -20,7 +28,7 @@ export function signed(value: number, decimals: number): string {
 }
 
 export function percent(share: number | undefined): string {
-  return share === undefined ? DASH : `${Math.round(share * 100)}`;
+  return share === undefined ? DASH : fixed(share * 100, 0);
 }
 
 const SHORT: readonly (readonly [number, string])[] = [
@@ -32,6 +40,7 @@ const SHORT: readonly (readonly [number, string])[] = [
 /** Three figures and a letter: 7.51M. */
 export function short(value: number): string {
   const size = Math.abs(value);
+  if (!(size < 999.5e9)) return fixed(value, 0);
   const [unit, letter] = SHORT.find(([unit]) => size >= unit * 0.9995) ?? [1, ""];
   const scaled = size / unit;
   const decimals = letter === "" ? 0 : scaled < 9.995 ? 2 : scaled < 99.95 ? 1 : 0;
@@ -58,10 +67,10 @@ export function lag(ms: number | null | undefined): string {
 
 /** NO_TRADE as no trade. */
 export function plain(name: string): string {
-  return name.replaceAll("_", " ").toLowerCase();
+  return cut(name).replaceAll("_", " ").toLowerCase();
 }
 
 /** NO_TRADE as NO TRADE. */
 export function spaced(name: string): string {
-  return name.replaceAll("_", " ");
+  return cut(name).replaceAll("_", " ");
 }

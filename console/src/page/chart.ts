@@ -11,6 +11,7 @@ import {
   createSeriesMarkers,
 } from "lightweight-charts";
 import type { LevelSignal, LevelsPayload } from "../feed.ts";
+import { isDrawable, placed } from "../market/bounds.ts";
 import { newYork } from "../market/clock.ts";
 import { type Change, type Point, SpotHistory } from "../market/history.ts";
 import { spaced } from "../market/words.ts";
@@ -20,6 +21,7 @@ import { colour } from "./theme.ts";
 
 const LABELLED = 6; // levels nearest to spot whose price stands on the axis
 const IN_SIGHT = 2; // levels on each side that the scale makes room for
+const SIGHT = 0.05; // of spot, that such a level may be away
 const MARKS = 200;
 const DRAW_EVERY_MS = 500;
 
@@ -69,7 +71,7 @@ export class SpotChart {
   /** Takes note of every payload, and draws twice a second at most: to draw is most of what the page costs. */
   show(payload: LevelsPayload): void {
     this.newest = payload;
-    this.spot = payload.spy.spot ?? this.spot;
+    this.spot = payload.spy.spot === null ? this.spot : placed(payload.spy.spot);
     const change = payload.spy.spot === null ? "none" : this.history.add(payload.ts, payload.spy.spot);
     if (change === "all" || this.due === "none") this.due = change;
     this.drawing ??= setTimeout(() => this.draw(), Math.max(0, this.drawnMs + DRAW_EVERY_MS - performance.now()));
@@ -89,14 +91,16 @@ export class SpotChart {
     }
     this.due = "none";
     this.drawnTo = this.history.points.at(-1)?.time ?? 0;
+    setAttribute(this.element, "data-drawn", String(this.newest?.ts));
     setAttribute(this.element, "data-points", String(this.history.points.length));
   }
 
-  /** A signal flipped: a mark on spot at that moment. */
-  mark(signal: string): void {
+  /** Signals flipped: a mark on spot at that moment for each. */
+  mark(signals: readonly string[]): void {
     const last = this.history.points.at(-1);
-    if (last === undefined || signal === "NO_TRADE") return;
-    this.marked = [...this.marked.slice(1 - MARKS), { time: last.time as UTCTimestamp, signal }];
+    const calls = signals.filter((signal) => signal !== "NO_TRADE");
+    if (last === undefined || calls.length === 0) return;
+    this.marked = [...this.marked, ...calls.map((signal) => ({ time: last.time as UTCTimestamp, signal }))].slice(-MARKS);
     this.drawMarks();
   }
 
@@ -142,7 +146,7 @@ export class SpotChart {
     const line = this.lines.get(key);
     if (line?.shown === shown) return;
     const options = {
-      price: level.level_price,
+      price: placed(level.level_price),
       color: colour(level.signal === "BREAK" ? "break" : level.signal === "BOUNCE" ? "bounce" : selected ? "text" : "level"),
       lineWidth: (selected ? 2 : 1) as 1 | 2,
       lineStyle: calls || selected ? LineStyle.Solid : LineStyle.Dashed,
@@ -185,7 +189,8 @@ export class SpotChart {
   private withNearestLevels(original: { priceRange: { minValue: number; maxValue: number } | null } | null) {
     if (original?.priceRange == null || this.spot === undefined) return original;
     const spot = this.spot;
-    const prices = [...new Set([...this.lines.values()].map(({ price }) => price))].sort((a, b) => a - b);
+    const near = ({ price }: Line): boolean => isDrawable(price) && Math.abs(price - spot) <= Math.abs(spot) * SIGHT;
+    const prices = [...new Set([...this.lines.values()].filter(near).map(({ price }) => price))].sort((a, b) => a - b);
     const inSight = [...prices.filter((each) => each <= spot).slice(-IN_SIGHT), ...prices.filter((each) => each > spot).slice(0, IN_SIGHT)];
     const { minValue, maxValue } = original.priceRange;
     return { ...original, priceRange: { minValue: Math.min(minValue, ...inSight), maxValue: Math.max(maxValue, ...inSight) } };

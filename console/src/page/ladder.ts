@@ -4,8 +4,9 @@
  */
 
 import type { LevelSignal, LevelsPayload } from "../feed.ts";
+import { isDrawable, placed } from "../market/bounds.ts";
 import { type Axis, nearEnough, pixelsPerPoint, spread, ticks, yOf } from "../market/scale.ts";
-import { price as inPoints } from "../market/words.ts";
+import { fixed, price as inPoints } from "../market/words.ts";
 import { StyleCell, TextCell, make, makeSvg, order, setAttribute } from "./cells.ts";
 import { LevelRow } from "./level_row.ts";
 
@@ -23,6 +24,7 @@ const DRIFT = 0.16; // of the height, that spot may be away from the middle
 const HANDS_OFF_MS = 30_000;
 const TICKS_APART = 40;
 const TICKS_BEYOND = 1.5; // heights
+const FAR = 12_000; // pixels: from here on there is nothing to see, and the ladder's ends are near
 
 type Standing = { level: LevelSignal; row: LevelRow; wire: SVGPathElement; drawn: string };
 
@@ -73,7 +75,7 @@ export class Ladder {
   }
 
   show({ spy, levels }: LevelsPayload): void {
-    this.spot = spy.spot ?? this.spot;
+    this.spot = spy.spot === null ? this.spot : placed(spy.spot);
     const keys = keyed(levels);
     this.forget(keys);
     for (const [key, level] of keys) this.stand(key).level = level;
@@ -124,7 +126,7 @@ export class Ladder {
     if (axis === undefined) return;
     this.follow(false);
     const reach = this.reach();
-    const wanted = this.inOrder.map((key) => MIDDLE + yOf(axis, this.priceOf(key)));
+    const wanted = this.inOrder.map((key) => this.centreY + within(MIDDLE - this.centreY + yOf(axis, this.priceOf(key))));
     this.rowYs = spread(wanted, this.sizes.pitch, this.centreY - reach, this.centreY + reach);
     this.inOrder.forEach((key, index) => this.place(key, wanted[index] ?? 0, this.rowYs[index] ?? 0));
     this.placeSpot(axis, middle);
@@ -139,10 +141,11 @@ export class Ladder {
   }
 
   private chooseScale(spot: number): void {
-    const prices = [...this.standing.values()].map(({ level }) => level.level_price);
+    const prices = [...this.standing.values()].map(({ level }) => level.level_price).filter(isDrawable);
     const chosen = pixelsPerPoint(prices, spot, this.reach(), this.sizes.pitch);
-    if (this.axis !== undefined && nearEnough(this.axis.pixelsPerPoint, chosen)) return;
-    if (prices.length === 0 && this.axis !== undefined) return;
+    const isWithin = this.axis !== undefined && Math.abs(yOf(this.axis, spot)) < FAR;
+    if (this.axis !== undefined && isWithin && nearEnough(this.axis.pixelsPerPoint, chosen)) return;
+    if (prices.length === 0 && this.axis !== undefined && isWithin) return;
     this.axis = { anchor: spot, pixelsPerPoint: chosen };
     this.follow(true);
   }
@@ -172,7 +175,7 @@ export class Ladder {
 
   /** The tag stands at the price; the line across the rows goes between the levels above and below. */
   private placeSpot(axis: Axis, spot: number): void {
-    const y = Math.round(MIDDLE + yOf(axis, spot));
+    const y = Math.round(this.centreY + within(MIDDLE - this.centreY + yOf(axis, spot)));
     const above = this.aboveSpot();
     const half = this.sizes.pitch / 2;
     const lowest = (this.rowYs[above - 1] ?? -Infinity) + half;
@@ -192,7 +195,7 @@ export class Ladder {
     const { prices, decimals } = ticks(axis, middle - beyond, middle + beyond, TICKS_APART);
     this.axisMarks.replaceChildren(
       ...prices.map((each) => {
-        const mark = make("span", {}, each.toFixed(decimals));
+        const mark = make("span", {}, fixed(each, decimals));
         mark.style.top = `${Math.round(MIDDLE + yOf(axis, each))}px`;
         return mark;
       }),
@@ -210,7 +213,7 @@ export class Ladder {
   }
 
   private priceOf(key: string): number {
-    return this.standing.get(key)?.level.level_price ?? 0;
+    return placed(this.standing.get(key)?.level.level_price ?? 0);
   }
 
   private reach(): number {
@@ -312,6 +315,10 @@ export function keyed(levels: readonly LevelSignal[]): Map<string, LevelSignal> 
     keys.set(key, level);
   }
   return keys;
+}
+
+function within(y: number): number {
+  return Math.max(-FAR, Math.min(FAR, y));
 }
 
 /** From the price on the axis to the row beside it. */

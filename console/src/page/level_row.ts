@@ -4,16 +4,17 @@ import type { LevelSignal } from "../feed.ts";
 import { fixed, percent, plain, price, signed, spaced } from "../market/words.ts";
 import { StyleCell, TextCell, flash, make, setAttribute } from "./cells.ts";
 
-const SIDE: Readonly<Record<string, readonly [string, string]>> = {
-  UP: ["▲ RES", "resistance"],
-  DOWN: ["▼ SUP", "support"],
-};
-const CONFIDENCE: Readonly<Record<string, string>> = { HIGH: "HIGH", MEDIUM: "MED", LOW: "LOW" };
-const CONFLUENCE: Readonly<Record<string, string>> = {
-  ULTRA_PREMIUM: "ULTRA",
-  CONSOLIDATION: "CONSOL",
-  UNDEFINED: "–",
-};
+// Maps: a name of Core may be `constructor`, which every object has.
+const SIDE: ReadonlyMap<string, readonly [string, string]> = new Map([
+  ["UP", ["▲ RES", "resistance"]],
+  ["DOWN", ["▼ SUP", "support"]],
+]);
+const CONFIDENCE: ReadonlyMap<string, string> = new Map([["MEDIUM", "MED"]]);
+const CONFLUENCE: ReadonlyMap<string, string> = new Map([
+  ["ULTRA_PREMIUM", "ULTRA"],
+  ["CONSOLIDATION", "CONSOL"],
+  ["UNDEFINED", "–"],
+]);
 
 export class LevelRow {
   readonly element = make("div", { class: "row", role: "option", "aria-selected": "false" });
@@ -50,12 +51,12 @@ export class LevelRow {
   show(level: LevelSignal, distance: number): void {
     this.price.show(price(level.level_price));
     this.kind.show(spaced(level.level_kind_name));
-    this.side.show(SIDE[level.direction]?.[0] ?? spaced(level.direction));
+    this.side.show(SIDE.get(level.direction)?.[0] ?? spaced(level.direction));
     setAttribute(this.element, "data-side", level.direction);
     this.distance.show(signed(distance, 2));
     this.score.show(fixed(level.break_score_smooth, 0));
     this.scoreWidth.set(share(level.break_score_smooth / 100));
-    this.confidence.show(CONFIDENCE[level.confidence] ?? spaced(level.confidence));
+    this.confidence.show(CONFIDENCE.get(level.confidence) ?? spaced(level.confidence));
     setAttribute(this.element, "data-confidence", level.confidence);
     this.confluence.show(confluence(level));
     this.showModel(level);
@@ -75,7 +76,7 @@ export class LevelRow {
     this.breakWidth.set(share(model?.p_break ?? 0));
     this.bounceWidth.set(share(model?.p_bounce ?? 0));
     const { similarity, n_neighbors: count } = model?.retrieval ?? {};
-    this.sample.show(model === undefined ? "–" : `${count === 0 ? "–" : fixed(similarity, 2)} · ${count ?? "–"}`);
+    this.sample.show(model === undefined ? "–" : `${count === 0 ? "–" : fixed(similarity, 2)} · ${fixed(count, 0)}`);
   }
 
   private showSignal({ signal }: LevelSignal): void {
@@ -106,18 +107,18 @@ function share(of: number): string {
 }
 
 function confluence({ confluence_level_name: name, confluence_count: count }: LevelSignal): string {
-  return `${CONFLUENCE[name] ?? spaced(name)} ×${count}`;
+  return `${CONFLUENCE.get(name) ?? spaced(name)} ×${fixed(count, 0)}`;
 }
 
 /** The row for a screen reader; rounded, so that it changes only when it means something. */
 function inWords(level: LevelSignal, distance: number): string {
   const words = [
     `${plain(level.level_kind_name)} ${price(level.level_price)}`,
-    SIDE[level.direction]?.[1] ?? plain(level.direction),
+    SIDE.get(level.direction)?.[1] ?? plain(level.direction),
     `${fixed(Math.abs(distance), 1)} points ${distance < 0 ? "below" : "above"}`,
     `signal ${plain(level.signal)}`,
     `confidence ${plain(level.confidence)}`,
-    `break score ${Math.round(level.break_score_smooth / 5) * 5}`,
+    `break score ${fixed(Math.round(level.break_score_smooth / 5) * 5, 0)}`,
   ];
   if (level.sweep_detected) words.push("sweep");
   return words.join(", ");

@@ -1,6 +1,7 @@
 /** One level in full: every field with its unit, also those that this page has never heard of. */
 
 import { LEVEL_SIGNAL, type LevelSignal, type FieldDescription, ML_PREDICTIONS, RETRIEVAL } from "../feed.ts";
+import { cut, cutLong } from "../market/bounds.ts";
 import { type Field, LEVEL_GROUPS, MODEL_FIELDS, RETRIEVAL_FIELDS, TABLES, unitOf } from "../market/fields.ts";
 import { fixed, price, spaced } from "../market/words.ts";
 import { TextCell, make, setAttribute } from "./cells.ts";
@@ -76,7 +77,7 @@ export class Sheet {
   private table({ title, shape, fields, fieldDescriptions }: Part): HTMLElement {
     const list = make("dl", {});
     for (const { name, label } of fields) {
-      const { [name as string]: meaning = UNKNOWN } = fieldDescriptions;
+      const meaning = (Object.hasOwn(fieldDescriptions, name) ? fieldDescriptions[name] : undefined) ?? UNKNOWN;
       const unit = unitOf(meaning);
       const value = make("span", { class: "number", "data-field": name });
       this.cells.set(title + name, new TextCell(value));
@@ -88,6 +89,7 @@ export class Sheet {
   }
 }
 
+const MOST_ROWS = 40; // of a table whose names are Core's
 const UNKNOWN: FieldDescription = { words: "" };
 const WITHIN: FieldDescription = { words: "that the price gets there in this time", least: 0, most: 1 };
 
@@ -104,7 +106,7 @@ function partsOf(level: LevelSignal): Part[] {
     );
   }
   const known = LEVEL_GROUPS.flatMap(({ fields }) => fields.map(({ name }) => name as string));
-  const others = [...furtherNames(shape, known)].map((name) => ({ name, label: spaced(name) }));
+  const others = [...furtherNames(shape, known)].slice(0, MOST_ROWS).map((name) => ({ name, label: spaced(name) }));
   return others.length === 0 ? parts : [...parts, part("Further", shape, others, {})];
 }
 
@@ -118,12 +120,12 @@ function* furtherNames(shape: Shape, known: readonly string[]): Generator<string
 
 /** {"t1": {"60": 0.5}} as a table for t1 with a row for 60 s. */
 function thresholds(times: Shape): Part[] {
-  return Object.entries(times).flatMap(([threshold, within]) => {
+  return Object.entries(times).slice(0, MOST_ROWS).flatMap(([threshold, within]) => {
     if (typeof within !== "object" || within === null) return [];
     const shape = within as Shape;
-    const fields = Object.keys(shape).map((seconds) => ({
+    const fields = Object.keys(shape).slice(0, MOST_ROWS).map((seconds) => ({
       name: seconds,
-      label: `Within ${seconds} s`,
+      label: `Within ${cut(seconds)} s`,
       decimals: 3,
     }));
     const fieldDescriptions = Object.fromEntries(fields.map(({ name }) => [name, WITHIN]));
@@ -135,6 +137,6 @@ function inWords(value: unknown, { name, decimals }: Field<never>): string {
   if (value === null || value === undefined || value === "") return "–";
   if (typeof value === "number") return fixed(value, decimals ?? (Number.isInteger(value) ? 0 : 3));
   if (typeof value === "boolean") return value ? "yes" : "no";
-  if (typeof value !== "string") return JSON.stringify(value);
-  return name !== "id" && /^[A-Z_]+$/.test(value) ? spaced(value) : value;
+  if (typeof value !== "string") return cutLong(JSON.stringify(value));
+  return name !== "id" && /^[A-Z_]+$/.test(value) ? spaced(value) : cutLong(value);
 }

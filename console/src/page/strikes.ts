@@ -1,5 +1,6 @@
 /** Option flow by strike: puts to the left, calls to the right, spot between the strikes. */
 
+import { nearestStrikes } from "../market/bounds.ts";
 import { type FlowByStrike, MEASURES, type Measure, type Strike, byStrike } from "../market/flow.ts";
 import { fixed, short } from "../market/words.ts";
 import { StyleCell, TextCell, make, order, setAttribute } from "./cells.ts";
@@ -65,7 +66,8 @@ export class Strikes {
     if (this.flow !== undefined) this.show(this.flow);
   }
 
-  private draw({ strikes, call, put }: FlowByStrike): void {
+  private draw({ strikes: all, call, put }: FlowByStrike): void {
+    const strikes = nearestStrikes(all, this.spot);
     const largest = Math.max(1e-9, ...strikes.map((each) => Math.max(Math.abs(each.call), Math.abs(each.put))));
     const there = new Set(strikes.map(({ strike }) => strike));
     for (const [strike, row] of this.rows) {

@@ -18,15 +18,18 @@ export class Tape {
   }
 
   /** @param time as HH:MM:SS */
-  add(time: string, { key, kind, signal, what, level }: Change): void {
-    const line = make(
-      "li",
-      { "data-key": key, "data-kind": kind, "data-signal": signal ?? "" },
-      make("span", { class: "at number" }, time),
-      make("span", { class: "what" }, what),
-      make("span", { class: "level number" }, level),
+  add(time: string, changes: readonly Change[]): void {
+    if (changes.length === 0) return;
+    const lines = changes.slice(-LINES).map(({ key, kind, signal, what, level }) =>
+      make(
+        "li",
+        { "data-key": key, "data-kind": kind, "data-signal": signal ?? "" },
+        make("span", { class: "at number" }, time),
+        make("span", { class: "what" }, what),
+        make("span", { class: "level number" }, level),
+      ),
     );
-    this.element.prepend(line);
+    this.element.prepend(...lines.reverse());
     while (this.element.children.length > LINES) this.element.lastElementChild?.remove();
   }
 }
