@@ -382,10 +382,10 @@ def test_a_page_that_needs_a_token_says_so(rules: Path) -> None:
 
 
 TICKERS = {
-    "O:ES251216C06895000": {"side": "call", "strike": 6895},
-    "O:SPY251216P00687500": {"side": "put", "strike": 687.5},
-    "O:BRK.B251216C00500000": {"side": "call", "strike": 500},
-    "ES251216P06900000": {"side": "put", "strike": 6900},
+    "O:ES251216C06895000": {"underlying": "ES", "side": "call", "strike": 6895},
+    "O:SPY251216P00687500": {"underlying": "SPY", "side": "put", "strike": 687.5},
+    "O:BRK.B251216C00500000": {"underlying": "BRK.B", "side": "call", "strike": 500},
+    "ES251216P06900000": {"underlying": "ES", "side": "put", "strike": 6900},
     "O:ES251216X06895000": None,
     "O:ES251216C6895": None,
     "": None,
@@ -476,10 +476,13 @@ def test_any_price_has_a_place(rules: Path) -> None:
 
 def test_of_too_many_levels_those_nearest_to_spot_are_shown(rules: Path) -> None:
     levels = "Array.from({length: 5000}, (_, index) => ({level_price: index === 7 ? 1e308 : index}))"
-    shown = ask(rules, "bounds.js", f"m.nearestLevels({levels}, 2000).map((each) => each.level_price)")
+    scale = "({main: {spot}, place: m.placed})"
+    shown = ask(
+        rules, "bounds.js", f"((spot) => m.nearestLevels({levels}, {scale}))(2000).map((each) => each.level_price)"
+    )
     assert len(shown) == 100
     assert (shown[0], shown[-1]) == (1950, 2049)
-    assert len(ask(rules, "bounds.js", f"m.nearestLevels({levels}, null)")) == 100
+    assert len(ask(rules, "bounds.js", f"((spot) => m.nearestLevels({levels}, {scale}))(null)")) == 100
 
 
 NUMBERS = {1e9: "1.00e9", -1e15: "−1.00e15", 1.7976931348623157e308: "1.80e308", 999_999_999.0: "999999999.00"}  # noqa: RUF001
@@ -498,3 +501,35 @@ def test_a_number_of_any_size_is_short(rules: Path) -> None:
 
 def test_a_time_that_no_calendar_has_is_a_dash(rules: Path) -> None:
     assert ask(rules, "clock.js", "[1e300, -1e300, NaN].map((at) => m.newYork(at).time)") == ["–"] * 3  # noqa: RUF001
+
+
+ETF, FUTURE = {"spot": 691.0, "bid": 690.99, "ask": 691.01}, {"spot": 6926.5, "bid": 6926.25, "ask": 6926.5}
+NO_SPOT = {"spot": None, "bid": None, "ask": None}
+ES_FLOW: dict[str, Any] = {"O:ES251216C06930000": {}, "nonsense": {}}
+SPY_FLOW: dict[str, Any] = {"O:SPY251216C00693000": {}}
+# The spots, prices of levels and flow; then the names of the instrument and of the other, and where the levels stand.
+INSTRUMENTS: list[tuple[Any, ...]] = [
+    (ETF, None, [690.0], {}, "SPY", None, [690.0]),
+    (ETF, None, [690.0], SPY_FLOW, "SPY", None, [690.0]),
+    (FUTURE, None, [6930.0], ES_FLOW, "ES", None, [6930.0]),
+    (ETF, None, [690.0], ES_FLOW, "SPY", None, [690.0]),
+    (FUTURE, FUTURE, [6930.0], {}, "ES", None, [6930.0]),
+    (ETF, FUTURE, [690.0, 692.0], ES_FLOW, "SPY", "ES", [690.0, 692.0]),
+    (ETF, FUTURE, [6930.0, 6920.0, 691.0], {}, "ES", "SPY", [6930.0, 6920.0, 6926.5]),
+    (ETF, FUTURE, [690.0, 691.5, 6926.5], {}, "SPY", "ES", [690.0, 691.5, 691.0]),
+    (ETF, FUTURE, [], {}, "SPY", "ES", []),
+    (ETF, FUTURE, [-5.0, 0.0, 1e308, 691.0], {}, "SPY", "ES", [-5.0, 0.0, 1e9, 691.0]),
+    (NO_SPOT, FUTURE, [6930.0], {}, "ES", "SPY", [6930.0]),
+    (NO_SPOT, FUTURE, [691.0], {}, "SPY", "ES", [691.0]),
+    (NO_SPOT, None, [691.0], {}, "SPY", None, [691.0]),
+]
+
+
+def test_a_level_belongs_to_the_instrument_whose_spot_is_near_it(rules: Path) -> None:
+    for spy, es, prices, flow, *expected in INSTRUMENTS:
+        payload = {"spy": spy, "levels": [{"level_price": price} for price in prices]} | ({"es": es} if es else {})
+        found = (
+            f"((found) => [found.main.name, found.other?.name ?? null, {prices}.map((price) => found.place(price))])"
+        )
+        asked = ask(rules, "instruments.js", f"{found}(m.instruments({json.dumps(payload)}, {json.dumps(flow)}))")
+        assert asked == expected, (spy, es, prices)

@@ -5,6 +5,7 @@ import { type Freshness, type LevelSignal, type LevelsPayload, type Shape, type 
 import { nearestLevels } from "./market/bounds.ts";
 import { changes } from "./market/changes.ts";
 import { newYork } from "./market/clock.ts";
+import { instruments } from "./market/instruments.ts";
 import { price } from "./market/words.ts";
 import { Announcer } from "./page/announcer.ts";
 import { TextCell, byId, setAttribute } from "./page/cells.ts";
@@ -25,7 +26,10 @@ const TICK_MS = 250; // the clock and the ages, also while nothing arrives
 const spot = new TextCell(byId("spot"));
 const bid = new TextCell(byId("bid"));
 const ask = new TextCell(byId("ask"));
-const future = new TextCell(byId("future"));
+const instrument = new TextCell(byId("instrument"));
+const otherName = new TextCell(byId("other-name"));
+const otherSpot = new TextCell(byId("other-spot"));
+const chartTitle = new TextCell(byId("chart-title"));
 const count = new TextCell(byId("levels-count"));
 const announcer = new Announcer(byId("announcer"));
 const status = new Status();
@@ -41,6 +45,7 @@ const tokenDialog = new TokenDialog(() => listen());
 
 let stream: Stream | undefined;
 let refused = false;
+let newestFlow: Readonly<Record<string, unknown>> = {};
 let seen: Map<string, LevelSignal> | undefined;
 
 // -- input ------------------------------------------------------------------------------------------------------------
@@ -51,7 +56,7 @@ function listen(): void {
   const { token } = tokenDialog;
   const opened = (stream = connect(STREAM, { ...shown(), token }));
   opened.on("levels", showLevels);
-  opened.on("flow", (flow) => strikes.show(flow));
+  opened.on("flow", (flow) => strikes.show((newestFlow = flow)));
   opened.on("freshness", (freshness) => showFreshness(opened, freshness));
   opened.on("disconnect", () => void askForToken(opened));
 }
@@ -71,22 +76,26 @@ async function askForToken(of: Stream): Promise<void> {
 
 function showLevels(arrived: LevelsPayload): void {
   const nowMs = Date.now();
-  const payload = { ...arrived, levels: nearestLevels(arrived.levels, arrived.spy.spot) as LevelSignal[] };
-  const { spy, es } = payload;
-  spot.show(price(spy.spot));
-  setAttribute(document.documentElement, "data-spot", spy.spot === null ? "missing" : "there");
-  bid.show(price(spy.bid));
-  ask.show(price(spy.ask));
-  future.show(price(es?.spot));
-  byId("future-part").hidden = es === undefined || es.spot === spy.spot;
+  const both = instruments(arrived, newestFlow);
+  const { main, other } = both;
+  const payload = { ...arrived, levels: nearestLevels(arrived.levels, both) as LevelSignal[] };
+  instrument.show(main.name);
+  chartTitle.show(`${main.name} and levels`);
+  spot.show(price(main.spot));
+  setAttribute(document.documentElement, "data-spot", main.spot === null ? "missing" : "there");
+  bid.show(price(main.bid));
+  ask.show(price(main.ask));
+  otherName.show(other?.name ?? "");
+  otherSpot.show(price(other?.spot));
+  byId("other-part").hidden = other === undefined;
   const [shown, all] = [payload.levels.length, arrived.levels.length];
   setAttribute(count.element, "data-all", `${all}`);
   count.show(shown === all ? `${all}` : `${shown} of ${all}, nearest to spot`);
   byId("no-levels").hidden = payload.levels.length > 0;
   status.arrived(payload.ts, nowMs);
-  ladder.show(payload);
-  strikes.showSpot(spy.spot);
-  chart.show(payload);
+  ladder.show(payload.levels, both);
+  strikes.showSpot(both);
+  chart.show(payload, both);
   tellChanges(payload);
   if (sheet.of !== undefined) sheet.show(ladder.level(sheet.of));
 }

@@ -240,6 +240,30 @@ async def test_the_theme_is_the_systems_until_a_key_changes_it_and_stays(
     await expect(page.locator("html")).to_have_attribute("data-theme", "dark")
 
 
+async def test_levels_of_the_future_stand_about_its_spot_and_not_about_that_of_the_etf(
+    gateway: GatewayProcess, core: Publisher, open_console: OpenConsole
+) -> None:
+    page = await open_console(gateway)
+    levels = [level("ROUND", 6930.0), level("LOW", 6920.0, direction="SUPPORT"), level("VWAP", 691.0)]
+    await core.levels(1, spy={"spot": 691.25}, es={"spot": 6926.0}, levels=levels)
+    await expect(page.locator("#instrument")).to_have_text("ES")
+    await expect(page.locator("#spot")).to_have_text("6926.00")
+    await expect(page.locator("#other-part")).to_have_text(re.compile(r"SPY\s+691\.25"))
+    await settled(page)
+    marks = await page.locator("#ladder .axis span").all_inner_texts()
+    assert all(6_800 < float(mark) < 7_050 for mark in marks)
+    order = [await top_of(row(page, kind)) for kind in ("ROUND", "VWAP", "LOW")]
+    assert order == sorted(order)
+    await expect(row(page, "VWAP").locator(".kind")).to_have_text("SPY · VWAP")
+    await expect(row(page, "VWAP").locator(".price")).to_have_text("691.00")
+    await core.levels(2, spy=None, es={"spot": 6926.0}, levels=levels[:2])
+    await expect(page.locator("#other-part")).to_be_hidden()
+    await expect(page.locator("#instrument")).to_have_text("ES")
+    await core.levels(3, spy={"spot": 691.25}, es={"spot": 6926.0}, levels=[level("VWAP", 691.0)])
+    await expect(page.locator("#instrument")).to_have_text("SPY")
+    await expect(page.locator(".spot-tag")).to_have_text("691.25")
+
+
 # -- the flow ----------------------------------------------------------------------------------------------------------
 
 

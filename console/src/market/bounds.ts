@@ -22,9 +22,11 @@ export function placed(price: number): number {
 }
 
 /** The levels that are shown, in their own order: all, or those nearest to spot. */
-export function nearestLevels(levels: readonly LevelSignal[], spot: number | null): readonly LevelSignal[] {
-  return nearest(levels, ({ level_price: price }) => placed(price), spot ?? undefined, MOST_LEVELS);
+export function nearestLevels(levels: readonly LevelSignal[], scale: Scale): readonly LevelSignal[] {
+  return nearest(levels, ({ level_price: price }) => scale.place(price), scale.main.spot ?? undefined, MOST_LEVELS);
 }
+
+type Scale = { readonly main: { readonly spot: number | null }; place(price: number): number };
 
 /** The strikes that are shown, in their own order. */
 export function nearestStrikes<Row extends { readonly strike: number }>(rows: readonly Row[], spot: number | undefined): readonly Row[] {

@@ -13,6 +13,7 @@ import {
 import type { LevelSignal, LevelsPayload } from "../feed.ts";
 import { isDrawable, placed } from "../market/bounds.ts";
 import { newYork } from "../market/clock.ts";
+import type { Instruments } from "../market/instruments.ts";
 import { type Change, type Point, SpotHistory } from "../market/history.ts";
 import { spaced } from "../market/words.ts";
 import { setAttribute } from "./cells.ts";
@@ -31,7 +32,8 @@ export class SpotChart {
   private readonly chart;
   private readonly series;
   private readonly marks;
-  private readonly history = new SpotHistory();
+  private history = new SpotHistory();
+  private instruments: Instruments | undefined;
   private readonly lines = new Map<string, Line>();
   private newest: LevelsPayload | undefined;
   private marked: { time: UTCTimestamp; signal: string }[] = [];
@@ -69,12 +71,22 @@ export class SpotChart {
   }
 
   /** Takes note of every payload, and draws twice a second at most: to draw is most of what the page costs. */
-  show(payload: LevelsPayload): void {
+  show(payload: LevelsPayload, instruments: Instruments): void {
+    const { name, spot } = instruments.main;
+    if (name !== this.instruments?.main.name) this.begin();
     this.newest = payload;
-    this.spot = payload.spy.spot === null ? this.spot : placed(payload.spy.spot);
-    const change = payload.spy.spot === null ? "none" : this.history.add(payload.ts, payload.spy.spot);
+    this.instruments = instruments;
+    this.spot = spot === null ? this.spot : placed(spot);
+    const change = spot === null ? "none" : this.history.add(payload.ts, spot);
     if (change === "all" || this.due === "none") this.due = change;
     this.drawing ??= setTimeout(() => this.draw(), Math.max(0, this.drawnMs + DRAW_EVERY_MS - performance.now()));
+  }
+
+  /** Another instrument: its prices and those before are no line. */
+  private begin(): void {
+    this.history = new SpotHistory();
+    this.spot = undefined;
+    this.due = "all";
   }
 
   private draw(): void {
@@ -142,11 +154,12 @@ export class SpotChart {
   private drawLevel(key: string, level: LevelSignal, labelled: boolean): void {
     const selected = key === this.selectedKey;
     const calls = level.signal !== "NO_TRADE";
-    const shown = [level.level_price, level.signal, labelled, selected, this.dirty].join();
+    const price = this.instruments?.place(level.level_price) ?? 0;
+    const shown = [price, level.signal, labelled, selected, this.dirty].join();
     const line = this.lines.get(key);
     if (line?.shown === shown) return;
     const options = {
-      price: placed(level.level_price),
+      price,
       color: colour(level.signal === "BREAK" ? "break" : level.signal === "BOUNCE" ? "bounce" : selected ? "text" : "level"),
       lineWidth: (selected ? 2 : 1) as 1 | 2,
       lineStyle: calls || selected ? LineStyle.Solid : LineStyle.Dashed,
@@ -154,16 +167,16 @@ export class SpotChart {
       title: labelled || selected || calls ? spaced(level.level_kind_name) : "",
     };
     if (line === undefined) {
-      this.lines.set(key, { line: this.series.createPriceLine(options), price: level.level_price, shown });
+      this.lines.set(key, { line: this.series.createPriceLine(options), price, shown });
     } else {
       line.line.applyOptions(options);
-      Object.assign(line, { price: level.level_price, shown });
+      Object.assign(line, { price, shown });
     }
   }
 
   private nearest(levels: ReadonlyMap<string, LevelSignal>): Set<string> {
     const spot = this.spot ?? 0;
-    const away = ([, level]: [string, LevelSignal]): number => Math.abs(level.level_price - spot);
+    const away = ([, level]: [string, LevelSignal]): number => Math.abs((this.instruments?.place(level.level_price) ?? 0) - spot);
     const byDistance = [...levels].sort((one, other) => away(one) - away(other));
     const prices = new Set<number>();
     const labelled = new Set<string>();

@@ -3,8 +3,9 @@
  * smooth step, only when it has left the middle. Who scrolls is not scrolled back, for a while.
  */
 
-import type { LevelSignal, LevelsPayload } from "../feed.ts";
+import type { LevelSignal } from "../feed.ts";
 import { isDrawable, placed } from "../market/bounds.ts";
+import type { Instruments } from "../market/instruments.ts";
 import { type Axis, nearEnough, pixelsPerPoint, spread, ticks, yOf } from "../market/scale.ts";
 import { fixed, price as inPoints } from "../market/words.ts";
 import { StyleCell, TextCell, make, makeSvg, order, setAttribute } from "./cells.ts";
@@ -26,7 +27,7 @@ const TICKS_APART = 40;
 const TICKS_BEYOND = 1.5; // heights
 const FAR = 12_000; // pixels: from here on there is nothing to see, and the ladder's ends are near
 
-type Standing = { level: LevelSignal; row: LevelRow; wire: SVGPathElement; drawn: string };
+type Standing = { level: LevelSignal; price: number; row: LevelRow; wire: SVGPathElement; drawn: string };
 
 export class Ladder {
   private readonly world = make("div", { class: "world", role: "none" });
@@ -42,6 +43,7 @@ export class Ladder {
   private inOrder: string[] = [];
   private rowYs: number[] = [];
   private axis: Axis | undefined;
+  private instrument = "";
   private spot: number | undefined;
   private height = 0;
   private scrollTop = 0; // as last reported: reading it from the element would force a layout in the middle of an update
@@ -74,14 +76,20 @@ export class Ladder {
     new ResizeObserver(() => this.onResize()).observe(element);
   }
 
-  show({ spy, levels }: LevelsPayload): void {
-    this.spot = spy.spot === null ? this.spot : placed(spy.spot);
+  show(levels: readonly LevelSignal[], instruments: Instruments): void {
+    const { main } = instruments;
+    if (main.name !== this.instrument) this.spot = this.axis = undefined; // the other's prices
+    this.instrument = main.name;
+    this.spot = main.spot === null ? this.spot : placed(main.spot);
     const keys = keyed(levels);
     this.forget(keys);
-    for (const [key, level] of keys) this.stand(key).level = level;
+    for (const [key, level] of keys) Object.assign(this.stand(key), { level, price: instruments.place(level.level_price) });
     this.inOrder = [...keys.keys()].sort((one, other) => this.priceOf(other) - this.priceOf(one));
     order(this.rowsPart, this.inOrder.map((key) => this.stand(key).row.element));
-    for (const { row, level } of this.standing.values()) row.show(level, this.distance(level));
+    for (const { row, level } of this.standing.values()) {
+      const its = instruments.of(level.level_price);
+      row.show(level, distance(level, its.spot ?? undefined), its === main ? "" : its.name);
+    }
     this.arrange();
   }
 
@@ -141,7 +149,7 @@ export class Ladder {
   }
 
   private chooseScale(spot: number): void {
-    const prices = [...this.standing.values()].map(({ level }) => level.level_price).filter(isDrawable);
+    const prices = [...this.standing.values()].filter(({ level }) => isDrawable(level.level_price)).map(({ price }) => price);
     const chosen = pixelsPerPoint(prices, spot, this.reach(), this.sizes.pitch);
     const isWithin = this.axis !== undefined && Math.abs(yOf(this.axis, spot)) < FAR;
     if (this.axis !== undefined && isWithin && nearEnough(this.axis.pixelsPerPoint, chosen)) return;
@@ -207,13 +215,8 @@ export class Ladder {
     return this.inOrder.filter((key) => this.priceOf(key) > spot).length;
   }
 
-  private distance(level: LevelSignal): number {
-    const below = this.spot === undefined ? level.direction === "DOWN" : level.level_price < this.spot;
-    return below ? -Math.abs(level.distance) : Math.abs(level.distance);
-  }
-
   private priceOf(key: string): number {
-    return placed(this.standing.get(key)?.level.level_price ?? 0);
+    return this.standing.get(key)?.price ?? 0;
   }
 
   private reach(): number {
@@ -229,7 +232,7 @@ export class Ladder {
       const wire = makeSvg("path", {});
       this.rowsPart.append(row.element);
       this.wires.append(wire);
-      standing = { level: NOTHING, row, wire, drawn: "" };
+      standing = { level: NOTHING, price: 0, row, wire, drawn: "" };
       this.standing.set(key, standing);
     }
     return standing;
@@ -315,6 +318,12 @@ export function keyed(levels: readonly LevelSignal[]): Map<string, LevelSignal> 
     keys.set(key, level);
   }
   return keys;
+}
+
+/** From spot to the level: above 0 where the level is above. */
+function distance({ distance, direction, level_price: price }: LevelSignal, spot: number | undefined): number {
+  const below = spot === undefined ? direction === "DOWN" : price < spot;
+  return below ? -Math.abs(distance) : Math.abs(distance);
 }
 
 function within(y: number): number {

@@ -47,10 +47,15 @@ export class LevelRow {
     this.pBounce = new TextCell(right);
   }
 
-  /** Show a level `distance` points above spot; the row says so when its signal flips or a sweep begins. */
-  show(level: LevelSignal, distance: number): void {
+  /**
+   * Show a level; the row says so when its signal flips or a sweep begins.
+   *
+   * @param distance in points above its spot
+   * @param instrument that it belongs to, where that is not the page's
+   */
+  show(level: LevelSignal, distance: number, instrument: string): void {
     this.price.show(price(level.level_price));
-    this.kind.show(spaced(level.level_kind_name));
+    this.kind.show(instrument + (instrument && " · ") + spaced(level.level_kind_name));
     this.side.show(SIDE.get(level.direction)?.[0] ?? spaced(level.direction));
     setAttribute(this.element, "data-side", level.direction);
     this.distance.show(signed(distance, 2));

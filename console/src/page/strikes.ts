@@ -2,6 +2,7 @@
 
 import { nearestStrikes } from "../market/bounds.ts";
 import { type FlowByStrike, MEASURES, type Measure, type Strike, byStrike } from "../market/flow.ts";
+import type { Instruments } from "../market/instruments.ts";
 import { fixed, short } from "../market/words.ts";
 import { StyleCell, TextCell, make, order, setAttribute } from "./cells.ts";
 
@@ -21,6 +22,7 @@ export class Strikes {
   private flow: Readonly<Record<string, unknown>> | undefined;
   private strikes: readonly Strike[] = [];
   private spot: number | undefined;
+  private middle: number | undefined;
   private handsOffUntilMs = 0;
   private height = 0;
   private scrollTop = 0; // as last reported: reading it from the element would force a layout in the middle of an update
@@ -49,7 +51,9 @@ export class Strikes {
     this.draw(byStrike(flow, this.measure));
   }
 
-  showSpot(spot: number | null): void {
+  /** The line stands at the spot that the strikes are about. */
+  showSpot(instruments: Instruments): void {
+    const { spot } = instruments.of(this.middle ?? 0);
     if (spot === null || spot === this.spot) return;
     this.spot = spot;
     this.follow(false);
@@ -67,6 +71,7 @@ export class Strikes {
   }
 
   private draw({ strikes: all, call, put }: FlowByStrike): void {
+    this.middle = all[all.length >> 1]?.strike;
     const strikes = nearestStrikes(all, this.spot);
     const largest = Math.max(1e-9, ...strikes.map((each) => Math.max(Math.abs(each.call), Math.abs(each.put))));
     const there = new Set(strikes.map(({ strike }) => strike));
