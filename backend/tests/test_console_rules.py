@@ -533,3 +533,72 @@ def test_a_level_belongs_to_the_instrument_whose_spot_is_near_it(rules: Path) ->
         )
         asked = ask(rules, "instruments.js", f"{found}(m.instruments({json.dumps(payload)}, {json.dumps(flow)}))")
         assert asked == expected, (spy, es, prices)
+
+
+def kept(rules: Path, levels: list[dict[str, Any]], **choice: Any) -> list[tuple[str, list[str], str, bool]]:
+    """Key, kinds, signal and pin of each row of levels about a spot of 100."""
+    usual = {"direction": "UP", "signal": "NO_TRADE", "distance": 1.0}
+    full = [{**usual, "id": level["level_kind_name"], **level} for level in levels]
+    script = f"new Map({json.dumps(full)}.map((level) => [level.id, level]))"
+    main = {"name": "SPY", "spot": 100.0}
+    scale = f"(() => {{ const main = {json.dumps(main)}; return {{main, of: () => main, place: (price) => price}} }})()"
+    rows = ask(
+        rules, "choice.js", f"[...m.rowsOf({script}, {{...m.EVERYTHING, ...{json.dumps(choice)}}}, {scale}).values()]"
+    )
+    return [(row["key"], row["kinds"], row["level"]["signal"], row["pinned"]) for row in rows]
+
+
+def kind(name: str, price: float, signal: str = "NO_TRADE", distance: float = 1.0) -> dict[str, Any]:
+    return {"level_kind_name": name, "level_price": price, "signal": signal, "distance": distance}
+
+
+AT_ONE_PRICE = [kind("ROUND", 101), kind("STRIKE", 101, "BREAK"), kind("VWAP", 99), kind("WALL", 101, "BOUNCE")]
+
+
+def test_levels_of_one_price_are_one_row_with_the_signal_that_one_has(rules: Path) -> None:
+    assert kept(rules, AT_ONE_PRICE) == [
+        ("ROUND", ["STRIKE", "ROUND"], "BREAK", False),
+        ("WALL", ["WALL"], "BOUNCE", False),
+        ("VWAP", ["VWAP"], "NO_TRADE", False),
+    ]
+    assert len(kept(rules, AT_ONE_PRICE, merged=False)) == 4
+
+
+CHOICES: list[tuple[dict[str, Any], list[str]]] = [
+    ({}, ["ROUND", "WALL", "VWAP", "FAR"]),
+    ({"signalsOnly": True}, ["ROUND", "WALL"]),
+    ({"signalsOnly": True, "pinned": ["VWAP"]}, ["ROUND", "WALL", "VWAP"]),
+    ({"hidden": ["ROUND"]}, ["ROUND", "WALL", "VWAP", "FAR"]),
+    ({"hidden": ["ROUND", "STRIKE"]}, ["WALL", "VWAP", "FAR"]),
+    ({"within": 5}, ["ROUND", "WALL", "VWAP"]),
+    ({"within": 0.5, "pinned": ["STRIKE"]}, ["ROUND"]),
+]
+
+
+def test_a_pinned_level_passes_every_filter(rules: Path) -> None:
+    for choice, keys in CHOICES:
+        rows = kept(rules, [*AT_ONE_PRICE, kind("FAR", 130, distance=30.0)], **choice)
+        assert [key for key, *_ in rows] == keys, choice
+
+
+STORED = {
+    "": [[], True],
+    "7": [[], True],
+    '{"pinned": ["A", 7, null], "merged": false}': [["A"], False],
+    '{"pinned": {"length": 1e9}, "within": "x", "merged": 0}': [[], True],
+}
+
+
+def test_a_choice_that_cannot_be_read_is_none(rules: Path) -> None:
+    read = "((kept) => { const {pinned, merged} = m.readChoice(kept); return [pinned, merged]; })"
+    assert ask(rules, "choice.js", f"{json.dumps(list(STORED))}.map({read})") == list(STORED.values())
+
+
+def test_no_label_stands_over_another_and_the_heaviest_is_there(rules: Path) -> None:
+    at = {f"{index}": index * index % 311 for index in range(40)}
+    labels = [{"key": key, "y": y, "weight": int(key) % 7} for key, y in at.items()]
+    fit = ask(rules, "labels.js", f"m.fitting({json.dumps(labels)}, 300, 15, [150])")
+    ys = sorted([150, *(at[key] for key in fit)])
+    assert min(later - earlier for earlier, later in pairwise(ys)) >= 15
+    assert fit[0] == "6"
+    assert len(fit) > 5

@@ -5,11 +5,13 @@ import { type Freshness, type LevelSignal, type LevelsPayload, type Shape, type 
 import { nearestLevels } from "./market/bounds.ts";
 import { changes } from "./market/changes.ts";
 import { newYork } from "./market/clock.ts";
-import { instruments } from "./market/instruments.ts";
+import { isFiltered, type Row, rowsOf, togglePin } from "./market/choice.ts";
+import { type Instruments, instruments } from "./market/instruments.ts";
 import { price } from "./market/words.ts";
 import { Announcer } from "./page/announcer.ts";
 import { TextCell, byId, setAttribute } from "./page/cells.ts";
 import { SpotChart } from "./page/chart.ts";
+import { Choices } from "./page/choices.ts";
 import { Help, TokenDialog } from "./page/dialogs.ts";
 import { Ladder, keyed } from "./page/ladder.ts";
 import { Probe } from "./page/probe.ts";
@@ -35,8 +37,9 @@ const announcer = new Announcer(byId("announcer"));
 const status = new Status();
 const chart = new SpotChart(byId("chart"));
 const strikes = new Strikes(byId("strikes"), byId("measure") as HTMLSelectElement);
-const sheet = new Sheet(byId("sheet"), () => byId("ladder").focus({ preventScroll: true }));
+const sheet = new Sheet(byId("sheet"), () => byId("ladder").focus({ preventScroll: true }), pin);
 const ladder = new Ladder(byId("ladder"), onActive, openSheet, (away) => (byId("centre").hidden = !away));
+const choices = new Choices(byId("filter") as HTMLDetailsElement, onChoice);
 const tape = new Tape(byId("tape"), openSheet);
 const help = new Help(byId("help"));
 const theme = new Theme(byId("theme"), () => chart.restyle());
@@ -46,7 +49,8 @@ const tokenDialog = new TokenDialog(() => listen());
 let stream: Stream | undefined;
 let refused = false;
 let newestFlow: Readonly<Record<string, unknown>> = {};
-let seen: Map<string, LevelSignal> | undefined;
+let newestLevels: LevelsPayload | undefined;
+let seen: ReadonlyMap<string, LevelSignal> | undefined;
 
 // -- input ------------------------------------------------------------------------------------------------------------
 
@@ -74,11 +78,23 @@ async function askForToken(of: Stream): Promise<void> {
   tokenDialog.ask();
 }
 
-function showLevels(arrived: LevelsPayload): void {
-  const nowMs = Date.now();
-  const both = instruments(arrived, newestFlow);
-  const { main, other } = both;
-  const payload = { ...arrived, levels: nearestLevels(arrived.levels, both) as LevelSignal[] };
+function showLevels(payload: LevelsPayload): void {
+  newestLevels = payload;
+  const both = instruments(payload, newestFlow);
+  showSpots(both);
+  status.arrived(payload.ts, Date.now());
+  const levels = nearestLevels(payload.levels, both);
+  choices.offer(levels);
+  const rows = rowsOf(keyed(levels), choices.choice, both);
+  showCount(payload.levels.length, rows);
+  ladder.show(rows, both);
+  strikes.showSpot(both);
+  chart.show(payload.ts, rows, both);
+  tellChanges(payload.ts, rows);
+  if (sheet.of !== undefined) sheet.show(ladder.row(sheet.of));
+}
+
+function showSpots({ main, other }: Instruments): void {
   instrument.show(main.name);
   chartTitle.show(`${main.name} and levels`);
   spot.show(price(main.spot));
@@ -88,21 +104,26 @@ function showLevels(arrived: LevelsPayload): void {
   otherName.show(other?.name ?? "");
   otherSpot.show(price(other?.spot));
   byId("other-part").hidden = other === undefined;
-  const [shown, all] = [payload.levels.length, arrived.levels.length];
-  setAttribute(count.element, "data-all", `${all}`);
-  count.show(shown === all ? `${all}` : `${shown} of ${all}, nearest to spot`);
-  byId("no-levels").hidden = payload.levels.length > 0;
-  status.arrived(payload.ts, nowMs);
-  ladder.show(payload.levels, both);
-  strikes.showSpot(both);
-  chart.show(payload, both);
-  tellChanges(payload);
-  if (sheet.of !== undefined) sheet.show(ladder.level(sheet.of));
 }
 
-function tellChanges(payload: LevelsPayload): void {
-  const levels = keyed(payload.levels);
-  const { time } = newYork(payload.ts);
+/** How many levels there are, and how many of them the page shows. */
+function showCount(all: number, rows: ReadonlyMap<string, Row>): void {
+  const shown = [...rows.values()].reduce((sum, { levels }) => sum + levels.length, 0);
+  setAttribute(count.element, "data-all", `${all}`);
+  count.show(shown === all ? `${all}` : `${shown} of ${all}${isFiltered(choices.choice) ? "" : ", nearest to spot"}`);
+  byId("no-levels").hidden = rows.size > 0;
+  byId("no-levels").textContent = all === 0 ? "No levels yet." : "No level passes the filter.";
+}
+
+/** What is shown changed, and the market did not. */
+function onChoice(): void {
+  seen = undefined;
+  if (newestLevels !== undefined) showLevels(newestLevels);
+}
+
+function tellChanges(tsMs: number, rows: ReadonlyMap<string, Row>): void {
+  const levels = new Map([...rows].map(([key, { level }]) => [key, level]));
+  const { time } = newYork(tsMs);
   const found = changes(seen, levels);
   tape.add(time, found);
   const flips = found.filter(({ signal }) => signal !== undefined);
@@ -129,20 +150,27 @@ const KEYS: Readonly<Record<string, () => void>> = {
   Enter: () => ladder.open(),
   Escape: letGo,
   c: () => ladder.centre(),
+  f: () => choices.toggle(),
   m: () => strikes.next(),
+  p: () => pin(ladder.active),
   t: () => theme.toggle(),
   "?": () => help.open(),
 };
 
 function onActive(key: string | undefined): void {
   chart.select(key);
-  const level = key === undefined ? undefined : ladder.level(key);
-  if (sheet.isOpen && key !== undefined && level !== undefined) sheet.open(key, level);
+  if (sheet.isOpen && key !== undefined) openSheet(key);
 }
 
 function openSheet(key: string): void {
-  const level = ladder.level(key);
-  if (level !== undefined) sheet.open(key, level);
+  const row = ladder.row(key);
+  if (row !== undefined) sheet.open(key, row);
+}
+
+/** Pin a row, or let it go. */
+function pin(key: string | undefined): void {
+  const row = key === undefined ? undefined : ladder.row(key);
+  if (row !== undefined) choices.choose(togglePin(choices.choice, row));
 }
 
 function letGo(): void {

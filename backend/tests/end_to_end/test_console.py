@@ -264,6 +264,53 @@ async def test_levels_of_the_future_stand_about_its_spot_and_not_about_that_of_t
     await expect(page.locator(".spot-tag")).to_have_text("691.25")
 
 
+async def test_a_pin_and_a_filter_are_kept_from_visit_to_visit(
+    gateway: GatewayProcess, core: Publisher, open_console: OpenConsole
+) -> None:
+    page = await open_console(gateway)
+    levels = [level("ROUND", 687.0), level("STRIKE", 687.0), level("VWAP", 687.25), level("HIGH", 688.0, "BREAK")]
+    await core.levels(1, levels=levels)
+    await expect(page.locator(".row")).to_have_count(3)
+    await expect(row(page, "ROUND").locator(".kind")).to_have_text("ROUND · STRIKE")
+    await page.keyboard.press("j")
+    await page.keyboard.press("p")
+    await expect(row(page, "VWAP").locator(".pin")).to_have_text("★")
+    await page.keyboard.press("f")
+    await page.get_by_label("Signals only").check()
+    await expect(page.locator(".row")).to_have_count(2)
+    await expect(page.locator("#levels-count")).to_have_text("2 of 4")
+    assert await serious_faults(page) == []
+    await page.reload()
+    await expect(page.locator(".row")).to_have_count(2)
+    await expect(row(page, "VWAP")).to_be_visible()
+    await expect(page.locator("#filter summary")).to_have_text("Filtered (f)")
+    await page.locator("#filter summary").click()
+    await page.get_by_role("button", name="Show all").click()
+    await page.get_by_label("Levels of one price in one row").uncheck()
+    await expect(page.locator(".row")).to_have_count(4)
+    await page.keyboard.press("Escape")
+    await expect(page.get_by_label("Signals only")).to_be_hidden()
+
+
+async def test_the_names_of_forty_levels_cover_neither_the_chart_nor_one_another(
+    gateway: GatewayProcess, core: Publisher, open_console: OpenConsole
+) -> None:
+    page = await open_console(gateway)
+    forty = [level(f"SESSION_HIGH_{each}", 685 + each / 8, ["BREAK", "REJECT", ""][each % 3]) for each in range(40)]
+    ts = now_ms()
+    await core.levels(1, ts=ts, spy={"spot": 687.5}, levels=forty)
+    await expect(page.locator("#chart")).to_have_attribute("data-drawn", str(ts))
+    await core.levels(2, ts=ts + 1, spy={"spot": 687.5}, levels=forty)
+    await expect(page.locator("#chart")).to_have_attribute("data-drawn", str(ts + 1))
+    await expect(page.locator("#chart .names span").first).to_be_visible()
+    boxes = [await each.bounding_box() for each in await page.locator("#chart .names span").all()]
+    plot = await page.locator("#chart .plot").bounding_box()
+    assert plot is not None
+    tops = sorted(box["y"] for box in boxes if box is not None)
+    assert all(box is not None and box["x"] >= plot["x"] + plot["width"] for box in boxes)
+    assert all(later - earlier >= 14 for earlier, later in itertools.pairwise(tops))
+
+
 # -- the flow ----------------------------------------------------------------------------------------------------------
 
 

@@ -10,32 +10,37 @@ import {
   createChart,
   createSeriesMarkers,
 } from "lightweight-charts";
-import type { LevelSignal, LevelsPayload } from "../feed.ts";
 import { isDrawable, placed } from "../market/bounds.ts";
+import type { Row } from "../market/choice.ts";
 import { newYork } from "../market/clock.ts";
 import type { Instruments } from "../market/instruments.ts";
 import { type Change, type Point, SpotHistory } from "../market/history.ts";
-import { spaced } from "../market/words.ts";
-import { setAttribute } from "./cells.ts";
-import { keyed } from "./ladder.ts";
+import { type Label, fitting } from "../market/labels.ts";
+import { StyleCell, TextCell, make, setAttribute } from "./cells.ts";
+import { kindsOf } from "./level_row.ts";
 import { colour } from "./theme.ts";
 
-const LABELLED = 6; // levels nearest to spot whose price stands on the axis
+const APART = 15; // pixels from label to label, as high as one is
 const IN_SIGHT = 2; // levels on each side that the scale makes room for
 const SIGHT = 0.05; // of spot, that such a level may be away
 const MARKS = 200;
 const DRAW_EVERY_MS = 500;
 
 type Line = { line: IPriceLine; price: number; shown: string };
+type Name = { readonly text: TextCell; readonly y: StyleCell };
 
 export class SpotChart {
   private readonly chart;
   private readonly series;
   private readonly marks;
   private history = new SpotHistory();
-  private instruments: Instruments | undefined;
+  private instrument = "";
   private readonly lines = new Map<string, Line>();
-  private newest: LevelsPayload | undefined;
+  private readonly names = new Map<string, Name>();
+  private readonly plot = make("div", { class: "plot" });
+  private readonly namesPart = make("div", { class: "names", "aria-hidden": "true" });
+  private rows: ReadonlyMap<string, Row> = new Map();
+  private newestMs = 0;
   private marked: { time: UTCTimestamp; signal: string }[] = [];
   private spot: number | undefined;
   private selectedKey: string | undefined;
@@ -46,7 +51,8 @@ export class SpotChart {
   private drawnTo = 0; // the time of the last point
 
   constructor(private readonly element: HTMLElement) {
-    this.chart = createChart(element, {
+    element.append(this.plot, this.namesPart);
+    this.chart = createChart(this.plot, {
       autoSize: true,
       layout: { attributionLogo: false, fontSize: 11 }, // the page has the link: the logo brings an inline style
       localization: { timeFormatter: (time: UTCTimestamp) => newYork(time * 1000).time },
@@ -68,16 +74,17 @@ export class SpotChart {
     });
     this.marks = createSeriesMarkers(this.series, []);
     this.restyle();
+    this.chart.timeScale().subscribeVisibleLogicalRangeChange(() => requestAnimationFrame(() => this.drawLevels()));
   }
 
   /** Takes note of every payload, and draws twice a second at most: to draw is most of what the page costs. */
-  show(payload: LevelsPayload, instruments: Instruments): void {
-    const { name, spot } = instruments.main;
-    if (name !== this.instruments?.main.name) this.begin();
-    this.newest = payload;
-    this.instruments = instruments;
+  show(tsMs: number, rows: ReadonlyMap<string, Row>, { main: { name, spot } }: Instruments): void {
+    if (name !== this.instrument) this.begin();
+    this.newestMs = tsMs;
+    this.rows = rows;
+    this.instrument = name;
     this.spot = spot === null ? this.spot : placed(spot);
-    const change = spot === null ? "none" : this.history.add(payload.ts, spot);
+    const change = spot === null ? "none" : this.history.add(tsMs, spot);
     if (change === "all" || this.due === "none") this.due = change;
     this.drawing ??= setTimeout(() => this.draw(), Math.max(0, this.drawnMs + DRAW_EVERY_MS - performance.now()));
   }
@@ -103,7 +110,7 @@ export class SpotChart {
     }
     this.due = "none";
     this.drawnTo = this.history.points.at(-1)?.time ?? 0;
-    setAttribute(this.element, "data-drawn", String(this.newest?.ts));
+    setAttribute(this.element, "data-drawn", String(this.newestMs));
     setAttribute(this.element, "data-points", String(this.history.points.length));
   }
 
@@ -140,21 +147,34 @@ export class SpotChart {
   }
 
   private drawLevels(): void {
-    if (this.newest === undefined) return;
-    const levels = keyed(this.newest.levels);
     for (const [key, { line }] of this.lines) {
-      if (levels.has(key)) continue;
+      if (this.rows.has(key)) continue;
       this.series.removePriceLine(line);
       this.lines.delete(key);
     }
-    const labelled = this.nearest(levels);
-    for (const [key, level] of levels) this.drawLevel(key, level, labelled.has(key));
+    const labelled = new Set(this.fitting());
+    for (const [key, row] of this.rows) this.drawLevel(key, row, labelled.has(key));
+    this.drawNames(labelled);
   }
 
-  private drawLevel(key: string, level: LevelSignal, labelled: boolean): void {
+  /** The rows whose labels fit beside the axis: the selected one first, then pinned ones, signals, and the nearest. */
+  private fitting(): string[] {
+    const spot = this.spot ?? 0;
+    const labels: Label[] = [...this.rows].map(([key, { level, place, pinned }]) => {
+      const rank = key === this.selectedKey ? 3 : pinned ? 2 : level.signal === "NO_TRADE" ? 0 : 1;
+      const nearness = 1 / (1 + Math.abs(place - spot));
+      return { key, y: this.yOf(place), weight: rank + nearness };
+    });
+    return fitting(labels, this.chart.paneSize().height, APART, [this.yOf(spot)]);
+  }
+
+  private yOf(price: number): number {
+    return this.series.priceToCoordinate(price) ?? -1;
+  }
+
+  private drawLevel(key: string, { level, place: price }: Row, labelled: boolean): void {
     const selected = key === this.selectedKey;
     const calls = level.signal !== "NO_TRADE";
-    const price = this.instruments?.place(level.level_price) ?? 0;
     const shown = [price, level.signal, labelled, selected, this.dirty].join();
     const line = this.lines.get(key);
     if (line?.shown === shown) return;
@@ -163,8 +183,8 @@ export class SpotChart {
       color: colour(level.signal === "BREAK" ? "break" : level.signal === "BOUNCE" ? "bounce" : selected ? "text" : "level"),
       lineWidth: (selected ? 2 : 1) as 1 | 2,
       lineStyle: calls || selected ? LineStyle.Solid : LineStyle.Dashed,
-      axisLabelVisible: labelled || selected || calls,
-      title: labelled || selected || calls ? spaced(level.level_kind_name) : "",
+      axisLabelVisible: labelled,
+      title: "", // a title would stand on the chart
     };
     if (line === undefined) {
       this.lines.set(key, { line: this.series.createPriceLine(options), price, shown });
@@ -174,18 +194,31 @@ export class SpotChart {
     }
   }
 
-  private nearest(levels: ReadonlyMap<string, LevelSignal>): Set<string> {
-    const spot = this.spot ?? 0;
-    const away = ([, level]: [string, LevelSignal]): number => Math.abs((this.instruments?.place(level.level_price) ?? 0) - spot);
-    const byDistance = [...levels].sort((one, other) => away(one) - away(other));
-    const prices = new Set<number>();
-    const labelled = new Set<string>();
-    for (const [key, { level_price: price }] of byDistance) {
-      if (labelled.size === LABELLED) break;
-      if (!prices.has(price)) labelled.add(key); // levels of one price would cover one another's label
-      prices.add(price);
+  /** Beside the axis, so that a name never covers the chart. */
+  private drawNames(labelled: ReadonlySet<string>): void {
+    for (const [key, { text }] of this.names) {
+      if (labelled.has(key)) continue;
+      text.element.remove();
+      this.names.delete(key);
     }
-    return labelled;
+    for (const key of labelled) {
+      const row = this.rows.get(key);
+      if (row === undefined) continue;
+      const { text, y } = this.name(key);
+      text.show(kindsOf(row));
+      y.set(`translateY(${Math.round(this.yOf(row.place))}px)`);
+      setAttribute(text.element, "data-signal", row.level.signal);
+      setAttribute(text.element, "data-selected", String(key === this.selectedKey));
+    }
+  }
+
+  private name(key: string): Name {
+    let name = this.names.get(key);
+    if (name === undefined) {
+      const element = this.namesPart.appendChild(make("span", {}));
+      this.names.set(key, (name = { text: new TextCell(element), y: new StyleCell(element, "transform") }));
+    }
+    return name;
   }
 
   private drawMarks(): void {

@@ -7,6 +7,8 @@ const KEYS: readonly (readonly [string, string])[] = [
   ["Enter", "every field of the level"],
   ["Escape", "close it; then let go of the level"],
   ["c", "back to spot after scrolling"],
+  ["p", "pin the level, or let it go: a pinned level passes every filter"],
+  ["f", "which levels are shown"],
   ["m", "what the option flow compares"],
   ["t", "dark or light"],
   ["?", "this page"],

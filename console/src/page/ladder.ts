@@ -5,6 +5,7 @@
 
 import type { LevelSignal } from "../feed.ts";
 import { isDrawable, placed } from "../market/bounds.ts";
+import type { Row } from "../market/choice.ts";
 import type { Instruments } from "../market/instruments.ts";
 import { type Axis, nearEnough, pixelsPerPoint, spread, ticks, yOf } from "../market/scale.ts";
 import { fixed, price as inPoints } from "../market/words.ts";
@@ -27,7 +28,7 @@ const TICKS_APART = 40;
 const TICKS_BEYOND = 1.5; // heights
 const FAR = 12_000; // pixels: from here on there is nothing to see, and the ladder's ends are near
 
-type Standing = { level: LevelSignal; price: number; row: LevelRow; wire: SVGPathElement; drawn: string };
+type Standing = { shown: Row; row: LevelRow; wire: SVGPathElement; drawn: string };
 
 export class Ladder {
   private readonly world = make("div", { class: "world", role: "none" });
@@ -76,26 +77,26 @@ export class Ladder {
     new ResizeObserver(() => this.onResize()).observe(element);
   }
 
-  show(levels: readonly LevelSignal[], instruments: Instruments): void {
-    const { main } = instruments;
+  show(rows: ReadonlyMap<string, Row>, { main }: Instruments): void {
     if (main.name !== this.instrument) this.spot = this.axis = undefined; // the other's prices
     this.instrument = main.name;
     this.spot = main.spot === null ? this.spot : placed(main.spot);
-    const keys = keyed(levels);
-    this.forget(keys);
-    for (const [key, level] of keys) Object.assign(this.stand(key), { level, price: instruments.place(level.level_price) });
-    this.inOrder = [...keys.keys()].sort((one, other) => this.priceOf(other) - this.priceOf(one));
-    order(this.rowsPart, this.inOrder.map((key) => this.stand(key).row.element));
-    for (const { row, level } of this.standing.values()) {
-      const its = instruments.of(level.level_price);
-      row.show(level, distance(level, its.spot ?? undefined), its === main ? "" : its.name);
-    }
+    this.forget(rows);
+    for (const [key, shown] of rows) this.stand(key, shown).shown = shown;
+    this.inOrder = [...rows.keys()].sort((one, other) => this.priceOf(other) - this.priceOf(one));
+    order(this.rowsPart, this.inOrder.flatMap((key) => this.standing.get(key)?.row.element ?? []));
+    for (const { row, shown } of this.standing.values()) row.show(shown);
     this.arrange();
   }
 
-  /** A level by its key, if it is still there. */
-  level(key: string): LevelSignal | undefined {
-    return this.standing.get(key)?.level;
+  /** A row by its key, if it is still there. */
+  row(key: string): Row | undefined {
+    return this.standing.get(key)?.shown;
+  }
+
+  /** The key of the row under the cursor. */
+  get active(): string | undefined {
+    return this.activeKey;
   }
 
   /** Moves the cursor by so many rows, 1 is down; the first time to the nearest level on that side of spot. */
@@ -149,7 +150,7 @@ export class Ladder {
   }
 
   private chooseScale(spot: number): void {
-    const prices = [...this.standing.values()].filter(({ level }) => isDrawable(level.level_price)).map(({ price }) => price);
+    const prices = [...this.standing.values()].filter(({ shown }) => isDrawable(shown.level.level_price)).map(({ shown }) => shown.place);
     const chosen = pixelsPerPoint(prices, spot, this.reach(), this.sizes.pitch);
     const isWithin = this.axis !== undefined && Math.abs(yOf(this.axis, spot)) < FAR;
     if (this.axis !== undefined && isWithin && nearEnough(this.axis.pixelsPerPoint, chosen)) return;
@@ -174,11 +175,12 @@ export class Ladder {
   }
 
   private place(key: string, trueY: number, rowY: number): void {
-    const standing = this.stand(key);
+    const standing = this.standing.get(key);
+    if (standing === undefined) return;
     standing.row.moveTo(rowY - this.sizes.row / 2);
     const wire = wirePath(this.sizes, trueY, rowY);
     if (standing.drawn !== wire) standing.wire.setAttribute("d", (standing.drawn = wire));
-    setAttribute(standing.wire, "data-signal", standing.level.signal);
+    setAttribute(standing.wire, "data-signal", standing.shown.level.signal);
   }
 
   /** The tag stands at the price; the line across the rows goes between the levels above and below. */
@@ -216,7 +218,7 @@ export class Ladder {
   }
 
   private priceOf(key: string): number {
-    return this.standing.get(key)?.price ?? 0;
+    return this.standing.get(key)?.shown.place ?? 0;
   }
 
   private reach(): number {
@@ -225,20 +227,20 @@ export class Ladder {
 
   // -- rows that come and go -----------------------------------------------------------------------------------------
 
-  private stand(key: string): Standing {
+  private stand(key: string, shown: Row): Standing {
     let standing = this.standing.get(key);
     if (standing === undefined) {
       const row = new LevelRow(`level-${key}`);
       const wire = makeSvg("path", {});
       this.rowsPart.append(row.element);
       this.wires.append(wire);
-      standing = { level: NOTHING, price: 0, row, wire, drawn: "" };
+      standing = { shown, row, wire, drawn: "" };
       this.standing.set(key, standing);
     }
     return standing;
   }
 
-  private forget(keys: ReadonlyMap<string, LevelSignal>): void {
+  private forget(keys: ReadonlyMap<string, Row>): void {
     for (const [key, { row, wire }] of this.standing) {
       if (keys.has(key)) continue;
       row.element.remove();
@@ -307,8 +309,6 @@ export class Ladder {
   }
 }
 
-const NOTHING = { level_price: 0, signal: "" } as LevelSignal; // until the first `show`
-
 /** Equal ids are kept by the gateway: the second is another row. */
 export function keyed(levels: readonly LevelSignal[]): Map<string, LevelSignal> {
   const keys = new Map<string, LevelSignal>();
@@ -318,12 +318,6 @@ export function keyed(levels: readonly LevelSignal[]): Map<string, LevelSignal> 
     keys.set(key, level);
   }
   return keys;
-}
-
-/** From spot to the level: above 0 where the level is above. */
-function distance({ distance, direction, level_price: price }: LevelSignal, spot: number | undefined): number {
-  const below = spot === undefined ? direction === "DOWN" : price < spot;
-  return below ? -Math.abs(distance) : Math.abs(distance);
 }
 
 function within(y: number): number {

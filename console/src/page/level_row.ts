@@ -1,6 +1,7 @@
 /** One level on the ladder: made once, then only what changed is written. */
 
 import type { LevelSignal } from "../feed.ts";
+import type { Row } from "../market/choice.ts";
 import { fixed, percent, plain, price, signed, spaced } from "../market/words.ts";
 import { StyleCell, TextCell, flash, make, setAttribute } from "./cells.ts";
 
@@ -19,6 +20,7 @@ const CONFLUENCE: ReadonlyMap<string, string> = new Map([
 export class LevelRow {
   readonly element = make("div", { class: "row", role: "option", "aria-selected": "false" });
   private readonly words = new TextCell(this.element.appendChild(make("span", { class: "hidden" })));
+  private readonly pin = this.cell("pin");
   private readonly price = this.cell("price");
   private readonly kind = this.cell("kind");
   private readonly side = this.cell("side");
@@ -47,15 +49,12 @@ export class LevelRow {
     this.pBounce = new TextCell(right);
   }
 
-  /**
-   * Show a level; the row says so when its signal flips or a sweep begins.
-   *
-   * @param distance in points above its spot
-   * @param instrument that it belongs to, where that is not the page's
-   */
-  show(level: LevelSignal, distance: number, instrument: string): void {
+  /** The row says so when its signal flips or a sweep begins. */
+  show(row: Row): void {
+    const { level, distance } = row;
     this.price.show(price(level.level_price));
-    this.kind.show(instrument + (instrument && " · ") + spaced(level.level_kind_name));
+    this.kind.show(kindsOf(row));
+    this.pin.show(row.pinned ? "★" : "");
     this.side.show(SIDE.get(level.direction)?.[0] ?? spaced(level.direction));
     setAttribute(this.element, "data-side", level.direction);
     this.distance.show(signed(distance, 2));
@@ -67,7 +66,7 @@ export class LevelRow {
     this.showModel(level);
     this.showSignal(level);
     this.showSweep(level);
-    this.words.show(inWords(level, distance));
+    this.words.show(inWords(row));
   }
 
   moveTo(y: number): void {
@@ -107,6 +106,11 @@ export class LevelRow {
   }
 }
 
+/** The instrument where it is the other one, then the kinds of all levels in the row. */
+export function kindsOf({ kinds, instrument }: Row): string {
+  return [...(instrument === "" ? [] : [instrument]), ...kinds.slice(0, 4).map(spaced)].join(" · ");
+}
+
 function share(of: number): string {
   return `${Math.round(Math.min(1, Math.max(0, of)) * 100)}%`;
 }
@@ -116,9 +120,9 @@ function confluence({ confluence_level_name: name, confluence_count: count }: Le
 }
 
 /** The row for a screen reader; rounded, so that it changes only when it means something. */
-function inWords(level: LevelSignal, distance: number): string {
+function inWords({ level, distance, kinds, pinned }: Row): string {
   const words = [
-    `${plain(level.level_kind_name)} ${price(level.level_price)}`,
+    `${kinds.map(plain).join(" and ")} ${price(level.level_price)}`,
     SIDE.get(level.direction)?.[1] ?? plain(level.direction),
     `${fixed(Math.abs(distance), 1)} points ${distance < 0 ? "below" : "above"}`,
     `signal ${plain(level.signal)}`,
@@ -126,5 +130,6 @@ function inWords(level: LevelSignal, distance: number): string {
     `break score ${fixed(Math.round(level.break_score_smooth / 5) * 5, 0)}`,
   ];
   if (level.sweep_detected) words.push("sweep");
+  if (pinned) words.push("pinned");
   return words.join(", ");
 }

@@ -3,8 +3,10 @@
 import { LEVEL_SIGNAL, type LevelSignal, type FieldDescription, ML_PREDICTIONS, RETRIEVAL } from "../feed.ts";
 import { cut, cutLong } from "../market/bounds.ts";
 import { type Field, LEVEL_GROUPS, MODEL_FIELDS, RETRIEVAL_FIELDS, TABLES, unitOf } from "../market/fields.ts";
+import type { Row } from "../market/choice.ts";
 import { fixed, price, spaced } from "../market/words.ts";
 import { TextCell, make, setAttribute } from "./cells.ts";
+import { kindsOf } from "./level_row.ts";
 
 type Shape = Readonly<Record<string, unknown>>;
 type Part = {
@@ -17,6 +19,7 @@ type Part = {
 export class Sheet {
   private readonly title = new TextCell(make("h2", { id: "sheet-title", tabindex: "-1" }));
   private readonly closer = make("button", { type: "button", "aria-label": "Close (Escape)" }, "×");
+  private readonly pin = make("button", { type: "button", "aria-keyshortcuts": "p" }, "☆ Pin");
   private readonly body = make("div", { class: "sheet-body", tabindex: "0", role: "group", "aria-label": "Fields" });
   private readonly cells = new Map<string, TextCell>();
   private laidOut = "";
@@ -25,9 +28,11 @@ export class Sheet {
   constructor(
     private readonly element: HTMLElement,
     private readonly onClose: () => void,
+    onPin: (key: string) => void,
   ) {
+    this.pin.addEventListener("click", () => this.key !== undefined && onPin(this.key));
     this.closer.addEventListener("click", () => this.close());
-    element.append(make("div", { class: "sheet-head" }, this.title.element, this.closer), this.body);
+    element.append(make("div", { class: "sheet-head" }, this.title.element, make("span", {}, this.pin, this.closer)), this.body);
   }
 
   get isOpen(): boolean {
@@ -39,11 +44,11 @@ export class Sheet {
     return this.key;
   }
 
-  open(key: string, level: LevelSignal): void {
+  open(key: string, row: Row): void {
     this.key = key;
     this.element.hidden = false;
     document.documentElement.dataset["sheet"] = "open";
-    this.show(level);
+    this.show(row);
   }
 
   close(): void {
@@ -54,11 +59,13 @@ export class Sheet {
     this.onClose();
   }
 
-  /** Show the level as it is now; undefined when Core no longer sends it. */
-  show(level: LevelSignal | undefined): void {
-    setAttribute(this.element, "data-gone", String(level === undefined));
-    if (level === undefined) return;
-    this.title.show(`${spaced(level.level_kind_name)} ${price(level.level_price)}`);
+  /** Show the level as it is now; undefined when Core no longer sends it, or it is not shown. */
+  show(row: Row | undefined): void {
+    setAttribute(this.element, "data-gone", String(row === undefined));
+    if (row === undefined) return;
+    const { level, pinned } = row;
+    this.title.show(`${kindsOf(row)} ${price(level.level_price)}`);
+    this.pin.textContent = pinned ? "★ Unpin" : "☆ Pin";
     setAttribute(this.element, "data-signal", level.signal);
     const parts = partsOf(level);
     const layout = parts.map(({ title, fields }) => title + fields.map(({ name }) => name).join()).join();
