@@ -602,3 +602,82 @@ def test_no_label_stands_over_another_and_the_heaviest_is_there(rules: Path) -> 
     assert min(later - earlier for earlier, later in pairwise(ys)) >= 15
     assert fit[0] == "6"
     assert len(fit) > 5
+
+
+def test_a_series_is_bounded_and_begins_again_with_another_clock(rules: Path) -> None:
+    add = "[[0, 1], [500, 2], [1000, 3], [2000, 4], [3000, 5], [-9000, 6]].map(([atMs, value]) => s.add({atMs, value}))"
+    asked = ask(rules, "series.js", f"((s) => [{add}, s.samples, s.before(0) ?? null])(new m.Series(1000, 3))")
+    assert asked == [[True, False, True, True, True, True], [{"atMs": -9000, "value": 6}], 6]
+    many = "for (let each = 0; each < 100; each += 1) s.add({atMs: each * 1000, value: each});"
+    kept = ask(
+        rules, "series.js", f"((s) => {{ {many} return s.samples.map((each) => each.value) }})(new m.Series(1000, 3))"
+    )
+    assert kept == [97, 98, 99]
+
+
+def test_a_sparkline_has_gaps_where_nothing_was_seen_and_no_value_breaks_it(rules: Path) -> None:
+    line = (
+        "(values) => m.sparkline(values.map(([atMs, value]) => ({atMs, value})), {width: 60, height: 16}, 60, 20, 20)"
+    )
+    drawn = ask(rules, "series.js", f"({line})([[0, 50], [10, 60], [60, 40]])")
+    assert drawn == "M0.0 8.0L10.0 1.0M60.0 15.0"
+    assert ask(rules, "series.js", f"({line})([])") == ""
+    extremes = [list(each) for each in enumerate(EXTREMES)]
+    drawn = ask(rules, "series.js", f"({line})({extremes})")
+    assert drawn.startswith("M")
+    assert "N" not in drawn, "neither NaN nor Infinity"
+
+
+POINT = {"key": "VWAP", "signal": "NO_TRADE", "score": 50, "swept": False}
+PAST: list[tuple[dict[str, Any], float, dict[str, Any], dict[str, Any] | None]] = [
+    ({"atMs": 0}, 0, {"atMs": 0, "exact": False}, None),
+    ({"atMs": 10_000, "signal": "BREAK", "score": 58}, 8, {"atMs": 10_000, "exact": True}, None),
+    (
+        {"atMs": 20_000, "signal": "BREAK", "score": 70, "swept": True},
+        20,
+        {"atMs": 10_000, "exact": True},
+        {"atMs": 20_000, "exact": True},
+    ),
+    (
+        {"atMs": 80_000, "signal": "BREAK", "score": 71, "swept": True},
+        1,
+        {"atMs": 10_000, "exact": True},
+        {"atMs": 20_000, "exact": True},
+    ),
+    ({"atMs": 81_000}, -20, {"atMs": 81_000, "exact": True}, None),
+    ({"atMs": 5_000, "swept": True}, 0, {"atMs": 5_000, "exact": False}, {"atMs": 5_000, "exact": False}),
+]
+
+
+def test_a_level_has_its_signal_since_a_moment_that_was_seen_or_since_before(rules: Path) -> None:
+    points = [POINT | point for point, *_ in PAST]
+    told = "points.map((point) => { p.add(point); const {rise, signalSince, sweepSince} = p.of('VWAP'); "
+    told += "return [rise, signalSince, sweepSince ?? null]; })"
+    asked = ask(rules, "level_past.js", f"((p, points) => {told})(new m.LevelPasts(), {json.dumps(points)})")
+    assert asked == [list(expected) for _, *expected in PAST]
+    many = "for (let each = 0; each < 5000; each += 1) p.add({...point, key: `${each}`, atMs: each});"
+    ask_kept = "['0', '4999'].map((key) => p.of(key) !== undefined)"
+    asked = ask(
+        rules,
+        "level_past.js",
+        f"((p, point) => {{ {many} return {ask_kept} }})(new m.LevelPasts(), {json.dumps(POINT)})",
+    )
+    assert asked == [False, True]
+
+
+MODEL: list[tuple[str, tuple[float, float] | None, bool]] = [
+    ("BOUNCE", (0.71, 0.29), True),
+    ("BREAK", (0.29, 0.71), True),
+    ("BREAK", (0.71, 0.29), False),
+    ("BREAK", (0.48, 0.52), False),
+    ("NO_TRADE", (0.9, 0.1), False),
+    ("BREAK", None, False),
+]
+
+
+def test_signal_and_model_disagree_only_where_the_model_has_a_clear_view(rules: Path) -> None:
+    levels = [
+        {"signal": signal} | ({"ml_predictions": {"p_break": p[0], "p_bounce": p[1]}} if p else {})
+        for signal, p, _ in MODEL
+    ]
+    assert ask(rules, "model.js", f"{json.dumps(levels)}.map(m.disagrees)") == [differs for *_, differs in MODEL]

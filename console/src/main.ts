@@ -7,6 +7,7 @@ import { changes } from "./market/changes.ts";
 import { newYork } from "./market/clock.ts";
 import { isFiltered, type Row, rowsOf, togglePin } from "./market/choice.ts";
 import { type Instruments, instruments } from "./market/instruments.ts";
+import { LevelPasts } from "./market/level_past.ts";
 import { price } from "./market/words.ts";
 import { Announcer } from "./page/announcer.ts";
 import { TextCell, byId, setAttribute } from "./page/cells.ts";
@@ -46,6 +47,7 @@ const theme = new Theme(byId("theme"), () => chart.restyle());
 const probe = new Probe();
 const tokenDialog = new TokenDialog(() => listen());
 
+const pasts = new LevelPasts();
 let stream: Stream | undefined;
 let refused = false;
 let newestFlow: Readonly<Record<string, unknown>> = {};
@@ -87,7 +89,10 @@ function showLevels(payload: LevelsPayload): void {
   choices.offer(levels);
   const rows = rowsOf(keyed(levels), choices.choice, both);
   showCount(payload.levels.length, rows);
-  ladder.show(rows, both);
+  for (const { key, level } of rows.values()) {
+    pasts.add({ atMs: payload.ts, key, signal: level.signal, score: level.break_score_smooth, swept: level.sweep_detected });
+  }
+  ladder.show(rows, pasts, both);
   strikes.showSpot(both);
   chart.show(payload.ts, rows, both);
   tellChanges(payload.ts, rows);

@@ -311,6 +311,27 @@ async def test_the_names_of_forty_levels_cover_neither_the_chart_nor_one_another
     assert all(later - earlier >= 14 for earlier, later in itertools.pairwise(tops))
 
 
+async def test_a_row_says_whether_it_strengthens_since_when_and_whether_the_model_agrees(
+    gateway: GatewayProcess, core: Publisher, open_console: OpenConsole
+) -> None:
+    page = await open_console(gateway)
+    targets = {"targets": [PREDICTION | {"p_break": 0.71, "p_bounce": 0.29}]}
+    ten = 1765897200000  # 10:00 in New York
+    for minute, (score, signal) in enumerate([(40.0, ""), (41.0, "REJECT"), (62.0, "REJECT")]):
+        vwap = level("VWAP", 687.25, signal, break_score_smooth=score)
+        await core.levels(minute, ts=ten + minute * 60_000, levels=[vwap], viewport=targets)
+        await expect(row(page, "VWAP").locator(".score")).to_have_text(f"{score:.0f}")
+        if minute == 0:
+            await expect(row(page, "VWAP").locator(".since")).to_have_text("≤10:00")
+            await expect(row(page, "VWAP").locator(".differs")).to_be_empty()
+    await expect(row(page, "VWAP").locator(".since")).to_have_text("10:01")
+    await expect(row(page, "VWAP").locator(".differs")).to_have_text("≠")
+    await expect(row(page, "VWAP").locator(".tradeable")).to_have_text("70")
+    await expect(row(page, "VWAP")).to_have_attribute("data-trend", "rising")
+    await expect(row(page, "VWAP").locator(".spark path")).to_have_attribute("d", re.compile("^M.*M.*M"))
+    await expect(page.get_by_role("option", name=re.compile("score rising, the model disagrees"))).to_be_visible()
+
+
 # -- the flow ----------------------------------------------------------------------------------------------------------
 
 

@@ -17,8 +17,11 @@ const KEYS: readonly (readonly [string, string])[] = [
 const MEANINGS: readonly (readonly [string, string])[] = [
   ["BREAK, BOUNCE", "Core expects the level to give way, or to hold. NO TRADE: neither."],
   ["▲ RES, ▼ SUP", "resistance above, support below"],
-  ["Break score", "0 to 100; the bar is the smoothed one"],
+  ["Score", "the break score, 0 to 100, smoothed; the line beside it is its last 3 minutes, as far as this page saw them"],
+  ["Since", "when the signal began; ≤ where it was there before this page was"],
   ["Break % Bounce", "the model's probabilities, given that the level is tradeable"],
+  ["Trade %", "the model's probability that the level is tradeable"],
+  ["≠", "the signal and the model disagree: BOUNCE beside 71 % break"],
   ["Sim · n", "similarity of the nearest neighbours, and how many there were"],
   ["Round trip", "from this page to the gateway and back, over HTTP"],
   ["Since Core", "arrival here less Core's time stamp, with any difference of the clocks in it; – where they disagree"],

@@ -7,6 +7,7 @@ import type { LevelSignal } from "../feed.ts";
 import { isDrawable, placed } from "../market/bounds.ts";
 import type { Row } from "../market/choice.ts";
 import type { Instruments } from "../market/instruments.ts";
+import type { LevelPasts } from "../market/level_past.ts";
 import { type Axis, nearEnough, pixelsPerPoint, spread, ticks, yOf } from "../market/scale.ts";
 import { fixed, price as inPoints } from "../market/words.ts";
 import { StyleCell, TextCell, make, makeSvg, order, setAttribute } from "./cells.ts";
@@ -17,8 +18,10 @@ const MIDDLE = 20_000; // y of the axis's anchor: a ladder without ends, whose s
 type Form = { readonly name: string; readonly from: number; readonly pitch: number; readonly row: number; readonly rail: number; readonly wire: number };
 /** How a row is laid out from so many pixels of width on; the other numbers are those of the style sheet. */
 const FORMS: readonly Form[] = [
-  { name: "wide", from: 1010, pitch: 36, row: 32, rail: 84, wire: 26 },
-  { name: "medium", from: 560, pitch: 54, row: 50, rail: 84, wire: 26 },
+  { name: "full", from: 1230, pitch: 36, row: 32, rail: 84, wire: 26 },
+  { name: "desk", from: 1000, pitch: 36, row: 32, rail: 84, wire: 26 },
+  { name: "slim", from: 890, pitch: 36, row: 32, rail: 84, wire: 26 },
+  { name: "medium", from: 600, pitch: 54, row: 50, rail: 84, wire: 26 },
   { name: "narrow", from: 0, pitch: 70, row: 66, rail: 60, wire: 12 },
 ];
 const WIDE = FORMS[0]!;
@@ -77,7 +80,7 @@ export class Ladder {
     new ResizeObserver(() => this.onResize()).observe(element);
   }
 
-  show(rows: ReadonlyMap<string, Row>, { main }: Instruments): void {
+  show(rows: ReadonlyMap<string, Row>, pasts: LevelPasts, { main }: Instruments): void {
     if (main.name !== this.instrument) this.spot = this.axis = undefined; // the other's prices
     this.instrument = main.name;
     this.spot = main.spot === null ? this.spot : placed(main.spot);
@@ -85,7 +88,7 @@ export class Ladder {
     for (const [key, shown] of rows) this.stand(key, shown).shown = shown;
     this.inOrder = [...rows.keys()].sort((one, other) => this.priceOf(other) - this.priceOf(one));
     order(this.rowsPart, this.inOrder.flatMap((key) => this.standing.get(key)?.row.element ?? []));
-    for (const { row, shown } of this.standing.values()) row.show(shown);
+    for (const { row, shown } of this.standing.values()) row.show(shown, pasts.of(shown.key));
     this.arrange();
   }
 

@@ -2,13 +2,17 @@
 
 import type { LevelSignal } from "../feed.ts";
 import type { Row } from "../market/choice.ts";
+import { type LevelPast, SPARK_GAP_MS, SPARK_SPAN_MS } from "../market/level_past.ts";
+import { disagrees } from "../market/model.ts";
+import { type Sample, sparkline } from "../market/series.ts";
+import { newYork } from "../market/clock.ts";
 import { fixed, percent, plain, price, signed, spaced } from "../market/words.ts";
-import { StyleCell, TextCell, flash, make, setAttribute } from "./cells.ts";
+import { StyleCell, TextCell, flash, make, makeSvg, setAttribute } from "./cells.ts";
 
 // Maps: a name of Core may be `constructor`, which every object has.
-const SIDE: ReadonlyMap<string, readonly [string, string]> = new Map([
-  ["UP", ["▲ RES", "resistance"]],
-  ["DOWN", ["▼ SUP", "support"]],
+const SIDE: ReadonlyMap<string, readonly [string, string, string]> = new Map([
+  ["UP", ["▲", "RES", "resistance"]],
+  ["DOWN", ["▼", "SUP", "support"]],
 ]);
 const CONFIDENCE: ReadonlyMap<string, string> = new Map([["MEDIUM", "MED"]]);
 const CONFLUENCE: ReadonlyMap<string, string> = new Map([
@@ -17,21 +21,30 @@ const CONFLUENCE: ReadonlyMap<string, string> = new Map([
   ["UNDEFINED", "–"],
 ]);
 
+const SPARK = { width: 60, height: 16 };
+const SCORE_RANGE = 20; // points of the score that fill a sparkline, at least
+const RISING = 5; // points of the score in a minute
+
 export class LevelRow {
   readonly element = make("div", { class: "row", role: "option", "aria-selected": "false" });
   private readonly words = new TextCell(this.element.appendChild(make("span", { class: "hidden" })));
   private readonly pin = this.cell("pin");
   private readonly price = this.cell("price");
   private readonly kind = this.cell("kind");
-  private readonly side = this.cell("side");
+  private readonly arrow: TextCell;
+  private readonly side: TextCell;
   private readonly distance = this.cell("distance");
   private readonly score = this.cell("score");
+  private readonly spark = makeSvg("path", {});
   private readonly signal = this.cell("signal");
-  private readonly confidence = this.cell("confidence");
+  private readonly since = this.cell("since");
+  private readonly confidence: TextCell;
   private readonly confluence = this.cell("confluence");
   private readonly pBreak: TextCell;
   private readonly pBounce: TextCell;
-  private readonly sample = this.cell("sample", "model");
+  private readonly differs = this.cell("differs");
+  private readonly tradeable = this.cell("tradeable");
+  private readonly sample = this.cell("sample");
   private readonly sweep = this.cell("sweep");
   private readonly scoreWidth = new StyleCell(this.element, "--score");
   private readonly breakWidth = new StyleCell(this.element, "--p-break");
@@ -39,23 +52,33 @@ export class LevelRow {
   private readonly y = new StyleCell(this.element, "transform");
   private shownSignal: string | undefined;
   private swept: boolean | undefined;
+  private drawn: readonly Sample[] | undefined;
 
   constructor(id: string) {
     this.element.id = id;
-    const model = this.element.querySelector(".model") ?? this.element;
     const [left, right] = [make("span", { class: "left" }), make("span", { class: "right" })];
-    model.append(left, make("span", { class: "balance" }), right);
+    this.compound("model").append(left, make("span", { class: "balance" }), right);
     this.pBreak = new TextCell(left);
     this.pBounce = new TextCell(right);
+    const side = this.compound("side");
+    this.arrow = new TextCell(side.appendChild(make("span", {})));
+    side.append(" ");
+    this.side = new TextCell(side.appendChild(make("span", { class: "word" })));
+    this.confidence = new TextCell(this.compound("confidence").appendChild(make("span", { class: "word" })));
+    const svg = makeSvg("svg", { viewBox: `0 0 ${SPARK.width} ${SPARK.height}`, preserveAspectRatio: "none" });
+    svg.append(this.spark);
+    this.compound("spark").append(svg);
   }
 
   /** The row says so when its signal flips or a sweep begins. */
-  show(row: Row): void {
+  show(row: Row, past: LevelPast | undefined): void {
     const { level, distance } = row;
     this.price.show(price(level.level_price));
     this.kind.show(kindsOf(row));
     this.pin.show(row.pinned ? "★" : "");
-    this.side.show(SIDE.get(level.direction)?.[0] ?? spaced(level.direction));
+    const [arrow, side] = SIDE.get(level.direction) ?? ["", spaced(level.direction)];
+    this.arrow.show(arrow);
+    this.side.show(side);
     setAttribute(this.element, "data-side", level.direction);
     this.distance.show(signed(distance, 2));
     this.score.show(fixed(level.break_score_smooth, 0));
@@ -66,14 +89,26 @@ export class LevelRow {
     this.showModel(level);
     this.showSignal(level);
     this.showSweep(level);
-    this.words.show(inWords(row));
+    if (past !== undefined) this.showPast(past);
+    this.words.show(inWords(row, past));
+  }
+
+  private showPast({ scores, rise, signalSince }: LevelPast): void {
+    this.since.show((signalSince.exact ? "" : "≤") + newYork(signalSince.atMs).time.slice(0, 5));
+    setAttribute(this.element, "data-trend", trend(rise));
+    if (this.drawn === scores) return;
+    this.drawn = scores;
+    setAttribute(this.spark, "d", sparkline(scores, SPARK, SPARK_SPAN_MS, SPARK_GAP_MS, SCORE_RANGE));
   }
 
   moveTo(y: number): void {
     this.y.set(`translateY(${y}px)`);
   }
 
-  private showModel({ ml_predictions: model }: LevelSignal): void {
+  private showModel(level: LevelSignal): void {
+    const { ml_predictions: model } = level;
+    this.differs.show(disagrees(level) ? "≠" : "");
+    this.tradeable.show(percent(model?.p_tradeable_2));
     setAttribute(this.element, "data-model", model === undefined ? "none" : "some");
     this.pBreak.show(percent(model?.p_break));
     this.pBounce.show(percent(model?.p_bounce));
@@ -98,12 +133,17 @@ export class LevelRow {
     this.swept = swept;
   }
 
-  private cell(name: string, before?: string): TextCell {
-    if (before !== undefined) this.element.append(make("span", { class: before, "aria-hidden": "true" }));
-    const element = make("span", { class: name, "aria-hidden": "true" });
-    this.element.append(element);
-    return new TextCell(element);
+  private cell(name: string): TextCell {
+    return new TextCell(this.compound(name));
   }
+
+  private compound(name: string): HTMLElement {
+    return this.element.appendChild(make("span", { class: name, "aria-hidden": "true" }));
+  }
+}
+
+function trend(rise: number): "rising" | "falling" | "flat" {
+  return rise >= RISING ? "rising" : rise <= -RISING ? "falling" : "flat";
 }
 
 /** The instrument where it is the other one, then the kinds of all levels in the row. */
@@ -120,15 +160,18 @@ function confluence({ confluence_level_name: name, confluence_count: count }: Le
 }
 
 /** The row for a screen reader; rounded, so that it changes only when it means something. */
-function inWords({ level, distance, kinds, pinned }: Row): string {
+function inWords({ level, distance, kinds, pinned }: Row, past: LevelPast | undefined): string {
   const words = [
     `${kinds.map(plain).join(" and ")} ${price(level.level_price)}`,
-    SIDE.get(level.direction)?.[1] ?? plain(level.direction),
+    SIDE.get(level.direction)?.[2] ?? plain(level.direction),
     `${fixed(Math.abs(distance), 1)} points ${distance < 0 ? "below" : "above"}`,
     `signal ${plain(level.signal)}`,
     `confidence ${plain(level.confidence)}`,
     `break score ${fixed(Math.round(level.break_score_smooth / 5) * 5, 0)}`,
   ];
+  const way = trend(past?.rise ?? 0);
+  if (way !== "flat") words.push(`score ${way}`);
+  if (disagrees(level)) words.push("the model disagrees");
   if (level.sweep_detected) words.push("sweep");
   if (pinned) words.push("pinned");
   return words.join(", ");
