@@ -681,3 +681,66 @@ def test_signal_and_model_disagree_only_where_the_model_has_a_clear_view(rules: 
         for signal, p, _ in MODEL
     ]
     assert ask(rules, "model.js", f"{json.dumps(levels)}.map(m.disagrees)") == [differs for *_, differs in MODEL]
+
+
+NOW_MS = 1_000_000
+QUIET_LEVEL = {"signal": "NO_TRADE", "confidence": "LOW", "break_score_smooth": 45.0, "sweep_detected": True}
+QUIET_PAST = {"rise": 0, "signalSince": {"atMs": 0, "exact": False}, "sweepSince": {"atMs": 0, "exact": False}}
+BREAKS = {"p_tradeable_2": 0.7, "p_break": 0.8, "p_bounce": 0.2}
+# Points from a spot of 6900, what of the level and of its past is not quiet, and the reasons.
+LOOKS: list[tuple[float, dict[str, Any], dict[str, Any], set[str]]] = [
+    (0.5, {}, {}, {"near"}),
+    (30.0, {}, {}, set()),
+    (30.0, {"signal": "BREAK", "confidence": "HIGH"}, {}, {"signal"}),
+    (1.0, {"break_score_smooth": 75.0}, {"rise": 6}, {"near", "score", "rising"}),
+    (1.0, {"break_score_smooth": 75.0, "ml_predictions": BREAKS}, {}, {"near", "score", "agreed", "tradeable"}),
+    (1.0, {"signal": "BOUNCE", "ml_predictions": BREAKS}, {}, {"near", "signal", "disagreed", "tradeable"}),
+    (
+        1.0,
+        {"signal": "BREAK"},
+        {"signalSince": {"atMs": NOW_MS - 60_000, "exact": True}},
+        {"near", "signal", "changed"},
+    ),
+    (1.0, {}, {"sweepSince": {"atMs": NOW_MS - 10_000, "exact": True}}, {"near", "sweep"}),
+    (1.0, {}, {"sweepSince": {"atMs": NOW_MS - 40_000, "exact": True}}, {"near"}),
+]
+
+
+def attentions(rules: Path, looks: list[tuple[float, dict[str, Any], dict[str, Any]]]) -> list[dict[str, Any]]:
+    rows = [
+        [{"key": f"{at}", "distance": distance, "pinned": False, "level": QUIET_LEVEL | level}, QUIET_PAST | past]
+        for at, (distance, level, past) in enumerate(looks)
+    ]
+    asked = f"{json.dumps(rows)}.map(([row, past]) => m.attention(row, past, 6900, {NOW_MS}))"
+    return list(ask(rules, "attention.js", asked))
+
+
+def test_a_level_is_looked_at_for_what_is_near_strong_changed_or_agreed(rules: Path) -> None:
+    found = attentions(rules, [(distance, level, past) for distance, level, past, _ in LOOKS])
+    assert [set(each["reasons"]) for each in found] == [reasons for *_, reasons in LOOKS]
+
+
+def test_where_every_level_says_no_trade_and_half_of_them_swept_the_near_ones_come_first(rules: Path) -> None:
+    found = attentions(rules, [(float(away), {"sweep_detected": away % 2 == 0}, {}) for away in (9, 1, 30, 2, 0, 5)])
+    first = ask(rules, "attention.js", f"m.first({json.dumps(found)}, []).map((each) => each.key)")
+    assert first == ["4", "1"], "at spot, and a point away; two points away nothing speaks for it"
+    far = attentions(rules, [(float(away), {}, {}) for away in (20, 30)])
+    assert ask(rules, "attention.js", f"m.first({json.dumps(far)}, [])") == []
+
+
+ORDERS: list[tuple[dict[str, float], list[str], list[str]]] = [
+    ({"a": 1.0, "b": 2.0, "c": 0.5}, [], ["b", "a"]),
+    ({"a": 1.0, "b": 1.1}, ["a", "b"], ["a", "b"]),
+    ({"a": 1.0, "b": 1.3}, ["a", "b"], ["b", "a"]),
+    ({"a": 0.7, "b": 1.0}, ["a"], ["b", "a"]),
+    ({"a": 0.5, "b": 1.0}, ["a"], ["b"]),
+    ({"a": 1.0, "b": 1.0, "c": 0.9, "d": 1.0}, ["a", "b", "c"], ["a", "b", "c"]),
+    ({"a": 1.0, "b": 1.0, "c": 0.9, "d": 1.2}, ["a", "b", "c"], ["a", "b", "d"]),
+]
+
+
+def test_the_order_changes_only_for_a_clear_gain(rules: Path) -> None:
+    for weights, before, after in ORDERS:
+        all_ = [{"key": key, "weight": weight, "reasons": []} for key, weight in weights.items()]
+        asked = ask(rules, "attention.js", f"m.first({json.dumps(all_)}, {before}).map((each) => each.key)")
+        assert asked == after, (weights, before)

@@ -2,6 +2,7 @@
 
 import "./style.css";
 import { type Freshness, type LevelSignal, type LevelsPayload, type Shape, type Stream, connect } from "./feed.ts";
+import { attention, first, isNewSweep } from "./market/attention.ts";
 import { nearestLevels } from "./market/bounds.ts";
 import { changes } from "./market/changes.ts";
 import { newYork } from "./market/clock.ts";
@@ -14,7 +15,9 @@ import { TextCell, byId, setAttribute } from "./page/cells.ts";
 import { SpotChart } from "./page/chart.ts";
 import { Choices } from "./page/choices.ts";
 import { Help, TokenDialog } from "./page/dialogs.ts";
+import { First } from "./page/first.ts";
 import { Ladder, keyed } from "./page/ladder.ts";
+import type { Look } from "./page/level_row.ts";
 import { Probe } from "./page/probe.ts";
 import { Sheet } from "./page/sheet.ts";
 import { Status } from "./page/status.ts";
@@ -47,11 +50,13 @@ const theme = new Theme(byId("theme"), () => chart.restyle());
 const probe = new Probe();
 const tokenDialog = new TokenDialog(() => listen());
 
+const firstPart = new First(byId("first"), look);
 const pasts = new LevelPasts();
 let stream: Stream | undefined;
 let refused = false;
 let newestFlow: Readonly<Record<string, unknown>> = {};
 let newestLevels: LevelsPayload | undefined;
+let firstKeys: readonly string[] = [];
 let seen: ReadonlyMap<string, LevelSignal> | undefined;
 
 // -- input ------------------------------------------------------------------------------------------------------------
@@ -92,11 +97,22 @@ function showLevels(payload: LevelsPayload): void {
   for (const { key, level } of rows.values()) {
     pasts.add({ atMs: payload.ts, key, signal: level.signal, score: level.break_score_smooth, swept: level.sweep_detected });
   }
-  ladder.show(rows, pasts, both);
+  const attentions = [...rows.values()].map((row) => {
+    return attention(row, pasts.of(row.key), both.of(row.level.level_price).spot, payload.ts);
+  });
+  const chosen = first(attentions, firstKeys);
+  firstKeys = chosen.map(({ key }) => key);
+  firstPart.show(chosen, rows);
+  ladder.show(rows, pasts, both, (key) => lookOf(key, payload.ts));
   strikes.showSpot(both);
   chart.show(payload.ts, rows, both);
   tellChanges(payload.ts, rows);
   if (sheet.of !== undefined) sheet.show(ladder.row(sheet.of));
+}
+
+function lookOf(key: string, atMs: number): Look {
+  const past = pasts.of(key);
+  return { rank: firstKeys.indexOf(key) + 1, newSweep: past !== undefined && isNewSweep(past, atMs) };
 }
 
 function showSpots({ main, other }: Instruments): void {
@@ -154,6 +170,9 @@ const KEYS: Readonly<Record<string, () => void>> = {
   k: () => ladder.move(-1),
   Enter: () => ladder.open(),
   Escape: letGo,
+  1: () => look(firstPart.keyOf(1)),
+  2: () => look(firstPart.keyOf(2)),
+  3: () => look(firstPart.keyOf(3)),
   c: () => ladder.centre(),
   f: () => choices.toggle(),
   m: () => strikes.next(),
@@ -170,6 +189,11 @@ function onActive(key: string | undefined): void {
 function openSheet(key: string): void {
   const row = ladder.row(key);
   if (row !== undefined) sheet.open(key, row);
+}
+
+/** Moves the cursor to a row. */
+function look(key: string | undefined): void {
+  if (key !== undefined) ladder.choose(key);
 }
 
 /** Pin a row, or let it go. */

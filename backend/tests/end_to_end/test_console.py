@@ -332,6 +332,30 @@ async def test_a_row_says_whether_it_strengthens_since_when_and_whether_the_mode
     await expect(page.get_by_role("option", name=re.compile("score rising, the model disagrees"))).to_be_visible()
 
 
+async def test_what_to_look_at_first_reads_where_every_row_says_no_trade_and_half_of_them_swept(
+    gateway: GatewayProcess, core: Publisher, open_console: OpenConsole
+) -> None:
+    page = await open_console(gateway)
+    rows = [
+        level(f"L{away}", 6900.0 + away, distance=float(abs(away)), break_score_smooth=50.0)
+        | {"tape": {"sweep": {"detected": away % 2 == 0}}}
+        for away in (-20, -9, -1, 4, 12, 30)
+    ]
+    await core.levels(1, spy={"spot": 6900.0}, levels=rows)
+    first = page.get_by_role("list", name="What to look at first").get_by_role("button")
+    await expect(first).to_have_count(1)
+    await expect(first).to_have_text(re.compile("^1L-1 6899.00−1.00at spot$"))  # noqa: RUF001
+    await expect(row(page, "L-1")).to_have_attribute("data-rank", "1")
+    await expect(page.locator(".row[data-rank=quiet]")).to_have_count(5)
+    rows[3] |= {"signal": "BREAK", "confidence": "HIGH"}
+    await core.levels(2, spy={"spot": 6900.0}, levels=rows)
+    await expect(first.first).to_have_text(re.compile(r"^1L4 6904.00\+4.00BREAK, high · just changed$"))
+    await page.keyboard.press("1")
+    await expect(row(page, "L4")).to_have_attribute("aria-selected", "true")
+    await core.levels(3, spy={"spot": 6950.0}, levels=[rows[0]])
+    await expect(page.locator("#first")).to_have_text(re.compile("Nothing stands out"))
+
+
 # -- the flow ----------------------------------------------------------------------------------------------------------
 
 

@@ -4,6 +4,7 @@ import { make } from "./cells.ts";
 
 const KEYS: readonly (readonly [string, string])[] = [
   ["↓ or j, ↑ or k", "next level below, above; the first time from spot"],
+  ["1, 2, 3", "the level to look at first, second, third"],
   ["Enter", "every field of the level"],
   ["Escape", "close it; then let go of the level"],
   ["c", "back to spot after scrolling"],
@@ -16,6 +17,8 @@ const KEYS: readonly (readonly [string, string])[] = [
 
 const MEANINGS: readonly (readonly [string, string])[] = [
   ["BREAK, BOUNCE", "Core expects the level to give way, or to hold. NO TRADE: neither."],
+  ["1, 2, 3", "what to look at first: spot is near, and the level is strong, changed, or signal and model agree; the rest is quiet"],
+  ["SWEEP", "one order took several prices; bright for 30 s after it began"],
   ["▲ RES, ▼ SUP", "resistance above, support below"],
   ["Score", "the break score, 0 to 100, smoothed; the line beside it is its last 3 minutes, as far as this page saw them"],
   ["Since", "when the signal began; ≤ where it was there before this page was"],

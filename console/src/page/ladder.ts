@@ -11,16 +11,16 @@ import type { LevelPasts } from "../market/level_past.ts";
 import { type Axis, nearEnough, pixelsPerPoint, spread, ticks, yOf } from "../market/scale.ts";
 import { fixed, price as inPoints } from "../market/words.ts";
 import { StyleCell, TextCell, make, makeSvg, order, setAttribute } from "./cells.ts";
-import { LevelRow } from "./level_row.ts";
+import { LevelRow, type Look } from "./level_row.ts";
 
 const MIDDLE = 20_000; // y of the axis's anchor: a ladder without ends, whose scroll bar is not shown
 
 type Form = { readonly name: string; readonly from: number; readonly pitch: number; readonly row: number; readonly rail: number; readonly wire: number };
 /** How a row is laid out from so many pixels of width on; the other numbers are those of the style sheet. */
 const FORMS: readonly Form[] = [
-  { name: "full", from: 1230, pitch: 36, row: 32, rail: 84, wire: 26 },
-  { name: "desk", from: 1000, pitch: 36, row: 32, rail: 84, wire: 26 },
-  { name: "slim", from: 890, pitch: 36, row: 32, rail: 84, wire: 26 },
+  { name: "full", from: 1250, pitch: 36, row: 32, rail: 84, wire: 26 },
+  { name: "desk", from: 1022, pitch: 36, row: 32, rail: 84, wire: 26 },
+  { name: "slim", from: 900, pitch: 36, row: 32, rail: 84, wire: 26 },
   { name: "medium", from: 600, pitch: 54, row: 50, rail: 84, wire: 26 },
   { name: "narrow", from: 0, pitch: 70, row: 66, rail: 60, wire: 12 },
 ];
@@ -80,7 +80,7 @@ export class Ladder {
     new ResizeObserver(() => this.onResize()).observe(element);
   }
 
-  show(rows: ReadonlyMap<string, Row>, pasts: LevelPasts, { main }: Instruments): void {
+  show(rows: ReadonlyMap<string, Row>, pasts: LevelPasts, { main }: Instruments, lookOf: (key: string) => Look): void {
     if (main.name !== this.instrument) this.spot = this.axis = undefined; // the other's prices
     this.instrument = main.name;
     this.spot = main.spot === null ? this.spot : placed(main.spot);
@@ -88,7 +88,7 @@ export class Ladder {
     for (const [key, shown] of rows) this.stand(key, shown).shown = shown;
     this.inOrder = [...rows.keys()].sort((one, other) => this.priceOf(other) - this.priceOf(one));
     order(this.rowsPart, this.inOrder.flatMap((key) => this.standing.get(key)?.row.element ?? []));
-    for (const { row, shown } of this.standing.values()) row.show(shown, pasts.of(shown.key));
+    for (const { row, shown } of this.standing.values()) row.show(shown, pasts.of(shown.key), lookOf(shown.key));
     this.arrange();
   }
 
@@ -114,6 +114,11 @@ export class Ladder {
   /** Enter. */
   open(): void {
     if (this.activeKey !== undefined && this.standing.has(this.activeKey)) this.onOpen(this.activeKey);
+  }
+
+  /** Moves the cursor to a row. */
+  choose(key: string): void {
+    if (this.standing.has(key)) this.activate(key, true);
   }
 
   /** Takes the cursor away. */

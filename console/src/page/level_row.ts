@@ -25,9 +25,18 @@ const SPARK = { width: 60, height: 16 };
 const SCORE_RANGE = 20; // points of the score that fill a sparkline, at least
 const RISING = 5; // points of the score in a minute
 
+/** How much a row is worth a look. */
+export type Look = {
+  /** Among those to look at first, from 1; 0 for all others. */
+  readonly rank: number;
+  /** Whether its sweep has just begun. */
+  readonly newSweep: boolean;
+};
+
 export class LevelRow {
   readonly element = make("div", { class: "row", role: "option", "aria-selected": "false" });
   private readonly words = new TextCell(this.element.appendChild(make("span", { class: "hidden" })));
+  private readonly rank = this.cell("rank");
   private readonly pin = this.cell("pin");
   private readonly price = this.cell("price");
   private readonly kind = this.cell("kind");
@@ -71,7 +80,7 @@ export class LevelRow {
   }
 
   /** The row says so when its signal flips or a sweep begins. */
-  show(row: Row, past: LevelPast | undefined): void {
+  show(row: Row, past: LevelPast | undefined, look: Look): void {
     const { level, distance } = row;
     this.price.show(price(level.level_price));
     this.kind.show(kindsOf(row));
@@ -89,8 +98,11 @@ export class LevelRow {
     this.showModel(level);
     this.showSignal(level);
     this.showSweep(level);
+    this.rank.show(look.rank === 0 ? "" : `${look.rank}`);
+    setAttribute(this.element, "data-rank", look.rank === 0 ? (row.pinned ? "kept" : "quiet") : `${look.rank}`);
+    setAttribute(this.element, "data-sweep", look.newSweep ? "new" : "old");
     if (past !== undefined) this.showPast(past);
-    this.words.show(inWords(row, past));
+    this.words.show(inWords(row, past, look));
   }
 
   private showPast({ scores, rise, signalSince }: LevelPast): void {
@@ -160,7 +172,7 @@ function confluence({ confluence_level_name: name, confluence_count: count }: Le
 }
 
 /** The row for a screen reader; rounded, so that it changes only when it means something. */
-function inWords({ level, distance, kinds, pinned }: Row, past: LevelPast | undefined): string {
+function inWords({ level, distance, kinds, pinned }: Row, past: LevelPast | undefined, { rank }: Look): string {
   const words = [
     `${kinds.map(plain).join(" and ")} ${price(level.level_price)}`,
     SIDE.get(level.direction)?.[2] ?? plain(level.direction),
@@ -174,5 +186,6 @@ function inWords({ level, distance, kinds, pinned }: Row, past: LevelPast | unde
   if (disagrees(level)) words.push("the model disagrees");
   if (level.sweep_detected) words.push("sweep");
   if (pinned) words.push("pinned");
+  if (rank > 0) words.push(`number ${rank} to look at`);
   return words.join(", ");
 }
