@@ -744,3 +744,56 @@ def test_the_order_changes_only_for_a_clear_gain(rules: Path) -> None:
         all_ = [{"key": key, "weight": weight, "reasons": []} for key, weight in weights.items()]
         asked = ask(rules, "attention.js", f"m.first({json.dumps(all_)}, {before}).map((each) => each.key)")
         assert asked == after, (weights, before)
+
+
+# Nets of strikes from 100 down, a spot, and where their sum from below changes its sign.
+FLIPS: list[tuple[list[float], float, float | None]] = [
+    ([], 100, None),
+    ([5, 3, 1], 100, None),
+    ([3, 0, -1], 99, 99 + 1 / 3),
+    ([-1, 2, 0, -1], 99, 98.5),
+    ([-9, 4, -4, 2], 99.8, 99 + 2 / 9),
+    ([1e308, 1e308, -1e308], 99, 99.0),
+]
+
+
+def test_the_flip_is_where_the_sum_of_all_strikes_below_changes_its_sign_nearest_to_spot(rules: Path) -> None:
+    asked = []
+    for nets, spot, _ in FLIPS:
+        strikes = [{"strike": 100 - at, "call": net, "put": 0} for at, net in enumerate(nets)]
+        asked.append(ask(rules, "flow.js", f"m.flip({json.dumps(strikes)}, {spot}) ?? null"))
+    assert asked == [pytest.approx(at) if at is not None else None for *_, at in FLIPS]
+
+
+ROWS = {103: -0.5, 102: 0, 101.5: 0.25, 100: 1, 99: 1.5}
+
+
+def test_spot_stands_between_the_strikes(rules: Path) -> None:
+    strikes = "[{strike: 102}, {strike: 100}]"
+    assert ask(rules, "flow.js", f"{list(ROWS)}.map((spot) => m.rowOf({strikes}, spot))") == list(ROWS.values())
+
+
+def test_flow_over_time_is_calls_less_puts_or_the_net_of_what_has_a_sign(rules: Path) -> None:
+    flow = {
+        "O:ES251216C06895000": {"cumulative_volume": 5, "cumulative_premium": 1e308, "net_gamma_flow": -2.0},
+        "O:ES251216P06895000": {"cumulative_volume": 3, "cumulative_premium": -1e308, "net_gamma_flow": -3.0},
+    }
+    point = ask(rules, "flow_past.js", f"m.flowPoint({json.dumps(flow)}, 7)")
+    assert point["nets"] == {"volume": 2, "premium": 1.7976931348623157e308, "delta": 0, "gamma": -5}
+    add = "for (const atMs of [0, 1000, 5000]) { due.push(p.isDue(atMs)); p.add({...point, atMs}); }"
+    kept = "p.of('gamma').map((each) => each.value)"
+    asked = ask(
+        rules,
+        "flow_past.js",
+        f"((p, point, due) => {{ {add} return [due, {kept}] }})(new m.FlowPast(), {json.dumps(point)}, [])",
+    )
+    assert asked == [[True, False, True], [-5, -5]]
+
+
+RANGES = {(5, 9): [5, 9], (4, 9): [0, 9], (95, 99): [95, 99], (-3, 4): [-3, 4], (10, 10): [9, 11], (0, 0): [-0.1, 0.1]}
+
+
+def test_zero_is_in_the_range_where_it_is_near(rules: Path) -> None:
+    samples = [[{"atMs": 0, "value": one}, {"atMs": 1, "value": other}] for one, other in RANGES]
+    asked = ask(rules, "series.js", f"{json.dumps(samples)}.map(m.rangeWithZero)")
+    assert [[each["low"], each["high"]] for each in asked] == list(RANGES.values())

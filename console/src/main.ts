@@ -67,7 +67,7 @@ function listen(): void {
   const { token } = tokenDialog;
   const opened = (stream = connect(STREAM, { ...shown(), token }));
   opened.on("levels", showLevels);
-  opened.on("flow", (flow) => strikes.show((newestFlow = flow)));
+  opened.on("flow", (flow) => strikes.show((newestFlow = flow), newestLevels?.ts ?? Date.now()));
   opened.on("freshness", (freshness) => showFreshness(opened, freshness));
   opened.on("disconnect", () => void askForToken(opened));
 }

@@ -379,6 +379,30 @@ async def test_the_flow_is_added_up_by_strike_calls_against_puts(
     assert (await page.locator(".strike").inner_text()).split() == ["0", "688", "2.00M"]
 
 
+async def test_net_gamma_stands_about_zero_with_its_flip_and_over_time(
+    gateway: GatewayProcess, core: Publisher, open_console: OpenConsole
+) -> None:
+    page = await open_console(gateway)
+    gamma = {690: (5.0, 4.0), 689: (3.0, -1.0), 688: (-6.0, 2.0), 687: (-2.0, -3.0)}
+    flow = {
+        f"O:SPY251216{side}00{strike}000": {"net_gamma_flow": net}
+        for strike, nets in gamma.items()
+        for side, net in zip("CP", nets, strict=True)
+    }
+    await core.levels(1, spy={"spot": 688.5})
+    await core.publish(FLOW, flow)
+    await page.get_by_label("What is compared").select_option("gamma")
+    shown = [(await each.inner_text()).split() for each in await page.locator(".strike").all()]
+    assert shown == [["690", "9"], ["689", "2"], ["−4", "688"], ["−5", "687"]]  # noqa: RUF001
+    await expect(page.locator(".flip-tag")).to_have_text("flips at 690")  # from -7 to 2, between 689 and 690
+    await expect(page.locator(".totals .ratio")).to_have_text("Net 2")
+    await expect(page.locator(".over-time")).to_contain_text("Net, flips at 690")
+    await expect(page.locator(".over-time .line")).to_have_attribute("d", re.compile("^M"))
+    assert await serious_faults(page) == []
+    await page.get_by_label("What is compared").select_option("volume")
+    await expect(page.locator(".flip-line")).to_be_hidden()
+
+
 # -- freshness ---------------------------------------------------------------------------------------------------------
 
 

@@ -28,10 +28,10 @@ function read(ticker: string): Contract | undefined {
 
 /** What of a contract can be compared by strike. The field is Core's; an unknown contract may lack it. */
 export const MEASURES = {
-  volume: { field: "cumulative_volume", name: "Volume", unit: "contracts" },
-  premium: { field: "cumulative_premium", name: "Premium", unit: "dollars" },
-  delta: { field: "net_delta_flow", name: "Net delta", unit: "delta, calls bought above 0" },
-  gamma: { field: "net_gamma_flow", name: "Net gamma", unit: "gamma" },
+  volume: { field: "cumulative_volume", name: "Volume", unit: "contracts", signed: false },
+  premium: { field: "cumulative_premium", name: "Premium", unit: "dollars", signed: false },
+  delta: { field: "net_delta_flow", name: "Net delta", unit: "delta, calls bought above 0", signed: true },
+  gamma: { field: "net_gamma_flow", name: "Net gamma", unit: "gamma", signed: true },
 } as const;
 export type Measure = keyof typeof MEASURES;
 
@@ -53,13 +53,43 @@ export function byStrike(flow: Readonly<Record<string, unknown>>, measure: Measu
     if (contract === undefined || typeof amount !== "number" || !Number.isFinite(amount)) continue;
     let row = rows.get(contract.strike);
     if (row === undefined) rows.set(contract.strike, (row = { strike: contract.strike, call: 0, put: 0 }));
-    row[contract.side] = sum(row[contract.side], amount);
-    total[contract.side] = sum(total[contract.side], amount);
+    row[contract.side] = plus(row[contract.side], amount);
+    total[contract.side] = plus(total[contract.side], amount);
   }
   return { strikes: [...rows.values()].sort((a, b) => b.strike - a.strike), ...total };
 }
 
+/** The row at which a price stands among strikes, the highest first: 1.5 is midway between the second and the third. */
+export function rowOf(strikes: readonly { readonly strike: number }[], price: number): number {
+  const above = strikes.filter(({ strike }) => strike > price).length;
+  const [higher, lower] = [strikes[above - 1]?.strike, strikes[above]?.strike];
+  if (lower === price) return above;
+  if (higher === undefined || lower === undefined) return above - 0.5;
+  return above - 1 + (higher - price) / (higher - lower);
+}
+
+/**
+ * The price at which the sum of all strikes below changes its sign, the change that is nearest to spot; undefined where it
+ * never does.
+ *
+ * @param strikes the highest first
+ */
+export function flip(strikes: readonly Strike[], spot: number): number | undefined {
+  let sum = 0;
+  let [below, belowStrike] = [0, NaN]; // the last sum that was not 0
+  let nearest: number | undefined;
+  for (const { strike, call, put } of strikes.toReversed()) {
+    sum = plus(sum, plus(call, put));
+    if ((below < 0 && sum > 0) || (below > 0 && sum < 0)) {
+      const price = belowStrike + (strike - belowStrike) / (1 + Math.abs(sum / below));
+      if (nearest === undefined || Math.abs(price - spot) < Math.abs(nearest - spot)) nearest = price;
+    }
+    if (sum !== 0) [below, belowStrike] = [sum, strike];
+  }
+  return nearest;
+}
+
 /** Two amounts of Core may be finite and their sum not. */
-function sum(one: number, other: number): number {
+export function plus(one: number, other: number): number {
   return Math.max(-Number.MAX_VALUE, Math.min(Number.MAX_VALUE, one + other));
 }

@@ -43,13 +43,29 @@ export class Series {
  * @param gapMs two samples further apart are not joined
  * @param leastRange values that differ by no more than this look flat
  */
-export function sparkline(samples: readonly Sample[], size: { width: number; height: number }, spanMs: number, gapMs: number, leastRange: number): string {
+export function sparkline(samples: readonly Sample[], size: Size, spanMs: number, gapMs: number, leastRange: number): string {
   const endMs = samples.at(-1)?.atMs ?? 0;
   const shown = samples.filter(({ atMs }) => atMs >= endMs - spanMs);
-  const { low, high } = rangeOf(shown, leastRange);
+  return pathOf(shown, size, spanMs, gapMs, rangeOf(shown, leastRange));
+}
+
+type Size = { readonly width: number; readonly height: number };
+export type Range = { readonly low: number; readonly high: number };
+
+/** From the least sample to the greatest; with 0, where that is no further away than they are apart. */
+export function rangeWithZero(samples: readonly Sample[]): Range {
+  const { low, high } = rangeOf(samples, 0);
+  if (low === high) return { low: low - Math.max(1, Math.abs(low)) / 10, high: high + Math.max(1, Math.abs(high)) / 10 };
+  const [least, greatest] = [Math.min(0, low), Math.max(0, high)];
+  return greatest - least <= 2 * (high - low) ? { low: least, high: greatest } : { low, high };
+}
+
+/** A line through all samples as the path of an SVG; the newest stands at the right edge. */
+export function pathOf(samples: readonly Sample[], size: Size, spanMs: number, gapMs: number, { low, high }: Range): string {
+  const endMs = samples.at(-1)?.atMs ?? 0;
   let path = "";
   let beforeMs = -Infinity;
-  for (const { atMs, value } of shown) {
+  for (const { atMs, value } of samples) {
     const x = size.width * (1 - (endMs - atMs) / spanMs);
     const y = 1 + (size.height - 2) * ((high - within(value)) / (high - low));
     path += `${atMs - beforeMs > gapMs ? "M" : "L"}${x.toFixed(1)} ${y.toFixed(1)}`;
@@ -58,7 +74,7 @@ export function sparkline(samples: readonly Sample[], size: { width: number; hei
   return path;
 }
 
-function rangeOf(samples: readonly Sample[], leastRange: number): { low: number; high: number } {
+function rangeOf(samples: readonly Sample[], leastRange: number): Range {
   let [low, high] = [Infinity, -Infinity];
   for (const { value } of samples) [low, high] = [Math.min(low, within(value)), Math.max(high, within(value))];
   const wider = Math.max(0, leastRange - (high - low)) / 2;

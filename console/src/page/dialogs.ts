@@ -26,6 +26,7 @@ const MEANINGS: readonly (readonly [string, string])[] = [
   ["Trade %", "the model's probability that the level is tradeable"],
   ["≠", "the signal and the model disagree: BOUNCE beside 71 % break"],
   ["Sim · n", "similarity of the nearest neighbours, and how many there were"],
+  ["Flips at", "the sum of all strikes below changes its sign there, nearest to spot"],
   ["Round trip", "from this page to the gateway and back, over HTTP"],
   ["Since Core", "arrival here less Core's time stamp, with any difference of the clocks in it; – where they disagree"],
   ["LATE, STALE", "data is overdue; overdue for so long that it is too old to trade on"],

@@ -1,10 +1,16 @@
-/** Option flow by strike: puts to the left, calls to the right, spot between the strikes. */
+/**
+ * Option flow by strike. What is counted: puts to the left, calls to the right. What has a sign: the net of both about
+ * zero, with the price at which it flips. Spot between the strikes; below, what it came to over time.
+ */
 
 import { nearestStrikes } from "../market/bounds.ts";
-import { type FlowByStrike, MEASURES, type Measure, type Strike, byStrike } from "../market/flow.ts";
+import { newYork } from "../market/clock.ts";
+import { type FlowByStrike, MEASURES, type Measure, type Strike, byStrike, flip, plus, rowOf } from "../market/flow.ts";
+import { FLOW_GAP_MS, FlowPast, flowPoint, netOf } from "../market/flow_past.ts";
 import type { Instruments } from "../market/instruments.ts";
+import { type Sample, pathOf, rangeWithZero } from "../market/series.ts";
 import { fixed, short } from "../market/words.ts";
-import { StyleCell, TextCell, make, order, setAttribute } from "./cells.ts";
+import { StyleCell, TextCell, make, makeSvg, order, setAttribute } from "./cells.ts";
 
 const PITCH = 20; // pixels from row to row, as in the style sheet
 const CLEAR = 0.3; // of the pitch, between the words of one row and those of the next
@@ -14,6 +20,12 @@ const HANDS_OFF_MS = 30_000;
 export class Strikes {
   private readonly rowsPart = make("div", { class: "strike-rows" });
   private readonly spotLine = make("div", { class: "spot-line", "aria-hidden": "true" });
+  private readonly flipLine = make("div", { class: "flip-line" });
+  private readonly flipTag = new TextCell(make("span", { class: "flip-tag number" }));
+  private readonly flipY = new StyleCell(this.flipLine, "transform");
+  private readonly heads = [make("span", {}), make("span", {}, "Strike"), make("span", {})];
+  private readonly past = new FlowPast();
+  private readonly overTime = new OverTime();
   private readonly total = new TotalRow();
   private readonly empty = make("p", { class: "empty" }, "No option flow yet.");
   private readonly rows = new Map<number, StrikeRow>();
@@ -33,9 +45,11 @@ export class Strikes {
   ) {
     for (const [value, { name }] of Object.entries(MEASURES)) choice.append(make("option", { value }, name));
     choice.addEventListener("change", () => this.choose(choice.value as Measure));
-    const scrolled = make("div", { class: "strike-world" }, this.rowsPart, this.spotLine);
+    this.flipLine.append(this.flipTag.element);
+    const scrolled = make("div", { class: "strike-world" }, this.rowsPart, this.spotLine, this.flipLine);
     this.element.append(scrolled);
-    this.element.after(this.total.element, this.empty);
+    this.element.before(make("div", { class: "strike-heads", "aria-hidden": "true" }, ...this.heads));
+    this.element.after(this.total.element, this.overTime.element, this.empty);
     for (const touch of ["wheel", "touchmove"]) {
       element.addEventListener(touch, () => (this.handsOffUntilMs = performance.now() + HANDS_OFF_MS), { passive: true });
     }
@@ -46,8 +60,10 @@ export class Strikes {
     }).observe(element);
   }
 
-  show(flow: Readonly<Record<string, unknown>>): void {
+  /** @param atMs the time of the market */
+  show(flow: Readonly<Record<string, unknown>>, atMs: number): void {
     this.flow = flow;
+    if (this.past.isDue(atMs)) this.past.add(flowPoint(flow, atMs));
     this.draw(byStrike(flow, this.measure));
   }
 
@@ -67,13 +83,15 @@ export class Strikes {
   private choose(measure: Measure): void {
     this.measure = measure;
     this.choice.value = measure;
-    if (this.flow !== undefined) this.show(this.flow);
+    if (this.flow !== undefined) this.draw(byStrike(this.flow, measure));
   }
 
   private draw({ strikes: all, call, put }: FlowByStrike): void {
     this.middle = all[all.length >> 1]?.strike;
     const strikes = nearestStrikes(all, this.spot);
-    const largest = Math.max(1e-9, ...strikes.map((each) => Math.max(Math.abs(each.call), Math.abs(each.put))));
+    const { signed, unit } = MEASURES[this.measure];
+    const sides = strikes.map((each) => (signed ? aboutZero(each) : { left: each.put, right: each.call }));
+    const largest = Math.max(1e-9, ...sides.map(({ left, right }) => Math.max(Math.abs(left ?? 0), Math.abs(right ?? 0))));
     const there = new Set(strikes.map(({ strike }) => strike));
     for (const [strike, row] of this.rows) {
       if (there.has(strike)) continue;
@@ -83,8 +101,12 @@ export class Strikes {
     const changed = strikes.length !== this.strikes.length;
     this.strikes = strikes;
     order(this.rowsPart, strikes.map(({ strike }) => this.row(strike).element));
-    for (const each of strikes) this.row(each.strike).show(each, largest);
-    this.total.show(call, put, MEASURES[this.measure].unit);
+    strikes.forEach((each, index) => this.row(each.strike).show(each, sides[index]!, largest));
+    setAttribute(this.element, "data-signed", String(signed));
+    this.heads[0]!.textContent = signed ? "Net below 0" : "Puts";
+    this.heads[2]!.textContent = signed ? "Net above 0" : "Calls";
+    this.total.show(call, put, netOf(this.measure, { call, put }), signed, unit);
+    this.overTime.show(signed ? "Net" : "Calls − puts", this.past.of(this.measure));
     this.empty.hidden = strikes.length > 0;
     this.follow(changed);
   }
@@ -95,19 +117,41 @@ export class Strikes {
     return row;
   }
 
+  private markFlip(): void {
+    const flips = MEASURES[this.measure].signed && this.spot !== undefined ? flip(this.strikes, this.spot) : undefined;
+    this.overTime.flipsAt(flips);
+    this.flipLine.hidden = flips === undefined;
+    if (flips === undefined) return;
+    this.flipY.set(`translateY(${this.yOf(flips)}px)`);
+    this.flipTag.show(`flips at ${fixed(flips, 0)}`);
+  }
+
   /** The line stays between two rows, which it never strikes out; the view goes after it when it has left the middle. */
   private follow(now: boolean): void {
+    this.markFlip();
     if (this.spot === undefined || this.strikes.length === 0) return;
-    const spot = this.spot;
-    const above = this.strikes.filter(({ strike }) => strike > spot).length;
-    const [higher, lower] = [this.strikes[above - 1]?.strike, this.strikes[above]?.strike];
-    const part = higher === undefined || lower === undefined ? 0.5 : (higher - spot) / (higher - lower);
-    const y = Math.round((above + (part - 0.5) * CLEAR) * PITCH);
+    const { spot } = this;
+    const y = this.yOf(spot);
     this.lineY.set(`translateY(${y}px)`);
     const away = Math.abs(y - (this.scrollTop + this.height / 2));
     if (performance.now() < this.handsOffUntilMs || (!now && away < this.height * DRIFT)) return;
     this.element.scrollTo({ top: y - this.height / 2, behavior: now ? "instant" : "smooth" });
   }
+
+  /** Between the words of two rows: a strike's own row is half a pitch below its upper edge. */
+  private yOf(price: number): number {
+    const at = rowOf(this.strikes, price);
+    const row = Math.floor(at);
+    return Math.round((row + 1 + (at - row - 0.5) * CLEAR) * PITCH);
+  }
+}
+
+type Sides = { readonly left: number | undefined; readonly right: number | undefined };
+
+/** The net stands on the side of its sign. */
+function aboutZero({ call, put }: Strike): Sides {
+  const net = plus(call, put);
+  return net < 0 ? { left: net, right: undefined } : { left: undefined, right: net };
 }
 
 class StrikeRow {
@@ -124,33 +168,78 @@ class StrikeRow {
     this.element.append(this.put.element, this.putBar, name, this.callBar, this.call.element);
   }
 
-  show({ call, put }: Strike, largest: number): void {
-    this.put.show(short(put));
-    this.call.show(short(call));
-    this.putWidth.set(share(put, largest));
-    this.callWidth.set(share(call, largest));
-    setAttribute(this.putBar, "data-sign", put < 0 ? "minus" : "plus");
-    setAttribute(this.callBar, "data-sign", call < 0 ? "minus" : "plus");
+  show({ call, put }: Strike, { left, right }: Sides, largest: number): void {
+    this.put.show(left === undefined ? "" : short(left));
+    this.call.show(right === undefined ? "" : short(right));
+    this.putWidth.set(share(left ?? 0, largest));
+    this.callWidth.set(share(right ?? 0, largest));
+    setAttribute(this.element, "title", `calls ${short(call)}, puts ${short(put)}`);
   }
 }
 
 class TotalRow {
   readonly element = make("p", { class: "totals" });
   private readonly put = this.part("Puts", "put");
-  private readonly ratio = this.part("Put/call", "ratio");
+  private readonly name = new TextCell(make("span", {}));
+  private readonly ratio = this.part(this.name.element, "ratio");
   private readonly call = this.part("Calls", "call");
 
-  show(call: number, put: number, unit: string): void {
+  show(call: number, put: number, net: number, signed: boolean, unit: string): void {
     this.put.show(short(put));
     this.call.show(short(call));
-    this.ratio.show(call > 0 && put >= 0 ? fixed(put / call, 2) : "–");
+    this.name.show(signed ? "Net" : "Put/call");
+    this.ratio.show(signed ? short(net) : call > 0 && put >= 0 ? fixed(put / call, 2) : "–");
     setAttribute(this.element, "title", `all strikes, ${unit}`);
   }
 
-  private part(name: string, side: string): TextCell {
+  private part(name: string | HTMLElement, side: string): TextCell {
     const cell = new TextCell(make("span", { class: "number" }));
-    this.element.append(make("span", { class: side }, `${name} `, cell.element));
+    this.element.append(make("span", { class: side }, name, " ", cell.element));
     return cell;
+  }
+}
+
+const PLOT = { width: 300, height: 34 };
+const LEAST_SPAN_MS = 120_000;
+
+/** The net of all strikes as a line, and where it flips. */
+class OverTime {
+  private readonly name = new TextCell(make("span", {}));
+  private readonly flips = new TextCell(make("span", { class: "number" }));
+  private readonly since = new TextCell(make("span", { class: "number" }));
+  private readonly high = new TextCell(make("span", { class: "number high" }));
+  private readonly low = new TextCell(make("span", { class: "number low" }));
+  private readonly line = makeSvg("path", { class: "line" });
+  private readonly zero = makeSvg("path", { class: "zero" });
+  private readonly svg = makeSvg("svg", { viewBox: `0 0 ${PLOT.width} ${PLOT.height}`, preserveAspectRatio: "none", role: "img", "aria-label": "Flow over time" });
+  readonly element: HTMLElement;
+  private drawn: readonly Sample[] | undefined;
+
+  constructor() {
+    this.svg.append(this.zero, this.line);
+    const words = make("p", {}, this.name.element, this.flips.element, make("br"), this.since.element);
+    this.element = make("div", { class: "over-time" }, words, this.svg, make("p", { class: "ends" }, this.high.element, this.low.element));
+  }
+
+  flipsAt(price: number | undefined): void {
+    this.flips.show(price === undefined ? "" : `, flips at ${fixed(price, 0)}`);
+  }
+
+  show(name: string, samples: readonly Sample[]): void {
+    if (samples === this.drawn) return;
+    this.drawn = samples;
+    const [first, last] = [samples[0], samples.at(-1)];
+    this.element.hidden = first === undefined;
+    if (first === undefined || last === undefined) return;
+    const range = rangeWithZero(samples);
+    const zeroY = 1 + (PLOT.height - 2) * (range.high / (range.high - range.low));
+    this.zero.style.visibility = range.low <= 0 && range.high >= 0 ? "visible" : "hidden";
+    this.name.show(name);
+    this.since.show(`since ${newYork(first.atMs).time.slice(0, 5)}`);
+    this.high.show(short(range.high));
+    this.low.show(short(range.low));
+    setAttribute(this.zero, "d", `M0 ${zeroY.toFixed(1)}H${PLOT.width}`);
+    setAttribute(this.line, "d", pathOf(samples, PLOT, Math.max(LEAST_SPAN_MS, last.atMs - first.atMs), FLOW_GAP_MS, range));
   }
 }
 
