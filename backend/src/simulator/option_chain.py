@@ -7,9 +7,10 @@ import math
 from dataclasses import dataclass
 from datetime import date
 from random import Random
-from typing import Any, Literal
+from typing import Any, NamedTuple
 
-from src.simulator.pacing import CLOSE_S, OPEN_S
+from src.simulator.customers import CALL, PUT, Customers, Kind
+from src.simulator.pacing import CLOSE_S, OPEN_S, PREMARKET_S
 from src.simulator.randomness import arrivals, clamp
 from src.simulator.spot_path import POINT_VALUE, activity_shape
 
@@ -18,8 +19,13 @@ STRIKE_STEP = 5.0
 # Points: what is left of the day's expected move at the open, and never less than in the last minutes.
 _MOVE_AT_OPEN = 42.0
 _SMALLEST_MOVE = 4.0
-# Traded contracts a second in the strike at the spot, at shape 1.
-_VOLUME_A_SECOND = 1.1
+# Traded contracts a second in the strike at the spot, at shape 1; options in the money trade less.
+_VOLUME_A_SECOND = 1.4
+_IN_THE_MONEY = 0.45
+# Session seconds after which the customers' wishes are asked for again.
+_ASK_EVERY_S = 30.0
+# How much of what the underlying is bought more than sold shows in the options.
+_FOLLOWS_THE_UNDERLYING = 0.6
 # Standard deviations from the spot beyond which the normal law has nothing more to say.
 _FURTHEST_MONEYNESS = 4.0
 # Points from the spot over which trading in a strike falls to 1/e.
@@ -28,8 +34,7 @@ _VOLUME_REACH = 28.0
 _GAMMA_REACH = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class Greeks:
+class Greeks(NamedTuple):
     price: float
     delta: float
     gamma: float
@@ -37,12 +42,17 @@ class Greeks:
 
 @dataclass(slots=True)
 class Contract:
-    """One option and what traded in it so far; volume and premium only grow."""
+    """One option and what traded in it so far; volume and premium only grow.
+
+    The net flows are those of the recorded Core, in units of the underlying: the delta is what customers bought, the
+    gamma what dealers are left with, so customers who buy an option take gamma from the dealers.
+    """
 
     ticker: str
     strike: float
-    kind: Literal["C", "P"]
+    kind: Kind
     open_interest: int
+    net_share: float = 0.0
     volume: int = 0
     premium: float = 0.0
     last_price: float = 0.0
@@ -52,24 +62,22 @@ class Contract:
     gamma: float = 0.0
     last_ts_ms: int = 0
 
-    def trade(self, quantity: int, side: int, ts_ms: int) -> None:
-        """Record `quantity` contracts at the last price; `side` 1: customers bought, -1: they sold."""
+    def trade(self, quantity: int, net: int, ts_ms: int) -> None:
+        """Record `quantity` contracts at the last price; customers bought `net` more than they sold."""
         self.volume += quantity
         self.premium += quantity * self.last_price * POINT_VALUE
-        self.net_delta_flow += side * quantity * self.delta
-        self.net_gamma_flow += side * quantity * self.gamma
+        self.net_delta_flow += net * self.delta * POINT_VALUE
+        self.net_gamma_flow -= net * self.gamma * POINT_VALUE
         self.last_ts_ms = ts_ms
 
 
-def greeks(spot: float, strike: float, kind: Literal["C", "P"], expected_move: float) -> Greeks:
-    """Bachelier value of one contract; `expected_move` is one standard deviation at expiry, in points."""
+def call_and_put(spot: float, strike: float, expected_move: float) -> tuple[Greeks, Greeks]:
+    """Bachelier values of one contract each; `expected_move` is one standard deviation at expiry, in points."""
     moneyness = clamp((spot - strike) / expected_move, -_FURTHEST_MONEYNESS, _FURTHEST_MONEYNESS)
     density = math.exp(-moneyness * moneyness / 2) / math.sqrt(2 * math.pi)
     above = (1 + math.erf(moneyness / math.sqrt(2))) / 2
-    call_price = (spot - strike) * above + expected_move * density
-    if kind == "C":
-        return Greeks(call_price, above, density / expected_move)
-    return Greeks(call_price - (spot - strike), above - 1, density / expected_move)
+    call_price, gamma = (spot - strike) * above + expected_move * density, density / expected_move
+    return Greeks(call_price, above, gamma), Greeks(call_price - (spot - strike), above - 1, gamma)
 
 
 def expected_move(second: float) -> float:
@@ -83,7 +91,7 @@ def to_option_tick(price: float) -> float:
     return max(0.05, round(round(price / 0.05) * 0.05, 2)) if price < 5 else round(price * 4) / 4
 
 
-def ticker(expiration: date, kind: Literal["C", "P"], strike: float) -> str:
+def ticker(expiration: date, kind: Kind, strike: float) -> str:
     return f"O:ES{expiration:%y%m%d}{kind}{round(strike * 1000):08d}"
 
 
@@ -92,75 +100,85 @@ class OptionChain:
 
     def __init__(self, rng: Random, expiration: date, spot: float, contracts: int) -> None:
         self._rng = rng
+        self._customers = Customers(Random(rng.random()))
+        self._ask_again_s = -math.inf
         self._expiration = expiration.isoformat()
         middle = round(spot / STRIKE_STEP)
         strikes = [(middle + i - contracts // 2) * STRIKE_STEP for i in range(contracts)]
-        self.contracts = [self._listed(expiration, kind, strike, spot) for kind in ("C", "P") for strike in strikes]
+        self._calls, self._puts = (
+            [self._listed(expiration, kind, strike, spot) for strike in strikes] for kind in (CALL, PUT)
+        )
         self._net_gamma_by_strike: dict[float, float] = {}
 
     def advance(self, spot: float, second: float, elapsed_s: float, ts_ms: int, buy_share: float) -> None:
         """Let `elapsed_s` of trading happen; `buy_share` (0 to 1) of the underlying sets who buys what."""
-        move = expected_move(second)
-        for contract in self.contracts:
-            value = greeks(spot, contract.strike, contract.kind, move)
-            contract.delta, contract.gamma = value.delta, value.gamma
-            quantity = arrivals(self._rng, self._expected_volume(contract, spot, second) * elapsed_s)
-            if quantity or not contract.last_ts_ms:
-                contract.last_price = to_option_tick(value.price)
-                contract.trade(quantity, self._side(contract, buy_share), ts_ms - self._rng.randint(0, 999))
-        self._net_gamma_by_strike = self._dealer_gamma()
+        self._customers.advance(elapsed_s)
+        if second >= self._ask_again_s:
+            self._ask_customers(spot, second)
+        move, volume = expected_move(second), _VOLUME_A_SECOND * activity_shape(second) * elapsed_s
+        calls, puts = (volume * self._customers.activity(kind) for kind in (CALL, PUT))
+        # Customers buy calls when the underlying is bought, and puts when it is sold.
+        bullish = _FOLLOWS_THE_UNDERLYING * (buy_share - 0.5)
+        for call, put in zip(self._calls, self._puts, strict=True):
+            call_value, put_value = call_and_put(spot, call.strike, move)
+            reach = math.exp(-abs(call.strike - spot) / _VOLUME_REACH)
+            call_reach, put_reach = (
+                (reach, reach * _IN_THE_MONEY) if call.strike > spot else (reach * _IN_THE_MONEY, reach)
+            )
+            self._trade(call, call_value, calls * call_reach, bullish, ts_ms)
+            self._trade(put, put_value, puts * put_reach, -bullish, ts_ms)
+            self._net_gamma_by_strike[call.strike] = _dealer_gamma(call, put)
 
     def dealer_gamma(self, price: float) -> float:
         """The dealers' net gamma in the strikes near a price; below 0 they chase the market, above they fade it."""
         near = (gamma for strike, gamma in self._net_gamma_by_strike.items() if abs(strike - price) <= _GAMMA_REACH)
         return sum(near)
 
-    def wall(self, kind: Literal["C", "P"], spot: float) -> float | None:
+    def wall(self, kind: Kind, spot: float) -> float | None:
         """The strike out of the money with most contracts open or traded; none when the spot left the chain."""
-        sign = 1 if kind == "C" else -1
-        beyond = [c for c in self.contracts if c.kind == kind and (c.strike - spot) * sign >= 0]
+        if kind == CALL:
+            beyond = [contract for contract in self._calls if contract.strike >= spot]
+        else:
+            beyond = [contract for contract in self._puts if contract.strike <= spot]
         return max(beyond, key=lambda c: c.open_interest + c.volume).strike if beyond else None
 
     def high_volume_price(self) -> float:
         """Mean strike by traded volume."""
-        total = sum(contract.volume for contract in self.contracts)
-        return sum(contract.strike * contract.volume for contract in self.contracts) / max(1, total)
+        contracts = [*self._calls, *self._puts]
+        total = sum(contract.volume for contract in contracts)
+        return sum(contract.strike * contract.volume for contract in contracts) / max(1, total)
 
     def message(self) -> dict[str, Any]:
         """The body of one `market.flow` message."""
-        return {contract.ticker: self._entry(contract) for contract in self.contracts}
+        return {contract.ticker: self._entry(contract) for contract in (*self._calls, *self._puts)}
 
-    def _listed(self, expiration: date, kind: Literal["C", "P"], strike: float, spot: float) -> Contract:
+    def _listed(self, expiration: date, kind: Kind, strike: float, spot: float) -> Contract:
         """A contract as the night left it: round strikes out of the money hold most open interest."""
         weight = 2.0 if strike % 25 == 0 else 1.4 if strike % 10 == 0 else 1.0
-        out_of_the_money = (strike - spot) * (1 if kind == "C" else -1)
+        out_of_the_money = (strike - spot) * (1 if kind == CALL else -1)
         reach = math.exp(-abs(out_of_the_money - 10) / 15)
         interest = round(60_000 * weight * reach * self._rng.uniform(0.7, 1.3))
-        night = arrivals(self._rng, 3000 * weight * math.exp(-abs(strike - spot) / _VOLUME_REACH)) + 1
+        night = arrivals(self._rng, 1500 * weight * math.exp(-abs(strike - spot) / _VOLUME_REACH)) + 1
         contract = Contract(ticker(expiration, kind, strike), strike, kind, interest)
-        value = greeks(spot, strike, kind, _MOVE_AT_OPEN)
+        value = call_and_put(spot, strike, _MOVE_AT_OPEN)[0 if kind == CALL else 1]
         contract.delta, contract.gamma, contract.last_price = value.delta, value.gamma, to_option_tick(value.price)
-        contract.trade(night, self._rng.choice((-1, 1)), 0)
+        share = self._customers.net_share(kind, strike, spot, PREMARKET_S)
+        contract.trade(night, _net(self._rng, night, share), 0)
         return contract
 
-    def _expected_volume(self, contract: Contract, spot: float, second: float) -> float:
-        """Contracts a second."""
-        reach = math.exp(-abs(contract.strike - spot) / _VOLUME_REACH)
-        return _VOLUME_A_SECOND * activity_shape(second) * reach
+    def _ask_customers(self, spot: float, second: float) -> None:
+        self._ask_again_s = second + _ASK_EVERY_S
+        for contract in (*self._calls, *self._puts):
+            contract.net_share = self._customers.net_share(contract.kind, contract.strike, spot, second)
 
-    def _side(self, contract: Contract, buy_share: float) -> int:
-        """Customers buy calls when the underlying is bought, and puts when it is sold."""
-        bullish = buy_share if contract.kind == "C" else 1 - buy_share
-        return 1 if self._rng.random() < bullish else -1
-
-    def _dealer_gamma(self) -> dict[float, float]:
-        """Dealers hold the other side of what customers bought, and are long the open interest sold to them."""
-        by_strike: dict[float, float] = {}
-        for contract in self.contracts:
-            sign = 1 if contract.kind == "C" else -1
-            held = sign * contract.open_interest * contract.gamma - contract.net_gamma_flow
-            by_strike[contract.strike] = by_strike.get(contract.strike, 0.0) + held * POINT_VALUE
-        return by_strike
+    def _trade(self, contract: Contract, value: Greeks, expected: float, leaning: float, ts_ms: int) -> None:
+        """Let about `expected` contracts trade; `leaning` is what customers buy of them beyond their usual share."""
+        contract.delta, contract.gamma = value.delta, value.gamma
+        quantity = arrivals(self._rng, expected)
+        if quantity or not contract.last_ts_ms:
+            contract.last_price = to_option_tick(value.price)
+            net = _net(self._rng, quantity, contract.net_share + leaning)
+            contract.trade(quantity, net, ts_ms - self._rng.randint(0, 999))
 
     def _entry(self, contract: Contract) -> dict[str, Any]:
         return {
@@ -176,3 +194,16 @@ class OptionChain:
             "expiration": self._expiration,
             "last_timestamp": contract.last_ts_ms,
         }
+
+
+def _net(rng: Random, quantity: int, share: float) -> int:
+    """How many more of `quantity` contracts were bought than sold, where `share` (-1 to 1) of them is expected."""
+    spread = math.sqrt(max(0.0, quantity * (1 - share * share)))
+    return max(-quantity, min(quantity, round(rng.gauss(quantity * share, spread))))
+
+
+def _dealer_gamma(call: Contract, put: Contract) -> float:
+    """Of one strike: dealers hold the open calls and owe the open puts, beside what customers left them with."""
+    return (
+        (call.open_interest - put.open_interest) * call.gamma * POINT_VALUE + call.net_gamma_flow + put.net_gamma_flow
+    )

@@ -9,26 +9,25 @@ from random import Random
 
 from src.simulator.randomness import revert
 
-_SPACING = 1.0
-
 
 @dataclass(slots=True)
 class PriceField:
-    """Independent Ornstein-Uhlenbeck processes of deviation 1 at each whole point, interpolated between them."""
+    """Independent Ornstein-Uhlenbeck processes of deviation 1 at nodes `spacing` points apart, interpolated between."""
 
     rng: Random
     time_constant_s: float
-    _values: dict[int, tuple[float, float]] = field(default_factory=dict)  # point → value, second of the day
+    spacing: float = 1.0
+    _values: dict[int, tuple[float, float]] = field(default_factory=dict)  # node → value, second of the day
 
     def at(self, price: float, second: float) -> float:
         """The value at a price, about -3 to 3; `second` never goes back."""
-        below, share = divmod(price / _SPACING, 1.0)
+        below, share = divmod(price / self.spacing, 1.0)
         mixed = (1 - share) * self._node(int(below), second) + share * self._node(int(below) + 1, second)
         return mixed / math.hypot(1 - share, share)
 
-    def _node(self, point: int, second: float) -> float:
-        value, since = self._values.get(point, (self.rng.gauss(0, 1), second))
+    def _node(self, node: int, second: float) -> float:
+        value, since = self._values.get(node, (self.rng.gauss(0, 1), second))
         if second > since:
             value = revert(self.rng, value, second - since, self.time_constant_s, 1.0)
-        self._values[point] = value, second
+        self._values[node] = value, second
         return value

@@ -5,7 +5,8 @@ from random import Random
 
 import pytest
 
-from src.simulator.option_chain import OptionChain, expected_move, greeks, ticker, to_option_tick
+from src.simulator.customers import CALL, PUT, Kind
+from src.simulator.option_chain import Contract, OptionChain, call_and_put, expected_move, ticker, to_option_tick
 from src.simulator.pacing import CLOSE_S, OPEN_S
 
 EXPIRATION = date(2025, 12, 16)
@@ -16,14 +17,14 @@ def test_a_ticker_names_expiration_kind_and_strike() -> None:
 
 
 def test_a_call_and_a_put_differ_by_the_forward() -> None:
-    call, put = greeks(6903.25, 6895.0, "C", 30.0), greeks(6903.25, 6895.0, "P", 30.0)
+    call, put = call_and_put(6903.25, 6895.0, 30.0)
     assert math.isclose(call.price - put.price, 8.25)
     assert math.isclose(call.delta - put.delta, 1.0)
     assert call.gamma == put.gamma > 0
 
 
 def test_delta_falls_and_gamma_peaks_along_the_strikes() -> None:
-    calls = [greeks(6900.0, 6800.0 + 5 * step, "C", 40.0) for step in range(41)]
+    calls = [call_and_put(6900.0, 6800.0 + 5 * step, 40.0)[0] for step in range(41)]
     assert all(lower.delta > higher.delta for lower, higher in itertools.pairwise(calls))
     assert max(calls, key=lambda call: call.gamma) is calls[20]
 
@@ -57,6 +58,53 @@ def test_volumes_and_premiums_only_grow() -> None:
             assert contract["cumulative_volume"] >= before[name]["cumulative_volume"]
             assert contract["cumulative_premium"] >= before[name]["cumulative_premium"]
         before = after
+
+
+@pytest.mark.parametrize(("kind", "delta"), [("C", 0.4), ("P", -0.6)])
+def test_customers_who_buy_take_gamma_from_the_dealers(kind: Kind, delta: float) -> None:
+    contract = Contract("O:ES", 6900.0, kind, open_interest=0, delta=delta, gamma=0.01, last_price=10.0)
+    contract.trade(8, net=6, ts_ms=1)
+    assert (contract.volume, contract.premium) == (8, 4000.0)
+    assert contract.net_delta_flow == pytest.approx(300 * delta)
+    assert contract.net_gamma_flow == pytest.approx(-3.0)
+
+
+def net_flows(chain: OptionChain) -> dict[str, list[float]]:
+    """By field and kind, in the order of the strikes."""
+    fields, contracts = ("net_delta_flow", "net_gamma_flow"), chain.message().values()
+    return {
+        f"{field} {kind}": [contract[field] for contract in contracts if contract["type"] == kind]
+        for field in fields
+        for kind in (CALL, PUT)
+    }
+
+
+def test_net_flows_have_both_signs_and_drift_and_differ_between_calls_and_puts() -> None:
+    chain = OptionChain(Random(1), EXPIRATION, 6900.0, contracts=40)
+    hours = []
+    for minute in range(181):
+        chain.advance(6900.0, OPEN_S + 60.0 * minute, 60.0, 1_765_895_400_000 + 60_000 * minute, buy_share=0.5)
+        if minute % 60 == 0:
+            hours.append(net_flows(chain))
+    for name, last in hours[-1].items():
+        assert min(last) < 0 < max(last), name
+        assert len({tuple(hour[name]) for hour in hours}) == len(hours), name
+    for field in ("net_delta_flow", "net_gamma_flow"):
+        calls, puts = hours[-1][f"{field} C"], hours[-1][f"{field} P"]
+        assert abs(sum(calls) - sum(puts)) > 0.1 * max(map(abs, (*calls, *puts)))
+
+
+def test_dealers_are_short_gamma_below_the_spot_and_long_above() -> None:
+    """Over the day, and however the customers drift: each seed is another day."""
+    below = above = 0.0
+    for seed in range(5):
+        chain = OptionChain(Random(seed), EXPIRATION, 6900.0, contracts=40)
+        for minute in range(120):
+            chain.advance(6900.0, OPEN_S + 60.0 * minute, 60.0, 1_765_895_400_000 + 60_000 * minute, buy_share=0.5)
+        for contract in chain.message().values():
+            below += contract["net_gamma_flow"] if contract["strike_price"] < 6900 else 0.0
+            above += contract["net_gamma_flow"] if contract["strike_price"] > 6900 else 0.0
+    assert below < 0 < above
 
 
 def test_the_walls_lie_to_their_side_of_the_spot() -> None:

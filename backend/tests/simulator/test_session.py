@@ -20,6 +20,7 @@ TUESDAY = date(2025, 12, 16)
 HALF_PAST_NINE = 9.5 * 3600
 BEYOND_DOUBLES = 2**53
 
+LEVELS = "levels.signals"
 NUMBER = (int, float)
 LEVEL_FIELDS: dict[str, Any] = {
     "id": str,
@@ -380,22 +381,36 @@ def test_the_next_day_has_a_chain_of_its_own_and_a_price_not_far_from_the_last()
 
 @pytest.mark.parametrize("name", ["core-session.jsonl.gz", "core-session-viewport.jsonl.gz"])
 def test_nothing_that_recorded_messages_have_is_missing(name: str, day: list[Snapshot]) -> None:
+    level, target, contract = (next(levels_of(day)), next(targets_of(day)), next(iter(day[0].flow.values())))
+    for record in recorded_messages(name):
+        if record["subject"] == "market.flow":
+            assert all(_shape(entry) == _shape(contract) for entry in record["data"].values())
+            continue
+        assert all(_shape(entry) == _shape(level) for entry in record["data"]["levels"])
+        for recorded in record["data"].get("viewport", {"targets": []})["targets"]:
+            assert recorded.keys() == target.keys()
+            assert recorded["retrieval"].keys() == target["retrieval"].keys()
+
+
+def test_net_flows_have_the_signs_of_recorded_ones(day: list[Snapshot]) -> None:
+    """Who buys a call buys delta, and who buys a put sells it; both take gamma from the dealers."""
+    flows = [record["data"] for record in recorded_messages("core-session.jsonl.gz") if record["subject"] != LEVELS]
+    for flow in (flows[-1], day[-1].flow):
+        agree = [
+            contract["net_delta_flow"] * (1 if contract["type"] == "C" else -1) * contract["net_gamma_flow"] <= 0
+            for contract in flow.values()
+        ]
+        assert sum(agree) > 0.8 * len(agree)  # not all: the greeks change over the day
+
+
+def recorded_messages(name: str) -> Iterator[dict[str, Any]]:
     recording = next(
         (up / "shared/real" / name for up in Path(__file__).parents if (up / "shared/real").exists()), None
     )
     if recording is None:
         pytest.skip("no recording here")
-    level, target, contract = (next(levels_of(day)), next(targets_of(day)), next(iter(day[0].flow.values())))
     with gzip.open(recording, "rt") as lines:
-        for line in lines:
-            record = json.loads(line)
-            if record["subject"] == "market.flow":
-                assert all(_shape(entry) == _shape(contract) for entry in record["data"].values())
-                continue
-            assert all(_shape(entry) == _shape(level) for entry in record["data"]["levels"])
-            for recorded in record["data"].get("viewport", {"targets": []})["targets"]:
-                assert recorded.keys() == target.keys()
-                assert recorded["retrieval"].keys() == target["retrieval"].keys()
+        yield from map(json.loads, lines)
 
 
 def _shape(value: Any) -> Any:
