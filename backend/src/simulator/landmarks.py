@@ -28,7 +28,7 @@ WEIGHT = {
 }
 
 # Points by which a level that is watched already beats one that is not, so that the list does not flicker.
-_KEEP_BONUS = 0.75
+_KEEP_BONUS = 2.0
 # Kinds that lie everywhere count as this much further away, so that the rarer ones stay in the list.
 _COMMON = {"STRIKE": 1.8, "ROUND": 1.8}
 _HOTZONES = 4
@@ -47,7 +47,7 @@ class Level:
 
 def landmarks(path: SpotPath, chain: OptionChain, hotzones: Iterable[Level], strikes: int) -> list[Level]:
     """Every price that could be a level now, with `strikes` strikes to each side of the spot, in no set order."""
-    return [*_left_by_the_path(path), *_walls(path.spot, chain), *hotzones, *_grid(path.spot, strikes)]
+    return [*_left_by_the_path(path), *_walls(chain), *hotzones, *_grid(path.spot, strikes)]
 
 
 def nearest(candidates: Iterable[Level], spot: float, count: int, watched: Collection[str]) -> list[Level]:
@@ -79,8 +79,8 @@ def _left_by_the_path(path: SpotPath) -> Iterator[Level]:
         yield Level("VWAP", "VWAP", path.vwap)
 
 
-def _walls(spot: float, chain: OptionChain) -> Iterator[Level]:
-    for name, price in (("CALL_WALL", chain.wall("C", spot)), ("PUT_WALL", chain.wall("P", spot))):
+def _walls(chain: OptionChain) -> Iterator[Level]:
+    for name, price in (("CALL_WALL", chain.call_wall), ("PUT_WALL", chain.put_wall)):
         if price is not None:
             yield Level(name, name, price)
 

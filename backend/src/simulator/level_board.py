@@ -20,7 +20,7 @@ from src.simulator.spot_path import APPROACH_BARS, POINT_VALUE, TICK, SpotPath, 
 
 _BOOK_WINDOW_S = 60.0
 _TAPE_WINDOW_S = 30.0
-_SMOOTHING_S = 6.0
+_SMOOTHING_S = 15.0
 # Points that a level may move and still be the same place in the book.
 _ZONE = 1.0
 # Contracts added a second at the spot, at shape 1.
@@ -188,8 +188,8 @@ class LevelBoard:
     def _chain_prices(self) -> dict[str, float | None]:
         """What the option chain says about prices; the same for all levels."""
         return {
-            "call_wall": self._chain.wall("C", self._path.spot),
-            "put_wall": self._chain.wall("P", self._path.spot),
+            "call_wall": self._chain.call_wall,
+            "put_wall": self._chain.put_wall,
             "hvl": self._chain.high_volume_price(),
         }
 

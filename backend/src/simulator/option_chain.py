@@ -30,6 +30,8 @@ _FOLLOWS_THE_UNDERLYING = 0.6
 _FURTHEST_MONEYNESS = 4.0
 # Points from the spot over which trading in a strike falls to 1/e.
 _VOLUME_REACH = 28.0
+# Points by which the spot has to cross a wall before another strike is the wall.
+_WALL_STANDS = 2.5
 # Points around a price whose strikes count for the dealers' gamma there.
 _GAMMA_REACH = 10.0
 
@@ -96,7 +98,12 @@ def ticker(expiration: date, kind: Kind, strike: float) -> str:
 
 
 class OptionChain:
-    """`contracts` calls and as many puts around the first spot, all expiring that day."""
+    """`contracts` calls and as many puts around the first spot, all expiring that day.
+
+    Attributes:
+        call_wall: the strike at or above the spot with most calls open or traded; None where the spot left the chain.
+        put_wall: the strike at or below it with most puts.
+    """
 
     def __init__(self, rng: Random, expiration: date, spot: float, contracts: int) -> None:
         self._rng = rng
@@ -109,6 +116,9 @@ class OptionChain:
             [self._listed(expiration, kind, strike, spot) for strike in strikes] for kind in (CALL, PUT)
         )
         self._net_gamma_by_strike: dict[float, float] = {}
+        self.call_wall: float | None = None
+        self.put_wall: float | None = None
+        self._find_walls(spot)
 
     def advance(self, spot: float, second: float, elapsed_s: float, ts_ms: int, buy_share: float) -> None:
         """Let `elapsed_s` of trading happen; `buy_share` (0 to 1) of the underlying sets who buys what."""
@@ -128,19 +138,12 @@ class OptionChain:
             self._trade(call, call_value, calls * call_reach, bullish, ts_ms)
             self._trade(put, put_value, puts * put_reach, -bullish, ts_ms)
             self._net_gamma_by_strike[call.strike] = _dealer_gamma(call, put)
+        self._find_walls(spot)
 
     def dealer_gamma(self, price: float) -> float:
         """The dealers' net gamma in the strikes near a price; below 0 they chase the market, above they fade it."""
         near = (gamma for strike, gamma in self._net_gamma_by_strike.items() if abs(strike - price) <= _GAMMA_REACH)
         return sum(near)
-
-    def wall(self, kind: Kind, spot: float) -> float | None:
-        """The strike out of the money with most contracts open or traded; none when the spot left the chain."""
-        if kind == CALL:
-            beyond = [contract for contract in self._calls if contract.strike >= spot]
-        else:
-            beyond = [contract for contract in self._puts if contract.strike <= spot]
-        return max(beyond, key=lambda c: c.open_interest + c.volume).strike if beyond else None
 
     def high_volume_price(self) -> float:
         """Mean strike by traded volume."""
@@ -171,6 +174,12 @@ class OptionChain:
         for contract in (*self._calls, *self._puts):
             contract.net_share = self._customers.net_share(contract.kind, contract.strike, spot, second)
 
+    def _find_walls(self, spot: float) -> None:
+        """A wall that the spot just crossed stands for a while: it does not come and go with each tick."""
+        calls = [c for c in self._calls if c.strike >= spot - (_WALL_STANDS if c.strike == self.call_wall else 0)]
+        puts = [c for c in self._puts if c.strike <= spot + (_WALL_STANDS if c.strike == self.put_wall else 0)]
+        self.call_wall, self.put_wall = _thickest(calls), _thickest(puts)
+
     def _trade(self, contract: Contract, value: Greeks, expected: float, leaning: float, ts_ms: int) -> None:
         """Let about `expected` contracts trade; `leaning` is what customers buy of them beyond their usual share."""
         contract.delta, contract.gamma = value.delta, value.gamma
@@ -194,6 +203,11 @@ class OptionChain:
             "expiration": self._expiration,
             "last_timestamp": contract.last_ts_ms,
         }
+
+
+def _thickest(contracts: list[Contract]) -> float | None:
+    """The strike with most contracts open or traded."""
+    return max(contracts, key=lambda c: c.open_interest + c.volume).strike if contracts else None
 
 
 def _net(rng: Random, quantity: int, share: float) -> int:

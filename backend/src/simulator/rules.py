@@ -26,12 +26,12 @@ BARRIER_SCORE: dict[BarrierState, float] = {
 }
 FUEL_SCORE: dict[FuelEffect, float] = {"AMPLIFY": 75.0, "NEUTRAL": 50.0, "DAMPEN": 25.0}
 
-# Points from the spot within which a level can have a signal, and within which both sides fight over it.
-_SIGNAL_REACH = 4.0
+# Points from the spot within which a level gets a signal and keeps it, and within which both sides fight over it.
+# Admission and exit differ, here and below, so that a value on the edge does not make a signal flicker.
+_SIGNAL_FROM, _SIGNAL_UNTIL = 4.0, 6.0
 _CONTEST_REACH = 1.0
-# Admission and exit of a signal differ, so that a score on the edge does not make it flicker.
-_BREAK_FROM, _BREAK_UNTIL = 65.0, 57.0
-_REJECT_FROM, _REJECT_UNTIL = 34.0, 42.0
+_BREAK_FROM, _BREAK_UNTIL = 64.0, 52.0
+_REJECT_FROM, _REJECT_UNTIL = 35.0, 48.0
 _CONTEST_VOLUME = 120
 _CONTEST_IMBALANCE = 0.4
 
@@ -117,13 +117,13 @@ def break_score(
 
 def signal(before: Signal, score: float, distance: float, imbalance: float, volume: int) -> Signal:
     """The signal that follows `before`; `score` is the smooth one, `volume` the contracts traded at the level."""
-    if distance > _SIGNAL_REACH:
+    if distance > (_SIGNAL_FROM if before == "NEUTRAL" else _SIGNAL_UNTIL):
         return "NEUTRAL"
     if score >= (_BREAK_UNTIL if before == "BREAK" else _BREAK_FROM):
         return "BREAK"
     if score <= (_REJECT_UNTIL if before == "REJECT" else _REJECT_FROM):
         return "REJECT"
-    slack = 1.5 if before == "CONTESTED" else 1.0
+    slack = 2.0 if before == "CONTESTED" else 1.0
     balanced = abs(imbalance) <= _CONTEST_IMBALANCE * slack
     fought = distance <= _CONTEST_REACH * slack and volume * slack >= _CONTEST_VOLUME and balanced
     return "CONTESTED" if fought else "NEUTRAL"

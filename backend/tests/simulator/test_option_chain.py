@@ -107,13 +107,31 @@ def test_dealers_are_short_gamma_below_the_spot_and_long_above() -> None:
     assert below < 0 < above
 
 
+def move(chain: OptionChain, spot: float) -> None:
+    """A moment without trades."""
+    chain.advance(spot, OPEN_S, 0.0, 1_765_895_400_000, buy_share=0.5)
+
+
 def test_the_walls_lie_to_their_side_of_the_spot() -> None:
     chain = OptionChain(Random(1), EXPIRATION, 6900.0, contracts=60)
-    call_wall, put_wall = chain.wall("C", 6902.0), chain.wall("P", 6902.0)
-    assert call_wall is not None
-    assert put_wall is not None
-    assert put_wall <= 6902.0 <= call_wall
+    assert chain.call_wall is not None
+    assert chain.put_wall is not None
+    assert chain.put_wall <= 6900.0 <= chain.call_wall
+
+
+def test_a_wall_stands_until_the_spot_is_well_beyond_it() -> None:
+    chain = OptionChain(Random(1), EXPIRATION, 6900.0, contracts=60)
+    wall = chain.call_wall
+    assert wall is not None
+    move(chain, wall + 1)
+    assert chain.call_wall == wall
+    move(chain, wall + 3)
+    assert chain.call_wall is not None
+    assert chain.call_wall > wall + 3
 
 
 def test_there_is_no_wall_where_the_spot_left_the_chain() -> None:
-    assert OptionChain(Random(1), EXPIRATION, 6900.0, contracts=4).wall("C", 7000.0) is None
+    chain = OptionChain(Random(1), EXPIRATION, 6900.0, contracts=4)
+    move(chain, 7000.0)
+    assert chain.call_wall is None
+    assert chain.put_wall is not None

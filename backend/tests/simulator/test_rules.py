@@ -52,16 +52,19 @@ def test_scores_of_far_levels_are_undecided() -> None:
     [
         ("NEUTRAL", 66, 1.0, 0.9, 300, "BREAK"),
         ("NEUTRAL", 60, 1.0, 0.9, 300, "NEUTRAL"),
-        ("BREAK", 60, 1.0, 0.9, 300, "BREAK"),
-        ("BREAK", 56, 1.0, 0.9, 300, "NEUTRAL"),
+        ("BREAK", 53, 1.0, 0.9, 300, "BREAK"),
+        ("BREAK", 51, 1.0, 0.9, 300, "NEUTRAL"),
         ("NEUTRAL", 33, 1.0, 0.9, 300, "REJECT"),
         ("NEUTRAL", 40, 1.0, 0.9, 300, "NEUTRAL"),
-        ("REJECT", 40, 1.0, 0.9, 300, "REJECT"),
+        ("REJECT", 47, 1.0, 0.9, 300, "REJECT"),
+        ("REJECT", 49, 1.0, 0.9, 300, "NEUTRAL"),
         ("NEUTRAL", 50, 0.5, 0.1, 300, "CONTESTED"),
         ("NEUTRAL", 50, 0.5, 0.1, 10, "NEUTRAL"),
         ("NEUTRAL", 50, 0.5, 0.5, 300, "NEUTRAL"),
         ("CONTESTED", 50, 1.4, 0.5, 100, "CONTESTED"),
-        ("BREAK", 90, 4.5, 0.9, 300, "NEUTRAL"),
+        ("NEUTRAL", 90, 4.5, 0.9, 300, "NEUTRAL"),
+        ("BREAK", 90, 4.5, 0.9, 300, "BREAK"),
+        ("BREAK", 90, 6.5, 0.9, 300, "NEUTRAL"),
     ],
 )
 def test_a_signal_needs_more_to_begin_than_to_last(

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytest
@@ -280,6 +281,20 @@ def test_breaks_score_high_and_rejects_score_low(day: list[Snapshot]) -> None:
             assert level["break_score_smooth"] > 50
         if level["signal"] == "REJECT":
             assert level["break_score_smooth"] < 50
+
+
+def test_signals_live_for_minutes() -> None:
+    """A trader has to read one, decide and act; a signal of some seconds is noise."""
+    lives_s: list[float] = []
+    begun: dict[str, int] = {}
+    pace = Pace(rate_hz=1, speed=1, start_s=10.5 * 3600)
+    for second, snapshot in enumerate(snapshots(pace, count=1800, contracts=2)):
+        standing = {level["id"] for level in snapshot.levels["levels"] if level["signal"] in ("BREAK", "REJECT")}
+        lives_s += [second - begun.pop(name) for name in begun.keys() - standing]
+        begun |= dict.fromkeys(standing - begun.keys(), second)
+    assert len(lives_s) >= 8
+    assert median(lives_s) >= 60
+    assert sum(life_s < 10 for life_s in lives_s) <= 0.2 * len(lives_s)
 
 
 def test_every_kind_of_level_and_barrier_occurs(day: list[Snapshot]) -> None:
