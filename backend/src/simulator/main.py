@@ -21,12 +21,15 @@ from typing import NoReturn
 from src.common import logs
 from src.common.bus import DEFAULT_NATS_URL, BusError, NATSBus
 from src.common.subjects import LEVELS_SIGNALS, MARKET_FLOW
+from src.simulator.conditions import Conditions, Silence
 from src.simulator.pacing import CLOSE_S, PREMARKET_S, Pace, today
 from src.simulator.session import Session, Snapshot
 
 logger = logging.getLogger("simulator")
 
 CONNECT_LIMIT_S = 10.0
+_DAY_S = 86_400
+_SUBJECTS = {"levels": LEVELS_SIGNALS, "flow": MARKET_FLOW}
 
 _DESCRIPTION = """
 Publish levels.signals and market.flow of a simulated trading day. Days run until 16:00 New York time; then the next
@@ -45,6 +48,7 @@ class Settings:
     nats_url: str
     count: int | None
     is_present: bool
+    conditions: Conditions
 
 
 def main() -> int:
@@ -78,15 +82,33 @@ def read_settings(arguments: Sequence[str]) -> Settings:
         default="session",
         help="the time in the messages: the session's, or the present, as of a live Core (default session)",
     )
+    option(
+        "--es", action="store_true", help="also the future; SPY is then a tenth of it, and the levels are the future's"
+    )
+    option("--lag", type=_number(0, _DAY_S), default=0.0, help="seconds by which the times in the messages lie behind")
+    option(
+        "--silence",
+        type=_silence,
+        metavar="AFTER:FOR[:SUBJECT]",
+        help="after each AFTER seconds publish nothing for FOR seconds: 60:20, or 60:20:levels, or 60:20:flow",
+    )
+    option("--null-spot", action="store_true", help="no spot, bid and ask")
+    option("--all-no-trade", action="store_true", help="no level has a signal")
     option("--count", type=_whole(1, 10**9), help="stop after that many snapshots (default: never)")
     nats_url = os.environ.get("NATS_URL") or DEFAULT_NATS_URL
     option(
         "--nats-url", default=nats_url, help=f"servers, comma-separated (default: NATS_URL, then {DEFAULT_NATS_URL})"
     )
     given = parser.parse_args(arguments)
-    pace = Pace(given.rate, given.speed, given.start)
     return Settings(
-        pace, given.seed, given.levels, given.contracts, given.nats_url, given.count, given.clock == "present"
+        pace=Pace(given.rate, given.speed, given.start),
+        seed=given.seed,
+        levels=given.levels,
+        contracts=given.contracts,
+        nats_url=given.nats_url,
+        count=given.count,
+        is_present=given.clock == "present",
+        conditions=Conditions(given.es, round(given.lag * 1000), given.silence, given.null_spot, given.all_no_trade),
     )
 
 
@@ -138,7 +160,7 @@ class _Publisher:
         self._log_start()
         begun_s = asyncio.get_running_loop().time()
         while not stopping.is_set():
-            await self._offer(snapshot)
+            await self._offer(snapshot, pace.due_s(index))
             made += 1
             if made == count:
                 return
@@ -146,13 +168,16 @@ class _Publisher:
             snapshot = self._session.snapshot(pace.moment(index))
             await asyncio.sleep(begun_s + pace.due_s(index) - asyncio.get_running_loop().time())
 
-    async def _offer(self, snapshot: Snapshot) -> None:
+    async def _offer(self, snapshot: Snapshot, elapsed_s: float) -> None:
         """Publish both messages, levels first, or drop what the bus does not take."""
+        conditions = self._settings.conditions
         if self._settings.is_present:
             snapshot = snapshot.at(time.time_ns() // 1_000_000)
+        snapshot = conditions.change(snapshot)
         try:
-            await self._bus.publish(LEVELS_SIGNALS, snapshot.levels)
-            await self._bus.publish(MARKET_FLOW, snapshot.flow)
+            for subject, message in ((LEVELS_SIGNALS, snapshot.levels), (MARKET_FLOW, snapshot.flow)):
+                if not conditions.are_silent(subject, elapsed_s):
+                    await self._bus.publish(subject, message)
         except BusError as error:
             self._note(getting_through=False, reason=str(error))
         else:
@@ -208,6 +233,13 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
         return int(text)
 
     return whole
+
+
+def _silence(text: str) -> Silence:
+    spec = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?):([0-9]+(?:\.[0-9]+)?)(?::(levels|flow))?", text)
+    if spec is None or not all(0 < float(seconds[:20]) <= _DAY_S for seconds in spec.group(1, 2)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not AFTER:FOR, AFTER:FOR:levels or AFTER:FOR:flow, in seconds")
+    return Silence(float(spec[1]), float(spec[2]), (_SUBJECTS[spec[3]],) if spec[3] else tuple(_SUBJECTS.values()))
 
 
 def _session_time(text: str) -> float:

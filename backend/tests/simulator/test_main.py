@@ -11,7 +11,9 @@ import pytest
 from nats.aio.client import Client
 
 from src.common.bus import DEFAULT_NATS_URL
+from src.common.subjects import LEVELS_SIGNALS, MARKET_FLOW
 from src.demo.nats_server import NatsServer
+from src.simulator.conditions import Conditions, Silence
 from src.simulator.main import read_settings
 from src.simulator.pacing import Pace
 
@@ -48,6 +50,22 @@ def test_the_environment_names_the_server_and_the_command_line_overrides_it(monk
 
 
 @pytest.mark.parametrize(
+    ("arguments", "conditions"),
+    [
+        ([], Conditions()),
+        (["--es"], Conditions(has_es=True)),
+        (["--lag", "2.5"], Conditions(lag_ms=2500)),
+        (["--silence", "60:20"], Conditions(silence=Silence(60, 20, (LEVELS_SIGNALS, MARKET_FLOW)))),
+        (["--silence", "0.5:20:flow"], Conditions(silence=Silence(0.5, 20, (MARKET_FLOW,)))),
+        (["--silence", "60:20:levels"], Conditions(silence=Silence(60, 20, (LEVELS_SIGNALS,)))),
+        (["--null-spot", "--all-no-trade"], Conditions(lacks_spot=True, lacks_signals=True)),
+    ],
+)
+def test_an_odd_core_is_asked_for_by_arguments(arguments: list[str], conditions: Conditions) -> None:
+    assert read_settings(arguments).conditions == conditions
+
+
+@pytest.mark.parametrize(
     "arguments",
     [
         ["--rate", "0"],
@@ -64,6 +82,12 @@ def test_the_environment_names_the_server_and_the_command_line_overrides_it(monk
         ["--contracts", "1" + "0" * 5000],
         ["--seed", "x"],
         ["--count", "0"],
+        ["--lag", "-1"],
+        ["--silence", "60"],
+        ["--silence", "60:0"],
+        ["--silence", "-1:20"],
+        ["--silence", "60:20:viewport"],
+        ["--silence", "1" + "0" * 400 + ":20"],
         ["--colour", "red"],
     ],
 )
@@ -88,6 +112,19 @@ async def test_both_subjects_can_be_read_back(nats_server: NatsServer) -> None:
     assert (levels.seq, flow.seq) == (3, 3)
     assert len(json.loads(levels.data or b"")["levels"]) == 10
     assert len(json.loads(flow.data or b"")) == 120
+
+
+async def test_a_silent_core_publishes_the_rest(nats_server: NatsServer) -> None:
+    arguments = ("--count", "10", "--rate", "50", "--silence", "0.1:86400:flow", "--es")
+    process = await start("--nats-url", nats_server.url, *arguments)
+    assert await process.wait() == 0
+    client = Client()
+    await client.connect(nats_server.url)
+    levels = await client.jetstream().get_last_msg("LEVEL_SIGNALS", "levels.signals")
+    flow = await client.jetstream().get_last_msg("MARKET_DATA", "market.flow")
+    await client.close()
+    assert json.loads(levels.data or b"").keys() >= {"spy", "es"}
+    assert 1 <= (flow.seq or 0) <= 5 < (levels.seq or 0)
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
