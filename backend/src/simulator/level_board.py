@@ -4,8 +4,8 @@ A level's book and tape are decayed sums over about a minute: near the spot they
 """
 
 import math
+from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
@@ -86,7 +86,8 @@ class LevelBoard:
         self._chain = chain
         self._count = count
         self._hotzones = draw_hotzones(rng, path.spot)
-        self._candidates: list[Level] = []
+        self._candidates: list[Level] = []  # by price, then by id
+        self._prices: list[float] = []  # of the candidates
         self._resolve = PriceField(Random(rng.random()), _RESOLVE_LASTS_S)
         self._flicker = PriceField(Random(rng.random()), _FLICKER_LASTS_S)
         self._touches: Counter[str] = Counter()
@@ -95,7 +96,9 @@ class LevelBoard:
 
     def advance(self, elapsed_s: float) -> None:
         """Look again, `elapsed_s` after the last look."""
-        self._candidates = landmarks(self._path, self._chain, self._hotzones, strikes=self._count + 1)
+        candidates = landmarks(self._path, self._chain, self._hotzones, strikes=self._count + 1)
+        self._candidates = sorted(candidates, key=lambda level: (level.price, level.id))
+        self._prices = [level.price for level in self._candidates]
         shown = nearest(self._candidates, self._path.spot, self._count, self.watched)
         self.watched = {level.id: self._seen(level) for level in shown}
         self._bid_size, self._ask_size = self._rng.randint(5, 130), self._rng.randint(5, 130)
@@ -196,7 +199,7 @@ class LevelBoard:
     def _entry(self, watched: WatchedLevel, chain_prices: dict[str, float | None]) -> dict[str, Any]:
         level, toward = watched.level, watched.toward
         approached = self._path.approach_points * toward
-        confluence = rules.confluence(level, self._candidates, (self._path.spot - self._path.sma) * toward)
+        confluence = rules.confluence(level, self._around(level), (self._path.spot - self._path.sma) * toward)
         return {
             "id": level.id,
             "price": level.price,
@@ -214,7 +217,7 @@ class LevelBoard:
             "barrier": self._barrier(watched),
             "tape": self._tape(watched),
             "fuel": _fuel(watched, chain_prices),
-            "runway": _runway(watched, self._candidates),
+            "runway": _runway(watched, self._beyond(watched)),
             "confluence_count": confluence.gathered,
             "confluence_pressure": confluence.pressure,
             "confluence_alignment": confluence.alignment,
@@ -222,6 +225,18 @@ class LevelBoard:
             "confluence_level_name": confluence.name,
             "note": rules.note(watched.state, watched.fuel, watched.sweep is not None),
         }
+
+    def _around(self, level: Level) -> list[Level]:
+        """The candidates near enough to gather with a level, itself among them."""
+        first = bisect_left(self._prices, level.price - rules.CONFLUENCE_REACH)
+        return self._candidates[first : bisect_right(self._prices, level.price + rules.CONFLUENCE_REACH)]
+
+    def _beyond(self, watched: WatchedLevel) -> Level:
+        """The first candidate behind a level, seen from the spot."""
+        if watched.toward > 0:
+            return self._candidates[bisect_left(self._prices, watched.level.price + TICK)]
+        price = self._prices[bisect_right(self._prices, watched.level.price - TICK) - 1]
+        return self._candidates[bisect_left(self._prices, price)]
 
     def _barrier(self, watched: WatchedLevel) -> dict[str, Any]:
         book = watched.book
@@ -289,10 +304,8 @@ def _sweep(sweep: Sweep | None, spot: float) -> dict[str, Any]:
     }
 
 
-def _runway(watched: WatchedLevel, candidates: Sequence[Level]) -> dict[str, Any]:
+def _runway(watched: WatchedLevel, obstacle: Level) -> dict[str, Any]:
     """The way that opens behind the level when it breaks, up to the next one."""
-    beyond = [level for level in candidates if (level.price - watched.level.price) * watched.toward >= TICK]
-    obstacle = min(beyond, key=lambda level: (abs(level.price - watched.level.price), level.id))
     distance = abs(obstacle.price - watched.level.price)
     return {
         "direction": _heading(watched),

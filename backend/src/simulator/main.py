@@ -1,5 +1,8 @@
 """`python -m src.simulator.main`: publish a simulated session on the bus until stopped.
 
+With `--past` it first publishes what the session was until now, as fast as the bus takes it. A gateway has to start
+after that, or its viewers see the past go by.
+
 The cadence is kept by deadlines counted from the first snapshot, so it does not drift. A snapshot that cannot be
 published is dropped, never queued: the next one carries the whole state.
 """
@@ -13,27 +16,30 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import NoReturn
+from itertools import islice
+from typing import Any, NoReturn
 
 from src.common import logs
 from src.common.bus import DEFAULT_NATS_URL, BusError, NATSBus
 from src.common.subjects import LEVELS_SIGNALS, MARKET_FLOW
 from src.simulator.conditions import Conditions, Silence
-from src.simulator.pacing import CLOSE_S, PREMARKET_S, Pace, today
+from src.simulator.pacing import CLOSE_S, PAST_STEP_S, PREMARKET_S, Pace, PastMoment, today
 from src.simulator.session import Session, Snapshot
 
 logger = logging.getLogger("simulator")
 
 CONNECT_LIMIT_S = 10.0
 _DAY_S = 86_400
+# Of the past, so many snapshots are published before the answers are waited for.
+_BATCH = 64
 _SUBJECTS = {"levels": LEVELS_SIGNALS, "flow": MARKET_FLOW}
 
 _DESCRIPTION = """
 Publish levels.signals and market.flow of a simulated trading day. Days run until 16:00 New York time; then the next
-weekday starts over at --start.
+weekday starts over at --start. --past comes before the live part: start a gateway after it.
 """
 
 
@@ -73,6 +79,13 @@ def read_settings(arguments: Sequence[str]) -> Settings:
     option("--rate", type=_number(0.1, 200), default=4.0, help="snapshots a second of each subject (default 4)")
     option("--speed", type=_number(0.1, 3600), default=1.0, help="session seconds a second (default 1)")
     option("--start", type=_session_time, default="09:29", help="HH:MM in New York at which days begin (default 09:29)")
+    option(
+        "--past",
+        type=_number(0, (CLOSE_S - PREMARKET_S) / 60),
+        default=0.0,
+        metavar="MINUTES",
+        help=f"first publish so much of the day from --start on, a message each {PAST_STEP_S:g} s (default 0)",
+    )
     option("--seed", type=_whole(0, 2**63 - 1), default=1, help="the same seed gives the same session (default 1)")
     option("--levels", type=_whole(1, 200), default=10, help="levels in a message (default 10)")
     option("--contracts", type=_whole(1, 500), default=60, help="calls, and puts, in the option chain (default 60)")
@@ -100,8 +113,14 @@ def read_settings(arguments: Sequence[str]) -> Settings:
         "--nats-url", default=nats_url, help=f"servers, comma-separated (default: NATS_URL, then {DEFAULT_NATS_URL})"
     )
     given = parser.parse_args(arguments)
+    past_s = given.past * 60
+    if given.start + past_s >= CLOSE_S:
+        left = (CLOSE_S - given.start) / 60
+        parser.error(
+            f"argument --past: {given.past:g} minutes from --start on are beyond the close, {left:g} minutes away"
+        )
     return Settings(
-        pace=Pace(given.rate, given.speed, given.start),
+        pace=Pace(given.rate, given.speed, given.start, past_s),
         seed=given.seed,
         levels=given.levels,
         contracts=given.contracts,
@@ -146,7 +165,7 @@ async def _connect_and_publish(settings: Settings, stopping: asyncio.Event) -> N
 
 
 class _Publisher:
-    """Publishes each snapshot of a session when it is due."""
+    """Publishes the past of a session at once, and then each snapshot when it is due."""
 
     def __init__(self, bus: NATSBus, session: Session, settings: Settings) -> None:
         self._bus = bus
@@ -155,12 +174,43 @@ class _Publisher:
         self._getting_through = True
 
     async def publish(self, stopping: asyncio.Event) -> None:
+        await self._publish_past(stopping)
+        await self._publish_live(stopping)
+
+    async def _publish_past(self, stopping: asyncio.Event) -> None:
+        """Publish the past as fast as the bus takes it. It ends with the first message that the bus does not take."""
+        begun_s, now_ms, published = time.monotonic(), _now_ms(), 0
+        past = self._settings.pace.past()
+        while (batch := list(islice(past, _BATCH))) and not stopping.is_set():
+            messages = [each for moment in batch for each in self._past_messages(moment, now_ms)]
+            try:
+                # The order of a subject is that of the calls.
+                await asyncio.gather(*(self._bus.publish(subject, message) for subject, message in messages))
+            except BusError as error:
+                logger.warning("the past ends early: %s", error)
+                return
+            published += len(messages)
+        if published:
+            logger.info("published %d messages of the past in %.1f s", published, time.monotonic() - begun_s)
+
+    def _past_messages(self, past: PastMoment, now_ms: int) -> Iterator[tuple[str, dict[str, Any]]]:
+        """What Core published at a moment of the past: subjects and messages."""
+        conditions, elapsed_s = self._settings.conditions, self._settings.pace.past_s - past.before_s
+        snapshot = self._session.snapshot(past.moment, with_flow=past.has_flow)
+        if self._settings.is_present:
+            snapshot = snapshot.at(now_ms - round(past.before_s * 1000))
+        snapshot = conditions.change(snapshot, is_past=True)
+        for subject, message in ((LEVELS_SIGNALS, snapshot.levels), (MARKET_FLOW, snapshot.flow)):
+            if message and not conditions.are_silent(subject, elapsed_s):
+                yield subject, message
+
+    async def _publish_live(self, stopping: asyncio.Event) -> None:
         pace, count, index, made = self._settings.pace, self._settings.count, 0, 0
         snapshot = self._session.snapshot(pace.moment(index))  # the first takes longest: it has a day to live through
         self._log_start()
         begun_s = asyncio.get_running_loop().time()
         while not stopping.is_set():
-            await self._offer(snapshot, pace.due_s(index))
+            await self._offer(self._live(snapshot), pace.past_s + pace.due_s(index))
             made += 1
             if made == count:
                 return
@@ -168,15 +218,16 @@ class _Publisher:
             snapshot = self._session.snapshot(pace.moment(index))
             await asyncio.sleep(begun_s + pace.due_s(index) - asyncio.get_running_loop().time())
 
+    def _live(self, snapshot: Snapshot) -> Snapshot:
+        if self._settings.is_present:
+            snapshot = snapshot.at(_now_ms())
+        return self._settings.conditions.change(snapshot)
+
     async def _offer(self, snapshot: Snapshot, elapsed_s: float) -> None:
         """Publish both messages, levels first, or drop what the bus does not take."""
-        conditions = self._settings.conditions
-        if self._settings.is_present:
-            snapshot = snapshot.at(time.time_ns() // 1_000_000)
-        snapshot = conditions.change(snapshot)
         try:
             for subject, message in ((LEVELS_SIGNALS, snapshot.levels), (MARKET_FLOW, snapshot.flow)):
-                if not conditions.are_silent(subject, elapsed_s):
+                if not self._settings.conditions.are_silent(subject, elapsed_s):
                     await self._bus.publish(subject, message)
         except BusError as error:
             self._note(getting_through=False, reason=str(error))
@@ -204,6 +255,10 @@ class _Publisher:
             pace.speed,
             *divmod(int(pace.start_s) // 60, 60),
         )
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 class _Parser(argparse.ArgumentParser):

@@ -23,7 +23,7 @@ _SMALLEST_MOVE = 4.0
 _VOLUME_A_SECOND = 1.4
 _IN_THE_MONEY = 0.45
 # Session seconds after which the customers' wishes are asked for again.
-_ASK_EVERY_S = 30.0
+_ASK_EVERY_S = 120.0
 # How much of what the underlying is bought more than sold shows in the options.
 _FOLLOWS_THE_UNDERLYING = 0.6
 # Standard deviations from the spot beyond which the normal law has nothing more to say.
@@ -142,8 +142,9 @@ class OptionChain:
 
     def dealer_gamma(self, price: float) -> float:
         """The dealers' net gamma in the strikes near a price; below 0 they chase the market, above they fade it."""
-        near = (gamma for strike, gamma in self._net_gamma_by_strike.items() if abs(strike - price) <= _GAMMA_REACH)
-        return sum(near)
+        lowest, highest = (price - _GAMMA_REACH) / STRIKE_STEP, (price + _GAMMA_REACH) / STRIKE_STEP
+        near = range(math.ceil(lowest), math.floor(highest) + 1)
+        return sum(self._net_gamma_by_strike.get(step * STRIKE_STEP, 0.0) for step in near)
 
     def high_volume_price(self) -> float:
         """Mean strike by traded volume."""

@@ -3,8 +3,11 @@
 A trading day runs from `start_s` to the close; the next one begins at `start_s` again, on the next weekday.
 """
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 NEW_YORK = ZoneInfo("America/New_York")
@@ -15,6 +18,11 @@ OPEN_S = 9.5 * 3600.0
 OPENING_RANGE_END_S = OPEN_S + 15 * 60.0
 CLOSE_S = 16 * 3600.0
 
+# The past is told in these steps: a day of it is published within seconds. Flow is three times as large as levels, and
+# slower.
+PAST_STEP_S = 10.0
+FLOW_EVERY = 3
+
 
 @dataclass(frozen=True, slots=True)
 class Moment:
@@ -24,13 +32,38 @@ class Moment:
     second: float
 
 
+class PastMoment(NamedTuple):
+    """A moment before the live part.
+
+    Attributes:
+        moment: see there.
+        before_s: session seconds before snapshot 0, above 0.
+        has_flow: whether the flow is told too.
+    """
+
+    moment: Moment
+    before_s: float
+    has_flow: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """`rate_hz` snapshots a second of each subject, `speed` session seconds a second, days begin at `start_s`."""
+    """`rate_hz` snapshots a second of each subject, `speed` session seconds a second, days begin at `start_s`.
+
+    Of day 0, the first `past_s` session seconds are the past, and snapshot 0 follows.
+    """
 
     rate_hz: float
     speed: float
     start_s: float
+    past_s: float = 0.0
+
+    def past(self) -> Iterator[PastMoment]:
+        """The past in steps, oldest first."""
+        for step in range(math.ceil(self.past_s / PAST_STEP_S)):
+            into_day_s = step * PAST_STEP_S
+            moment = Moment(0, self.start_s + into_day_s)
+            yield PastMoment(moment, self.past_s - into_day_s, has_flow=step % FLOW_EVERY == 0)
 
     def due_s(self, index: int) -> float:
         """When snapshot `index` is due, in seconds after the first one."""
@@ -41,7 +74,7 @@ class Pace:
         return max(index + 1, int(elapsed_s * self.rate_hz))
 
     def moment(self, index: int) -> Moment:
-        day, into_day_s = divmod(index * self.speed / self.rate_hz, CLOSE_S - self.start_s)
+        day, into_day_s = divmod(self.past_s + index * self.speed / self.rate_hz, CLOSE_S - self.start_s)
         return Moment(int(day), self.start_s + into_day_s)
 
 

@@ -24,7 +24,7 @@ _WATCHED_STEP_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One message of each subject."""
+    """One message of each subject. `flow` is empty where only levels were asked for."""
 
     levels: dict[str, Any]
     flow: dict[str, Any]
@@ -60,12 +60,12 @@ class Session:
         self._contracts = contracts
         self._day: TradingDay | None = None
 
-    def snapshot(self, moment: Moment) -> Snapshot:
+    def snapshot(self, moment: Moment, *, with_flow: bool = True) -> Snapshot:
         day = self._day
         if day is None or day.number != moment.day:
             day = self._day = self._begin(moment, day.path.spot if day else _FIRST_PRICE)
-        day.advance(moment.second)
-        return day.snapshot()
+        day.advance(moment.second, with_flow=with_flow)
+        return Snapshot(day.levels(), day.flow() if with_flow else {})
 
     def _begin(self, moment: Moment, previous_close: float) -> "TradingDay":
         on = trading_date(self._first_date, moment.day)
@@ -87,22 +87,26 @@ class TradingDay:
         self._chain = OptionChain(Random(f"{seed}/chain"), on, self.path.spot, contracts)
         self._board = LevelBoard(Random(f"{seed}/levels"), self.path, self._chain, levels)
         self._viewport = Viewport(Random(f"{seed}/viewport"), on, self.path, self._board)
+        self._chain_s = self.path.second
+        self._bought = self._sold = 0.0  # since then
 
     def warm_up(self, second: float) -> None:
         """Live the day from its premarket to `second`, so that the first snapshot has a past."""
         watched_from = max(PREMARKET_S, second - _WATCHED_BEFORE_S)
         while self.path.second + _COARSE_STEP_S < watched_from:
-            self._trade(self.path.second + _COARSE_STEP_S)
+            self._trade(self.path.second + _COARSE_STEP_S, with_flow=True)
         while self.path.second + _WATCHED_STEP_S < second:
-            self.advance(self.path.second + _WATCHED_STEP_S)
+            self.advance(self.path.second + _WATCHED_STEP_S, with_flow=False)
 
-    def advance(self, second: float) -> None:
+    def advance(self, second: float, *, with_flow: bool) -> None:
+        """Go on to `second`. Without the flow the options wait for the next time: they are half of the work."""
         elapsed_s = second - self.path.second
-        self._trade(second)
+        self._trade(second, with_flow=with_flow)
         self._board.advance(elapsed_s)
         self._viewport.advance(elapsed_s)
 
-    def snapshot(self) -> Snapshot:
+    def levels(self) -> dict[str, Any]:
+        """The body of one `levels.signals` message."""
         ts_ms = timestamp_ms(self._on, min(self.path.second, CLOSE_S))
         levels: dict[str, Any] = {
             "ts": ts_ms,
@@ -112,11 +116,21 @@ class TradingDay:
         viewport = self._viewport.message(ts_ms)
         if viewport is not None:
             levels["viewport"] = viewport
-        return Snapshot(levels, self._chain.message())
+        return levels
 
-    def _trade(self, second: float) -> None:
-        elapsed_s = second - self.path.second
+    def flow(self) -> dict[str, Any]:
+        """The body of one `market.flow` message."""
+        return self._chain.message()
+
+    def _trade(self, second: float, *, with_flow: bool) -> None:
         self.path.advance(second)
-        volume = self.path.bought + self.path.sold
-        buy_share = self.path.bought / volume if volume else 0.5
-        self._chain.advance(self.path.spot, second, elapsed_s, timestamp_ms(self._on, second), buy_share)
+        self._bought += self.path.bought
+        self._sold += self.path.sold
+        if not with_flow:
+            return
+        volume = self._bought + self._sold
+        buy_share = self._bought / volume if volume else 0.5
+        elapsed_s, ts_ms = second - self._chain_s, timestamp_ms(self._on, second)
+        self._chain.advance(self.path.spot, second, elapsed_s, ts_ms, buy_share)
+        self._chain_s = second
+        self._bought = self._sold = 0.0

@@ -5,7 +5,12 @@ import json
 import signal
 import subprocess
 import sys
+import time
+from collections import Counter
+from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 from nats.aio.client import Client
@@ -15,7 +20,7 @@ from src.common.subjects import LEVELS_SIGNALS, MARKET_FLOW
 from src.demo.nats_server import NatsServer
 from src.simulator.conditions import Conditions, Silence
 from src.simulator.main import read_settings
-from src.simulator.pacing import Pace
+from src.simulator.pacing import Pace, timestamp_ms, today
 
 BACKEND = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "src.simulator.main"]
@@ -83,6 +88,9 @@ def test_an_odd_core_is_asked_for_by_arguments(arguments: list[str], conditions:
         ["--seed", "x"],
         ["--count", "0"],
         ["--lag", "-1"],
+        ["--past", "-1"],
+        ["--past", "391"],
+        ["--past", "60", "--start", "15:00"],
         ["--silence", "60"],
         ["--silence", "60:0"],
         ["--silence", "-1:20"],
@@ -112,6 +120,75 @@ async def test_both_subjects_can_be_read_back(nats_server: NatsServer) -> None:
     assert (levels.seq, flow.seq) == (3, 3)
     assert len(json.loads(levels.data or b"")["levels"]) == 10
     assert len(json.loads(flow.data or b"")) == 120
+
+
+class Published(NamedTuple):
+    """What the streams hold of a subject, oldest first."""
+
+    levels: list[dict[str, Any]]
+    flow: list[dict[str, Any]]
+
+
+async def published(nats_server: NatsServer) -> Published:
+    client = Client()
+    await client.connect(nats_server.url)
+    jetstream, bodies = client.jetstream(), []
+    for stream in ("LEVEL_SIGNALS", "MARKET_DATA"):
+        last = (await jetstream.stream_info(stream)).state.last_seq
+        stored = [await jetstream.get_msg(stream, seq) for seq in range(1, last + 1)]
+        bodies.append([json.loads(message.data or b"") for message in stored])
+    await client.close()
+    return Published(*bodies)
+
+
+def times(published: Published) -> tuple[list[int], list[int]]:
+    """Core's time in each message, of levels and of flow: there it is that of the last trade."""
+    last_trades = [max(contract["last_timestamp"] for contract in flow.values()) for flow in published.flow]
+    return [levels["ts"] for levels in published.levels], last_trades
+
+
+async def test_the_past_comes_before_the_live_part_and_in_order(nats_server: NatsServer) -> None:
+    before_ms = time.time_ns() // 1_000_000
+    arguments = ("--past", "20", "--clock", "present", "--count", "3", "--contracts", "8", "--rate", "20")
+    process = await start("--nats-url", nats_server.url, *arguments)
+    said = await line_with("publishing", process)
+    assert "published 160 messages of the past" in said
+    assert await process.wait() == 0
+    after_ms = time.time_ns() // 1_000_000
+    there = await published(nats_server)
+    assert (len(there.levels), len(there.flow)) == (120 + 3, 40 + 3)
+    levels_ms, flow_ms = times(there)
+    assert levels_ms == sorted(set(levels_ms))
+    assert flow_ms == sorted(flow_ms)
+    assert {later - earlier for earlier, later in pairwise(levels_ms[:120])} == {10_000}
+    begun_ms = levels_ms[0] + 20 * 60_000  # when the past was told
+    assert before_ms <= begun_ms <= levels_ms[120] <= levels_ms[-1] <= after_ms
+
+
+async def test_the_past_of_a_session_has_its_times_and_the_oddities_asked_for(nats_server: NatsServer) -> None:
+    odd = ("--es", "--null-spot", "--lag", "2", "--silence", "300:60")
+    arguments = ("--start", "10:00", "--past", "12", "--count", "1", "--contracts", "4", *odd)
+    process = await start("--nats-url", nats_server.url, *arguments)
+    assert await process.wait() == 0
+    there = await published(nats_server)
+    levels_ms, _ = times(there)
+    gaps = Counter(later - earlier for earlier, later in pairwise(levels_ms))
+    assert gaps == {10_000: 58, 70_000: 2}
+    begins = timestamp_ms(today(datetime.now(UTC)), 10 * 3600.0)
+    assert (levels_ms[0], levels_ms[-1]) == (begins - 2000, begins + 12 * 60_000 - 2000)
+    spots = [levels["es"]["spot"] for levels in there.levels]
+    assert None not in spots[:-1]
+    assert spots[-1] is None
+
+
+async def test_a_past_that_nats_does_not_take_is_told_and_left(nats_server: NatsServer) -> None:
+    nats_server.stop()
+    nats_server.config = "max_payload: 1KB"
+    nats_server.start()
+    process = await start("--nats-url", nats_server.url, "--past", "20", "--count", "1")
+    said = await line_with("publishing", process)
+    assert said.count("the past ends early") == 1
+    assert await process.wait() == 0
 
 
 async def test_a_silent_core_publishes_the_rest(nats_server: NatsServer) -> None:

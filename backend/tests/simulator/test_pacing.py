@@ -2,7 +2,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from src.simulator.pacing import CLOSE_S, Moment, Pace, timestamp_ms, today, trading_date
+from src.simulator.pacing import CLOSE_S, PAST_STEP_S, Moment, Pace, timestamp_ms, today, trading_date
 
 HOUR = 3600.0
 
@@ -43,6 +43,30 @@ def test_a_late_publisher_goes_on_with_the_newest_snapshot_that_is_due(
     index: int, elapsed_s: float, following: int
 ) -> None:
     assert Pace(4, 1, 0).index_after(index, elapsed_s) == following
+
+
+@pytest.mark.parametrize(("rate", "speed"), [(4, 1), (50, 1), (4, 60)])
+def test_the_live_part_goes_on_where_the_past_ends(rate: int, speed: float) -> None:
+    pace = Pace(rate, speed, 9.5 * HOUR, past_s=HOUR)
+    past = list(pace.past())
+    assert [each.moment for each in past] == [Moment(0, 9.5 * HOUR + PAST_STEP_S * step) for step in range(360)]
+    assert pace.moment(0) == Moment(0, past[-1].moment.second + PAST_STEP_S) == Moment(0, 10.5 * HOUR)
+    assert all(each.moment.second + each.before_s == pace.moment(0).second for each in past)
+    assert pace.moment(rate) == Moment(0, 10.5 * HOUR + speed)
+    assert sum(each.has_flow for each in past) == 120
+    assert past[0].has_flow
+
+
+def test_a_past_that_is_no_multiple_of_the_step_ends_before_the_live_part() -> None:
+    pace = Pace(4, 1, 9.5 * HOUR, past_s=25.0)
+    assert [each.before_s for each in pace.past()] == [25.0, 15.0, 5.0]
+
+
+def test_a_day_with_a_past_ends_at_the_close_too() -> None:
+    pace = Pace(rate_hz=1, speed=1, start_s=15 * HOUR, past_s=1800)
+    assert pace.moment(1799) == Moment(0, CLOSE_S - 1)
+    assert pace.moment(1800) == Moment(1, 15 * HOUR)
+    assert list(Pace(1, 1, 15 * HOUR).past()) == []
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from src.simulator.landmarks import WEIGHT
-from src.simulator.pacing import Pace
+from src.simulator.pacing import PAST_STEP_S, Pace
 from src.simulator.session import Session, Snapshot
 
 TUESDAY = date(2025, 12, 16)
@@ -189,6 +189,24 @@ def test_the_path_does_not_depend_on_the_number_of_levels_or_contracts() -> None
     few = [s.levels["spy"] for s in snapshots(pace, 20, levels=1, contracts=2)]
     many = [s.levels["spy"] for s in snapshots(pace, 20, levels=25, contracts=80)]
     assert few == many
+
+
+def test_the_past_is_the_market_that_the_live_part_continues() -> None:
+    pace = Pace(rate_hz=4, speed=1, start_s=HALF_PAST_NINE, past_s=900)
+    session = Session(1, TUESDAY, contracts=4)
+    past = [session.snapshot(each.moment, with_flow=each.has_flow) for each in pace.past()]
+    live = [session.snapshot(pace.moment(index)) for index in range(40)]
+    assert [bool(snapshot.flow) for snapshot in past] == [each.has_flow for each in pace.past()]
+    stamps = [snapshot.levels["ts"] for snapshot in (*past, *live)]
+    assert stamps == sorted(set(stamps))
+    assert live[0].levels["ts"] - past[-1].levels["ts"] == PAST_STEP_S * 1000
+    spots = [snapshot.levels["spy"]["spot"] for snapshot in (*past, *live)]
+    moves = [abs(later - earlier) for earlier, later in pairwise(spots)]
+    assert moves[len(past) - 1] <= max(moves[: len(past) - 1])
+    volumes = [sum(c["cumulative_volume"] for c in one.flow.values()) for one in (*past, *live) if one.flow]
+    assert volumes == sorted(volumes)
+    shared = {level["id"] for level in past[-1].levels["levels"]} & {level["id"] for level in live[0].levels["levels"]}
+    assert len(shared) > 5
 
 
 @pytest.mark.parametrize(("levels", "contracts"), [(1, 1), (10, 60), (60, 250)])
