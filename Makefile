@@ -61,13 +61,14 @@ help:
 	@echo
 	@echo 'GATEWAY_PORT=8001 make demo    another port than 8000; the same for run and watch'
 	@echo 'make demo REPLAY=day.jsonl.gz  a recorded market instead of a simulated one'
+	@echo "make demo OPTIONS='--es'       another simulated market; docs/operations.md has the options"
 
 # Without Node, and without a network to get it, all the rest still works: the gateway then says how to build the page.
 WITH_CONSOLE := $(MAKE) --no-print-directory console || echo 'the console could not be built; going on without it'
 
 demo: $(READY)
 	@$(WITH_CONSOLE)
-	@$(IN_BACKEND) exec $(PYTHON) -m src.demo $(if $(REPLAY),--replay '$(if $(filter /%,$(firstword $(REPLAY))),,$(CURDIR)/)$(REPLAY)')
+	@$(IN_BACKEND) exec $(PYTHON) -m src.demo $(if $(REPLAY),--replay '$(if $(filter /%,$(firstword $(REPLAY))),,$(CURDIR)/)$(REPLAY)') $(OPTIONS)
 
 test: $(READY) client/typescript/node_modules/.ready
 	@$(WITH_CONSOLE)

@@ -1,7 +1,9 @@
 """The whole product on this machine: `python -m src.demo`, or `make demo`.
 
-A NATS server, the gateway and a simulated Core are started in this order and stopped in the opposite one, whatever ends
-the demo: Ctrl-C, SIGTERM, or one of the three. With `--replay FILE` a recording takes Core's place, over and over.
+A NATS server, a simulated Core and the gateway are started in this order and stopped in the opposite one, whatever ends
+the demo: Ctrl-C, SIGTERM, or one of the three. Core first publishes the session so far. The gateway starts after that,
+because it would show the past as live. Options that are not ours are the simulator's. With `--replay FILE` a recording
+takes Core's place, over and over.
 """
 
 import argparse
@@ -11,7 +13,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from src.demo.nats_server import NatsServer, NatsServerError
@@ -19,8 +21,10 @@ from src.demo.program import Program, obituary
 
 DEFAULT_PORT = 8000
 ANYWHERE = ("0.0.0.0", "::")
-RATE_HZ = 4
-SEED = 1
+# Six and a half hours of a day are over, with the open and a part of the premarket; as much as a regular session. The
+# simulator takes the last value of an option, so each of these may be given again.
+MARKET = ("--rate", "4", "--seed", "1", "--clock", "present", "--start", "07:00", "--past", "390")
+PAST_IS_PUBLISHED = "publishing levels.signals"  # the simulator's line when its live part begins
 READY_LIMIT_S = 30.0
 LOOK_EVERY_S = 0.1
 # Together with the server's own limit this stays below ten seconds.
@@ -77,10 +81,22 @@ class Demo:
     """The three parts while they run."""
 
     def __init__(
-        self, environment: Mapping[str, str], stop_requests: StopRequests, recording: Path | None = None
+        self,
+        environment: Mapping[str, str],
+        stop_requests: StopRequests,
+        recording: Path | None = None,
+        options: Sequence[str] = (),
     ) -> None:
+        """
+        Args:
+            environment: of the demo.
+            stop_requests: see there.
+            recording: takes the place of the simulator.
+            options: of the simulator, beside `MARKET`.
+        """
         self._environment = environment
         self._recording = recording
+        self._options = options
         self._stop_requests = stop_requests
         self._host = environment.get("GATEWAY_HOST") or "127.0.0.1"
         self._port = gateway_port(environment)
@@ -123,17 +139,18 @@ class Demo:
             self._nats.start()
         except NatsServerError as error:
             raise DemoError(str(error)) from None
-        self._start_program("gateway", "src.gateway.main")
         if self._recording is not None:
+            self._start_program("gateway", "src.gateway.main")
             self._start_program("replay", "src.gateway", "replay", str(self._recording), "--loop", "--quiet")
             return
-        self._start_program(
-            "simulator",
-            "src.simulator.main",
-            *("--nats-url", self._nats.url, "--rate", str(RATE_HZ), "--seed", str(SEED), "--clock", "present"),
+        simulator = self._start_program(
+            "simulator", "src.simulator.main", "--nats-url", self._nats.url, *MARKET, *self._options
         )
+        while not simulator.has_said(PAST_IS_PUBLISHED):
+            self._pause()
+        self._start_program("gateway", "src.gateway.main")
 
-    def _start_program(self, name: str, module: str, *arguments: str) -> None:
+    def _start_program(self, name: str, module: str, *arguments: str) -> Program:
         env = {
             "GATEWAY_MARKET": "24x7",  # the simulated one is open at all times
             **self._environment,
@@ -142,6 +159,7 @@ class Demo:
             "PYTHONUNBUFFERED": "1",  # its lines reach us when they are written
         }
         self._programs.append(Program(name, [sys.executable, "-m", module, *arguments], env))
+        return self._programs[-1]
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + READY_LIMIT_S
@@ -202,11 +220,18 @@ def ask_ready(host: str, port: int) -> str | None:
 
 def main() -> int:
     """Run the demo; returns 0 after a signal, 1 when it could not go on."""
-    parser = argparse.ArgumentParser(prog="demo", description="NATS, the gateway and a market on this machine.")
+    parser = argparse.ArgumentParser(
+        prog="demo",
+        description="NATS, the gateway and a market on this machine.",
+        epilog="Other options are the simulator's, and count after " + " ".join(MARKET),
+        allow_abbrev=False,
+    )
     parser.add_argument("--replay", type=Path, metavar="FILE", help="a recording, instead of a simulated market")
-    recording = parser.parse_args().replay
+    given, options = parser.parse_known_args()
+    if given.replay is not None and options:
+        parser.error(f"--replay has no simulator that could take {' '.join(options)}")
     try:
-        Demo(os.environ, StopRequests(), recording).run()
+        Demo(os.environ, StopRequests(), given.replay, options).run()
     except StopRequested:
         print("\nthe demo has stopped", flush=True)
         return 0

@@ -35,6 +35,10 @@ class Program:
         """Whether the process exists."""
         return self._process.poll() is None
 
+    def has_said(self, text: str) -> bool:
+        """Whether one of its last lines has this text."""
+        return any(text in line for line in list(self._last_lines))
+
     def stop(self, patience_s: float) -> None:
         """End it in good order, or by force after `patience_s`; its last lines have appeared on return."""
         end(self._process, patience_s)

@@ -1,8 +1,10 @@
 """`python -m src.demo` as a person runs it: the real parts, started, looked at, and stopped in every way."""
 
+import asyncio
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from nats.aio.client import Client
 from websockets.sync.client import connect
 
 from src.demo.__main__ import DemoError, gateway_port
@@ -19,6 +22,9 @@ from src.demo.nats_server import free_port
 from tests.demo.processes import children, wait_until_gone
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads the children of a process from /proc")
+
+
+SHORT_PAST = ("--past", "5")  # of the simulator, for tests that look at other things
 
 
 class RunningDemo:
@@ -56,12 +62,12 @@ class RunningDemo:
 
 
 @pytest.fixture
-def demo(tmp_path: Path) -> Iterator[Callable[[], RunningDemo]]:
+def demo(tmp_path: Path) -> Iterator[Callable[..., RunningDemo]]:
     """Start a demo that has said how to stop it; whatever is left of it goes with the test."""
     started: list[RunningDemo] = []
 
-    def start() -> RunningDemo:
-        started.append(RunningDemo(tmp_path))
+    def start(*arguments: str) -> RunningDemo:
+        started.append(RunningDemo(tmp_path, *(arguments or SHORT_PAST)))
         started[-1].until_it_says("Ctrl-C")
         return started[-1]
 
@@ -71,13 +77,62 @@ def demo(tmp_path: Path) -> Iterator[Callable[[], RunningDemo]]:
         each.process.communicate()
 
 
-def test_a_simulated_market_reaches_a_viewer(demo: Callable[[], RunningDemo]) -> None:
+def test_a_simulated_market_reaches_a_viewer(demo: Callable[..., RunningDemo]) -> None:
     running = demo()
     assert [answer_status(running.port, path) for path in ("/health", "/ready", "/docs")] == [200, 200, 200]
     payload: dict[str, Any] = {}
     with connect(f"ws://localhost:{running.port}/ws/stream", proxy=None) as stream:
         while not (payload.get("flow") and payload.get("levels", {}).get("levels")):
             payload = json.loads(stream.recv())
+
+
+def test_the_session_so_far_is_there_before_the_gateway(tmp_path: Path) -> None:
+    running = RunningDemo(tmp_path)
+    try:
+        said = running.until_it_says("Ctrl-C")
+        past, gateway = said.index("messages of the past"), said.index("gateway   |")
+        assert past < gateway
+        url = re.findall(r"NATS +(nats://\S+)", said)[-1]
+        oldest, second = asyncio.run(oldest_messages(url))
+        assert second["ts"] - oldest["ts"] == 10_000
+        live_from_ms = oldest["ts"] + 390 * 60_000
+        with connect(f"ws://localhost:{running.port}/ws/stream", proxy=None) as stream:
+            payload = json.loads(stream.recv())
+        assert payload["levels"]["ts"] >= live_from_ms
+        assert payload["flow"]
+    finally:
+        running.process.kill()
+        running.process.communicate()
+
+
+async def oldest_messages(url: str) -> list[Any]:
+    client = Client()
+    await client.connect(url)
+    stored = [await client.jetstream().get_msg("LEVEL_SIGNALS", seq) for seq in (1, 2)]
+    await client.close()
+    return [json.loads(message.data or b"") for message in stored]
+
+
+def test_other_options_are_those_of_the_simulator(demo: Callable[..., RunningDemo]) -> None:
+    running = demo("--past", "0", "--es")
+    with connect(f"ws://localhost:{running.port}/ws/stream", proxy=None) as stream:
+        levels = json.loads(stream.recv())["levels"]
+    assert levels["es"]["spot"] / levels["spy"]["spot"] == pytest.approx(10.02, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["--past", "400", "--start", "15:00"], 1, "simulator: argument --past: 400 minutes"),
+        (["--replay", "day.jsonl", "--es"], 2, "--replay has no simulator that could take --es"),
+    ],
+)
+def test_a_wrong_option_is_told(tmp_path: Path, arguments: list[str], status: int, said: str) -> None:
+    running = RunningDemo(tmp_path, *arguments)
+    _, complaints = running.process.communicate()
+    assert running.process.returncode == status
+    assert said in complaints
+    running.leaves_nothing([])
 
 
 def answer_status(port: int, path: str) -> int:
@@ -90,7 +145,7 @@ def answer_status(port: int, path: str) -> int:
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_it_stops_without_a_trace(demo: Callable[[], RunningDemo], how: signal.Signals) -> None:
+def test_it_stops_without_a_trace(demo: Callable[..., RunningDemo], how: signal.Signals) -> None:
     running = demo()
     pids = list(children(running.process.pid))
     assert len(pids) == 3
@@ -102,7 +157,7 @@ def test_it_stops_without_a_trace(demo: Callable[[], RunningDemo], how: signal.S
 
 
 @pytest.mark.parametrize("module", ["src.gateway.main", "src.simulator.main", "nats-server"])
-def test_the_death_of_a_part_is_told_and_ends_the_rest(demo: Callable[[], RunningDemo], module: str) -> None:
+def test_the_death_of_a_part_is_told_and_ends_the_rest(demo: Callable[..., RunningDemo], module: str) -> None:
     running = demo()
     pids = list(children(running.process.pid))
     os.kill(running.child(module), signal.SIGKILL)
@@ -114,7 +169,7 @@ def test_the_death_of_a_part_is_told_and_ends_the_rest(demo: Callable[[], Runnin
     running.leaves_nothing(pids)
 
 
-def test_its_parts_die_with_a_demo_that_was_killed(demo: Callable[[], RunningDemo]) -> None:
+def test_its_parts_die_with_a_demo_that_was_killed(demo: Callable[..., RunningDemo]) -> None:
     running = demo()
     pids = list(children(running.process.pid))
     running.process.kill()
