@@ -34,12 +34,18 @@ class Snapshot:
         later_ms = now_ms - self.levels["ts"]
         levels = {**self.levels, "ts": now_ms}
         if "viewport" in levels:
-            levels["viewport"] = {**levels["viewport"], "ts": now_ms}
+            targets = [_later_touch(target, later_ms * 1_000_000) for target in levels["viewport"]["targets"]]
+            levels["viewport"] = {**levels["viewport"], "ts": now_ms, "targets": targets}
         flow = {
             ticker: {**contract, "last_timestamp": contract["last_timestamp"] + later_ms}
             for ticker, contract in self.flow.items()
         }
         return Snapshot(levels, flow)
+
+
+def _later_touch(target: dict[str, Any], later_ns: int) -> dict[str, Any]:
+    """A target of the viewport; the past approaches that it is compared with stay where they are."""
+    return {**target, **{name: target[name] + later_ns for name in ("touch_ts_ns", "confirm_ts_ns")}}
 
 
 class Session:

@@ -163,11 +163,16 @@ def targets_of(day: list[Snapshot]) -> Iterator[dict[str, Any]]:
 
 def test_a_snapshot_at_the_present_has_the_same_market_and_another_time(day: list[Snapshot]) -> None:
     now_ms = 1_800_000_000_000
-    snapshot = next(snapshot for snapshot in day if "viewport" in snapshot.levels)
+    snapshot = next(one for one in day if one.levels.get("viewport", {}).get("targets"))
     present = snapshot.at(now_ms)
     assert (present.levels["ts"], present.levels["viewport"]["ts"]) == (now_ms, now_ms)
     assert present.levels["levels"] == snapshot.levels["levels"]
     later_ms = now_ms - snapshot.levels["ts"]
+    touched, then = (one.levels["viewport"]["targets"][0] for one in (present, snapshot))
+    later_ns = later_ms * 1_000_000
+    assert touched["touch_ts_ns"] == then["touch_ts_ns"] + later_ns
+    assert touched["confirm_ts_ns"] == then["confirm_ts_ns"] + later_ns
+    assert touched["retrieval"] == then["retrieval"]
     for ticker, contract in snapshot.flow.items():
         assert present.flow[ticker] == {**contract, "last_timestamp": contract["last_timestamp"] + later_ms}
 
