@@ -186,9 +186,10 @@ async def play(script: list[tuple[str, int]]) -> None:
             assert got[-1] == newest, "the newest in the end"
         if viewer not in moved:
             stamps = [stamp for stamp in map(stamp_of, frames) if stamp is not None]
-            for last, stamp in pairwise(stamps):
-                assert stamp.skipped == max(stamp.state - last.state - 1, 0), "each skipped state is told"
-                assert stamp.events == list(range(last.position + 1, stamp.position + 1)), "each event is told once"
+            for last, next_one in pairwise(stamps):
+                assert next_one.skipped == max(next_one.state - last.state - 1, 0), "each skipped state is told"
+                missed = list(range(last.position + 1, next_one.position + 1))
+                assert next_one.events == missed, "each event is told once"
             if stamps and viewer in hub.peers:
                 assert stamps[-1].position == happened, "the newest event in the end"
 
