@@ -22,7 +22,7 @@ from src.gateway.signals.events import LevelState, Moment, Transition, transitio
 
 FLAP_MS: Final = 30_000
 MAX_EVENTS: Final = 20_000  # about 10 MB; a recorded session makes 400 an hour
-EVICTED_AT_ONCE: Final = 1_000
+EVICTED_AT_ONCE: Final = 1_000  # beyond what is too many
 
 Key = tuple[str, str | None, str, str]
 """Kind, level, and the values before and after."""
@@ -87,7 +87,11 @@ class _Group(Struct):
 
 
 class EventLog:
-    """All events that are kept, whatever the order in which they were added."""
+    """All events that are kept, whatever the order in which they were added.
+
+    Attributes:
+        lost_ms: what happened before this time is not kept, because of the bound; 0: nothing was lost.
+    """
 
     def __init__(self, life: str) -> None:
         """
@@ -95,6 +99,7 @@ class EventLog:
             life: names the life of the stream in ids and cursors.
         """
         self.life = life
+        self.lost_ms = 0
         self._groups: dict[Key, list[_Group]] = {}
         self._count = 0
 
@@ -113,14 +118,19 @@ class EventLog:
             occurrence = Occurrence(server_ms, seq, number, now.ts_ms, transition.state, spot)
             changed[_key(transition)] = occurrence
             self._add(_key(transition), occurrence)
-        return [self._event(key, self._group_at(key, occurrence)) for key, occurrence in changed.items()]
+        self._evict()
+        groups = ((key, self._group_at(key, occurrence)) for key, occurrence in changed.items())
+        return [self._event(key, group) for key, group in groups if group is not None]
 
     def add_verdict(self, section: str, before: str, after: str, now_ms: int) -> Event:
         """The verdict of a section has changed. No message shows that, so other gateways may have another time."""
         key = ("verdict", section, before, after)
         occurrence = Occurrence(now_ms, 0, 0, now_ms, None, None)
         self._add(key, occurrence)
-        return self._event(key, self._group_at(key, occurrence))
+        self._evict()
+        group = self._group_at(key, occurrence)
+        assert group is not None, "it is newer than everything that is evicted"
+        return self._event(key, group)
 
     def events(
         self,
@@ -149,7 +159,12 @@ class EventLog:
         return [self._event(key, group) for _, key, group in chosen]
 
     def forget_before(self, server_ms: int) -> None:
-        """Drop what happened before that time."""
+        """Drop what happened before that time, which is of no interest any more."""
+        if self.lost_ms <= server_ms:
+            self.lost_ms = 0
+        self._drop_before(server_ms)
+
+    def _drop_before(self, server_ms: int) -> None:
         for key in list(self._groups):
             kept = [group for group in self._groups[key] if group.last.server_ms >= server_ms]
             self._count -= len(self._groups[key]) - len(kept)
@@ -160,6 +175,8 @@ class EventLog:
 
     def _add(self, key: Key, occurrence: Occurrence) -> None:
         """Join the events of the same key that are near, which the occurrence may bridge."""
+        if occurrence.server_ms < self.lost_ms:
+            return  # else the log, when it is filled backwards, would have a hole
         groups = self._groups.setdefault(key, [])
         place = bisect_right(groups, occurrence.server_ms, key=lambda group: group.first.server_ms)
         joined = _Group(occurrence, occurrence, 1)
@@ -177,23 +194,23 @@ class EventLog:
             groups.remove(group)
         insort(groups, joined, key=lambda group: group.first.server_ms)
         self._count += 1 - len(near)
-        if self._count > MAX_EVENTS:
-            self._evict()
 
     def _evict(self) -> None:
-        """Some more than needed, so that it is rare."""
-        times = sorted(group.last.server_ms for _, group in self._all())
-        self.forget_before(times[EVICTED_AT_ONCE] + 1)
+        """Keep the bound; drop some more than needed, so that it is rare."""
+        if self._count > MAX_EVENTS:
+            times = sorted(group.last.server_ms for _, group in self._all())
+            self.lost_ms = times[self._count - MAX_EVENTS + EVICTED_AT_ONCE - 1] + 1
+            self._drop_before(self.lost_ms)
 
     def _all(self) -> Iterator[tuple[Key, _Group]]:
         return ((key, group) for key, groups in self._groups.items() for group in groups)
 
-    def _group_at(self, key: Key, occurrence: Occurrence) -> _Group:
-        return next(
-            group
-            for group in reversed(self._groups[key])
-            if group.first.server_ms <= occurrence.server_ms <= group.last.server_ms
-        )
+    def _group_at(self, key: Key, occurrence: Occurrence) -> _Group | None:
+        """The event of which it is one; None where that was evicted."""
+        for group in reversed(self._groups.get(key, ())):
+            if group.first.server_ms <= occurrence.server_ms <= group.last.server_ms:
+                return group
+        return None
 
     def _event(self, key: Key, group: _Group) -> Event:
         kind, level, before, after = key

@@ -60,11 +60,11 @@ def answer(log: EventLog, asked: EventQuery, since: Cursor, cursor: Cursor, *, f
         cursor: up to which the log goes.
         filled: whether it goes back to the beginning of the stream.
     """
-    known = asked.since is not None and asked.since.life == log.life
-    events = log.events(asked.since if known else None, asked.kinds, asked.levels)
-    reaches = known and asked.since is not None and asked.since.seq >= since.seq
+    read = asked.since if asked.since is not None and asked.since.life == log.life else None
+    events = log.events(read, asked.kinds, asked.levels)
+    reaches = read is not None and read.seq >= since.seq and read.server_ms >= log.lost_ms
     return {
         "cursor": str(newest_cursor(log.life, events, cursor)),
-        "complete": reaches or (asked.since is None and filled),
+        "complete": reaches or (asked.since is None and filled and not log.lost_ms),
         "events": events,
     }
