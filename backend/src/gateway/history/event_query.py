@@ -29,7 +29,7 @@ def event_query(query: str) -> EventQuery:
         WrongParameter: a known parameter is there twice, or has a value that is not accepted.
     """
     given: dict[str, Any] = {}
-    for name, text in parse_qsl(query):
+    for name, text in parse_qsl(query, keep_blank_values=True):
         if name not in EVENT_PARAMETERS:
             continue
         if name in given:
