@@ -83,7 +83,8 @@ class EventRing:
         """The section `events`, as JSON, for a viewer that was told up to the position `told`."""
         new = self.position - max(told, self._lost)
         events = b",".join(entry.event for entry in islice(self._entries, len(self._entries) - new, None))
-        complete = b"true" if told >= self._lost else b"false"
+        has_all = told >= self._lost and self._cursor is not NOWHERE  # what happens before the begin is told to nobody
+        complete = b"true" if has_all else b"false"
         return b'{"cursor":"%s","complete":%s,"events":[%s]}' % (str(self._cursor).encode(), complete, events)
 
 
