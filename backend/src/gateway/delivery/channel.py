@@ -205,10 +205,13 @@ class Channel:
         self._begin(Frame(payload, self._states, messages=messages, position=self._position()))
 
     def publish_events(self) -> None:
-        """Send the newest payload again, because there are events that go with it."""
-        if self._next is None and self.newest is not None:
-            newest = self.newest
-            self._begin(Frame(newest.payload, self._states, messages=newest.messages, position=self._position()))
+        """Send the newest payload again, because there are events that go with it.
+
+        Also where its round is still to come: a peer that has joined meanwhile was sent it, without them.
+        """
+        latest = self._next or self.newest
+        if latest is not None:
+            self._begin(Frame(latest.payload, self._states, messages=latest.messages, position=self._position()))
 
     def _begin(self, frame: Frame) -> None:
         self._next = frame

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import json
 import math
 from collections.abc import AsyncIterator
 
@@ -268,3 +269,83 @@ async def test_the_frames_of_one_state_that_are_kept_are_bounded(hub: Hub, monke
     for _ in range(100):
         hub.join(RememberingPeer(hub), channel)
     assert len(channel._payloads) == KEPT_STAMPED
+
+
+# -- events ------------------------------------------------------------------------------------------------------------
+
+
+class Happenings:
+    """A channel with events, which are numbers from 11 on; position 10 is before the first."""
+
+    def __init__(self, hub: Hub, rate: float = math.inf) -> None:
+        self.position = 10
+        self.channel = Channel(
+            hub.counters, only_changes=True, rate=rate, stamp=self._stamp, position=lambda: self.position
+        )
+        hub.channels["events"] = self.channel
+
+    def happen(self) -> None:
+        self.position += 1
+        self.channel.publish_events()
+
+    def _stamp(self, _messages: object, _state: int, _states: int, _why: str | None, told: int | None) -> bytes:
+        events = [] if told is None else range(told + 1, self.position + 1)
+        return b'"events":[%s]' % b",".join(b"%d" % event for event in events)
+
+
+def told(peer: RememberingPeer) -> list[int]:
+    """All events that it was told, in order."""
+    return [event for frame in peer.frames for event in json.loads(frame)["events"]]
+
+
+async def test_each_peer_is_told_each_event_from_its_first_frame_on_whatever_frames_it_skips(hub: Hub) -> None:
+    happenings = Happenings(hub)
+    channel, quick, slow = happenings.channel, RememberingPeer(hub), RememberingPeer(hub)
+    hub.join(quick, channel)
+    hub.join(slow, channel)
+    channel.publish(b'{"n":1}')
+    await end_of_turn()
+    last = hub.blocked(slow)
+    for n in (2, 3):
+        happenings.happen()
+        channel.publish(b'{"n":%d}' % n)
+        happenings.happen()
+        await channel.idle.wait()
+    hub.ready(slow, hub.newest_for(slow), last)
+    happenings.happen()
+    await channel.idle.wait()
+    assert (told(quick), told(slow)) == ([11, 12, 13, 14, 15], [11, 12, 13, 14, 15])
+    assert (len(quick.frames), len(slow.frames)) == (4, 3)
+
+
+async def test_an_event_alone_is_a_frame_with_the_payload_as_it_was(hub: Hub) -> None:
+    happenings, peer = Happenings(hub), RememberingPeer(hub)
+    hub.join(peer, happenings.channel)
+    happenings.channel.publish(b'{"n":1}')
+    await end_of_turn()
+    happenings.happen()
+    await end_of_turn()
+    assert peer.frames == [b'{"n":1,"events":[]}', b'{"n":1,"events":[11]}']
+
+
+async def test_a_peer_that_joined_between_two_moments_is_told_what_happened_after_it(hub: Hub) -> None:
+    happenings = Happenings(hub, rate=SOON)
+    before, between = RememberingPeer(hub), RememberingPeer(hub)
+    hub.join(before, happenings.channel)
+    happenings.channel.publish(b'{"n":1}')
+    await until(lambda: before.frames, "a first round")
+    happenings.happen()
+    hub.join(between, happenings.channel)
+    happenings.happen()
+    await until(lambda: told(before) == [11, 12], "both at the next moment")
+    await until(lambda: told(between) == [12], "what happened after it joined")
+
+
+async def test_a_viewer_that_reconnects_is_told_the_events_that_it_missed(hub: Hub) -> None:
+    happenings = Happenings(hub)
+    happenings.channel.publish(b'{"n":1}')
+    await end_of_turn()
+    known, new = RememberingPeer(hub), RememberingPeer(hub)
+    hub.join(known, happenings.channel, since=number_of(0, 0, 7))
+    hub.join(new, happenings.channel)
+    assert (told(known), told(new)) == ([8, 9, 10], [])
