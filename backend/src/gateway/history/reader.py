@@ -132,9 +132,9 @@ async def follow(
     consumer = await _followed(bus, subject, max(since_seq, 1))
     try:
         while True:
-            if life(consumer).created_ms != of.created_ms:
-                raise LifeEnded(subject)
             message = await consumer.next()
+            if life(consumer).created_ms != of.created_ms:
+                raise LifeEnded(subject)  # the message may be one of the new life
             if message is not None:
                 yield message
             if not consumer.behind:
