@@ -140,8 +140,9 @@ class Archive:
         async for message in follow(self._bus, LEVELS_SIGNALS, begin - BEFORE, levels.life, levels.caught_up.set):
             changed = self._take_levels(reader, message, levels, begin)
             if message.seq >= begin:
-                stored_ms = message.stored_us // 1000
-                self.cursor = Cursor(self.log.life, message.seq, max(stored_ms, self.cursor.server_ms))
+                # A verdict may have been judged by another clock: who has read it is not told it again.
+                read_ms = max(message.stored_us // 1000, self.cursor.server_ms)
+                self.cursor = Cursor(self.log.life, message.seq, read_ms)
             if changed and self.caught_up.is_set():
                 self._on_events(changed)
             if message.seq % FORGET_EVERY == 0:
