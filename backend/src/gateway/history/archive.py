@@ -81,6 +81,7 @@ class Archive:
         self._wall_baseline = wall_baseline
         self._on_events = on_events
         self._progress: dict[str, Progress] = {}
+        self._alone = 0  # the first message of the oldest block, where the one before it has not been read; 0 for none
         self._verdicts: dict[str, str] = {}  # of each section, the one that was told last
 
     @property
@@ -92,7 +93,7 @@ class Archive:
     def since(self) -> Cursor:
         """The cursor from which on no event is missing."""
         progress = self._progress.get(LEVELS_SIGNALS)
-        return NOWHERE if progress is None else Cursor(self.log.life, progress.first - 1, 0)
+        return NOWHERE if progress is None else Cursor(self.log.life, max(progress.first - 1, self._alone), 0)
 
     @property
     def reached_ms(self) -> int | None:
@@ -137,7 +138,13 @@ class Archive:
     async def _follow_levels(self, levels: Progress) -> None:
         reader = LevelsReader(self._wall_baseline)
         begin = levels.begin
-        async for message in follow(self._bus, LEVELS_SIGNALS, begin - BEFORE, levels.life, levels.caught_up.set):
+
+        def catch_up() -> None:
+            if not levels.caught_up.is_set():
+                self._reach(levels, begin, reader)
+                levels.caught_up.set()
+
+        async for message in follow(self._bus, LEVELS_SIGNALS, begin - BEFORE, levels.life, catch_up):
             changed = self._take_levels(reader, message, levels, begin)
             if message.seq >= begin:
                 # A verdict may have been judged by another clock: who has read it is not told it again.
@@ -169,9 +176,20 @@ class Archive:
     async def _fill_levels(self, levels: Progress, pace: Pace) -> None:
         first, end_seq = _block_before(levels)
         reader = LevelsReader(self._wall_baseline)
+        end_seq = max(end_seq, self._alone + 1)
         async for message in span(self._bus, LEVELS_SIGNALS, first - BEFORE, end_seq, levels.life):
             self._take_levels(reader, message, levels, first)
             await pace.rest(REST_EVERY)
+        self._reach(levels, first, reader)
+
+    def _reach(self, levels: Progress, first: int, reader: LevelsReader) -> None:
+        """A block from `first` on has been read.
+
+        The message before it may be further back than `BEFORE`: what happened between the two is read with the next
+        block, which goes on until there.
+        """
+        if reader.first_seq:
+            self._alone = reader.first_seq if reader.first_seq >= first > levels.life.first_seq else 0
         levels.first = first
 
     async def _fill_flow(self, flow: Progress, pace: Pace) -> None:

@@ -63,9 +63,14 @@ class Read(NamedTuple):
 
 
 class LevelsReader:
-    """Reads consecutive messages of `levels.signals`; a bad one is left out, as on the live path."""
+    """Reads consecutive messages of `levels.signals`; a bad one is left out, as on the live path.
+
+    Attributes:
+        first_seq: of the first message that could be read; 0 before it.
+    """
 
     def __init__(self, wall_baseline: float) -> None:
+        self.first_seq = 0
         self._wall_baseline = wall_baseline
         self._clock = CoreClock()
         self._before: Moment | None = None
@@ -76,6 +81,7 @@ class LevelsReader:
             decoded = read_levels(message.body)
         except BadMessage:
             return None
+        self.first_seq = self.first_seq or message.seq
         stored_ms = message.stored_us // 1000
         levels = normalize_levels(decoded.value, now_ms=stored_ms, wall_baseline=self._wall_baseline)
         self._clock.add(stored_ms, decoded.value.ts_ms)
@@ -160,9 +166,10 @@ async def span(bus: NATSBus, subject: str, first: int, end: int, of: Life) -> As
             if message is None and not consumer.behind:
                 return
             if message is not None:
-                if message.seq >= end:
+                if message.seq < end:
+                    yield message
+                if message.seq >= end - 1:
                     return
-                yield message
     finally:
         await bus.leave(consumer)
 
