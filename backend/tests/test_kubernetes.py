@@ -21,8 +21,8 @@ import yaml
 from src.common.subjects import STREAMS
 from src.demo.child_process import start_child
 from src.demo.nats_server import HOST, find_binary, free_port
+from src.gateway.market_bus import make_bus
 from src.gateway.settings import Settings, unknown_variables
-from src.gateway.socket_broadcaster import make_bus
 from tests.documents import ROOT
 from tests.test_repository import compose, dockerfile
 from tests.waiting import LIMIT_S, Inbox, until

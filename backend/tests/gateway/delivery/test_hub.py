@@ -7,7 +7,7 @@ import time
 import pytest
 
 from src.gateway.close_codes import GOING_AWAY, CloseCode
-from src.gateway.delivery.channel import SLICE_PEERS
+from src.gateway.delivery.channel import SLICE_PEERS, Channel
 from src.gateway.delivery.frame import Frame, Last, state_of
 from src.gateway.delivery.hub import Hub
 from src.gateway.delivery.pong_clock import PongClock
@@ -41,6 +41,9 @@ class RememberingPeer:
         self.closed.append(close_code)
         if not self.deaf:
             self.hub.leave(self)
+
+    def move(self, channel: Channel, *, has_newest: bool = False) -> None:
+        self.hub.move(self, channel, ready=True, has_newest=has_newest)
 
     def check(self, now_s: float) -> None:
         return

@@ -54,10 +54,10 @@ class Viewer:
             missed = self._outbox.resume(self.hub.newest_for(self))
             self.hub.ready(self, missed.frame, missed.last)
 
-    def move(self, channel: Channel) -> None:
+    def move(self, channel: Channel, *, has_newest: bool = False) -> None:
         if not self._outbox.ready:
             self._outbox.restart()
-        self.hub.move(self, channel, ready=self._outbox.ready)
+        self.hub.move(self, channel, ready=self._outbox.ready, has_newest=has_newest)
 
     def close(self, close_code: CloseCode) -> None:
         self.hub.leave(self)

@@ -9,14 +9,18 @@ import msgspec
 import pytest
 
 from src.common.bus import NATSBus
+from src.common.subjects import LEVELS_SIGNALS
 from src.gateway.history import client as client_module
 from src.gateway.history import messages
-from src.gateway.history.archive import Archive
+from src.gateway.history.archive import Archive, Progress
 from src.gateway.history.client import MOST_ASKED, HistoryClient, HistoryUnavailable
 from src.gateway.history.event_log import Cursor, EventLog
+from src.gateway.history.reader import Life
 from src.gateway.history.server import HistoryServer
 from tests.gateway.history.moments import moment
 from tests.waiting import until
+
+NOWHERE = NATSBus("nats://127.0.0.1:1")
 
 
 @pytest.fixture
@@ -26,7 +30,7 @@ def path(tmp_path: Path) -> str:
 
 @pytest.fixture
 async def server(path: str) -> AsyncIterator[HistoryServer]:
-    server = HistoryServer(path)
+    server = HistoryServer(path, NOWHERE, 5000.0)
     await server.open()
     yield server
     await server.close()
@@ -42,11 +46,11 @@ async def client(path: str) -> AsyncIterator[HistoryClient]:
 
 def read_archive(server: HistoryServer, life: str = "life", seqs: range = range(1, 4)) -> Archive:
     """One that has read some messages, of which each second one ends what the one before it began."""
-    archive = Archive(NATSBus("nats://127.0.0.1:1"), 5000.0, server.tell)
+    archive = Archive(NOWHERE, 5000.0, server.tell)
     archive.log = EventLog(life)
     for seq in seqs:
         read(archive, seq)
-    archive.since = Cursor(life, seqs.start - 1, 0)
+    archive._progress[LEVELS_SIGNALS] = Progress(Life(0, 1, seqs.stop - 1), seqs.start, seqs.start)
     archive.caught_up.set()
     return archive
 
@@ -80,9 +84,9 @@ async def test_the_ring_begins_with_what_the_history_has_and_grows_with_it(
 async def test_a_question_is_answered_and_a_wrong_one_refused(server: HistoryServer, client: HistoryClient) -> None:
     server.show(read_archive(server))
     await until(lambda: seqs_of(client), "the events so far")
-    status, body = await client.ask("/events", "since=life-2-80000")
+    status, body, _ = await client.ask("/events", "since=life-2-80000")
     assert (status, [event["seq"] for event in msgspec.json.decode(body)["events"]]) == (200, [3])
-    status, body = await client.ask("/events", "kinds=weather")
+    status, body, _ = await client.ask("/events", "kinds=weather")
     assert (status, msgspec.json.decode(body)["detail"][:13]) == (400, "kinds accepts")
 
 
@@ -131,7 +135,7 @@ async def test_while_the_process_is_gone_questions_are_refused_and_afterwards_an
 ) -> None:
     with pytest.raises(HistoryUnavailable, match="has just been started"):
         await client.ask("/events", "")
-    first = HistoryServer(path)
+    first = HistoryServer(path, NOWHERE, 5000.0)
     await first.open()
     archive = read_archive(first)
     first.show(archive)
@@ -141,7 +145,7 @@ async def test_while_the_process_is_gone_questions_are_refused_and_afterwards_an
     with pytest.raises(HistoryUnavailable, match="has just been started"):
         await client.ask("/events", "")
     read(archive, 4)
-    second = HistoryServer(path)  # the socket of the first is still there, as after a kill
+    second = HistoryServer(path, NOWHERE, 5000.0)  # the socket of the first is still there, as after a kill
     await second.open()
     second.show(archive)
     await until(lambda: seqs_of(client) == [1, 2, 3, 4], "what happened meanwhile, and nothing twice")
