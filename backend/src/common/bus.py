@@ -23,7 +23,7 @@ from src.common.connection import PASSING, BusError, Connection, Link, reason
 from src.common.messages import decode_object
 from src.common.ordered_consumer import OrderedConsumer
 from src.common.streams import find_or_make_stream
-from src.common.subjects import STREAMS, USUAL_STREAM_LIMITS, StreamLimits
+from src.common.subjects import STREAMS, USUAL_JETSTREAM, JetStreamOptions
 from src.common.subscription import Callback, Decoder, Stored, Subscription
 
 logger = logging.getLogger("bus")
@@ -45,7 +45,7 @@ class NATSBus:
         connect_timeout_s: how long `connect` and each `subscribe` may take.
         max_message_bytes: a larger message is rejected unread.
         access: how the servers let us in, beyond what the URL has.
-        new_streams: what the streams that it makes have beside `STREAMS`.
+        jetstream: how JetStream is deployed.
         decoders: how to read the messages of a subject; by default a strict JSON object becomes a dict.
 
     Attributes:
@@ -61,11 +61,11 @@ class NATSBus:
         connect_timeout_s: float = CONNECT_TIMEOUT_S,
         max_message_bytes: int = MAX_MESSAGE_BYTES,
         access: Access | None = None,
-        new_streams: StreamLimits = USUAL_STREAM_LIMITS,
+        jetstream: JetStreamOptions = USUAL_JETSTREAM,
         decoders: Mapping[str, Decoder] | None = None,
     ) -> None:
         servers = url or os.environ.get("NATS_URL") or DEFAULT_NATS_URL
-        self._connection = Connection(servers, name, access or Access(), new_streams)
+        self._connection = Connection(servers, name, access or Access(), jetstream)
         self._connect_timeout_s = connect_timeout_s
         self._max_message_bytes = max_message_bytes
         self._decoders = dict(decoders or {})

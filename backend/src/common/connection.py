@@ -24,7 +24,7 @@ from nats.js.errors import APIError, ServiceUnavailableError
 
 from src.common.access import Access, AccessError
 from src.common.logs import redacted
-from src.common.subjects import USUAL_STREAM_LIMITS, StreamLimits
+from src.common.subjects import USUAL_JETSTREAM, JetStreamOptions
 from src.common.tasks import end, unless, within
 
 logger = logging.getLogger("bus")
@@ -85,6 +85,22 @@ class NotPermitted(BusError):
         super().__init__(f"not permitted: grant this NATS user {action} on {subject}")
 
 
+class NoJetStream(ServiceUnavailableError):
+    """Nobody answers requests to JetStream."""
+
+    def __init__(self, domain: str) -> None:
+        super().__init__()
+        self._domain = domain
+
+    def __str__(self) -> str:
+        if self._domain:
+            return f"no JetStream of domain {self._domain} answers: is GATEWAY_NATS_DOMAIN right, and its server up?"
+        return (
+            "JetStream is not enabled, or not for this account: start nats-server with -js, "
+            "or set GATEWAY_NATS_DOMAIN where it is that of another domain"
+        )
+
+
 PASSING: Final = (
     NatsError,
     OSError,
@@ -140,8 +156,8 @@ class Link:
         server: its name and address.
     """
 
-    def __init__(self, new_streams: StreamLimits) -> None:
-        self._new_streams = new_streams
+    def __init__(self, jetstream: JetStreamOptions) -> None:
+        self._jetstream_options = jetstream
         self.client = StrictClient()
         self.ended = self.client.ended
         self.address = self.server = ""
@@ -161,7 +177,7 @@ class Link:
         if url is not None:
             self.address = f"{url.hostname}:{url.port}"
             self.server = f"{self.client.server_name} ({self.address})"
-        self.jetstream = JetStream(self, self._new_streams)
+        self.jetstream = JetStream(self, self._jetstream_options)
         self._dialled = True
 
     @property
@@ -287,13 +303,18 @@ class JetStream(JetStreamContext):
     """JetStream's requests, which end at once where the server refuses them.
 
     Attributes:
-        new_streams: how streams are made that are missing.
+        options: how it is deployed.
     """
 
-    def __init__(self, link: Link, new_streams: StreamLimits) -> None:
-        super().__init__(link.client, timeout=API_LIMIT_S)
-        self.new_streams = new_streams
+    def __init__(self, link: Link, options: JetStreamOptions) -> None:
+        super().__init__(link.client, domain=options.domain or None, timeout=API_LIMIT_S)
+        self.options = options
         self._link = link
+
+    @property
+    def api_prefix(self) -> str:
+        """Of the subjects of its requests."""
+        return self._prefix
 
     async def _api_request(
         self,
@@ -301,7 +322,12 @@ class JetStream(JetStreamContext):
         req: bytes = b"",
         timeout: float = API_LIMIT_S,  # noqa: ASYNC109  # the library's
     ) -> dict[str, Any]:
-        return await self._link.publishing(req_subject, super()._api_request(req_subject, req, timeout))
+        try:
+            return await self._link.publishing(req_subject, super()._api_request(req_subject, req, timeout))
+        except ServiceUnavailableError as error:
+            if error.err_code is None:  # of the library, where nobody listens
+                raise NoJetStream(self.options.domain) from None
+            raise
 
 
 class Connection:
@@ -313,14 +339,14 @@ class Connection:
         trouble: why there is no link, in words, or None while there is one.
     """
 
-    def __init__(self, url: str, name: str, access: Access, new_streams: StreamLimits = USUAL_STREAM_LIMITS) -> None:
+    def __init__(self, url: str, name: str, access: Access, jetstream: JetStreamOptions = USUAL_JETSTREAM) -> None:
         self.url = redacted(url)
         self.reconnects = 0
         self.trouble: str | None = reason(None)
         self._servers = [server.strip() for server in url.split(",") if server.strip()]
         self._name = name
         self._access = access
-        self._new_streams = new_streams
+        self._jetstream = jetstream
         self._link: Link | None = None
         self._lost_server = ""
         self._told: list[str] = []  # addresses of servers of the same cluster, as the last one named them
@@ -429,7 +455,7 @@ class Connection:
         """
         pause_s = FIRST_PAUSE_S
         while True:
-            link = Link(self._new_streams)
+            link = Link(self._jetstream)
             try:
                 await link.dial(self._servers_to_try(), self._name, self._access)
             except Exception as error:
@@ -499,8 +525,6 @@ def reason(error: BaseException | None) -> str:
     """An error in words, also where the library has none, with what to do where that is known."""
     if isinstance(error, APIError) and error.err_code in API_ERRORS:
         return f"{error.description}: {API_ERRORS[error.err_code]}"
-    if isinstance(error, ServiceUnavailableError):
-        return "JetStream is not enabled, or not for this account (nats-server needs -js)"
     if type(error) is NatsTimeout:  # not one of its kinds, which are of the connection
         return "JetStream does not answer: is a majority of the NATS servers up?"
     words = "no answer" if error is None else str(error) or type(error).__name__

@@ -189,7 +189,7 @@ class OrderedConsumer:
     async def _ask(self, link: Link) -> Msg:
         """Request a batch; returns its first message, or the status that the server sends instead."""
         assert self._stream is not None, "bound before asked"
-        subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream.config.name}.{self._consumer}"
+        subject = f"{link.jetstream.api_prefix}.CONSUMER.MSG.NEXT.{self._stream.config.name}.{self._consumer}"
 
         async def ask() -> Msg:
             request = {"batch": BATCH, "expires": int(ASK_S * 1e9)}

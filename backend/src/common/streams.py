@@ -35,7 +35,8 @@ async def find_or_make_stream(jetstream: JetStream, subject: str) -> StreamInfo:
     if found is not None:
         return found
     if subject not in STREAMS:
-        raise BusError(f"no stream covers {subject}; make one: nats stream add --subjects {subject}")
+        domain = f" --js-domain {jetstream.options.domain}" if jetstream.options.domain else ""
+        raise BusError(f"no stream covers {subject}; make one: nats{domain} stream add --subjects {subject}")
     spec = STREAMS[subject]
     config = StreamConfig(
         name=spec.name,
@@ -43,8 +44,8 @@ async def find_or_make_stream(jetstream: JetStream, subject: str) -> StreamInfo:
         storage=StorageType.FILE,
         retention=RetentionPolicy.LIMITS,
         max_age=RETENTION_S,
-        num_replicas=jetstream.new_streams.replicas,
-        max_bytes=jetstream.new_streams.max_bytes,
+        num_replicas=jetstream.options.new_streams.replicas,
+        max_bytes=jetstream.options.new_streams.max_bytes,
     )
     try:
         return await jetstream.add_stream(config)

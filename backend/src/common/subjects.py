@@ -27,7 +27,19 @@ class StreamLimits(NamedTuple):
     max_bytes: int | None = None
 
 
-USUAL_STREAM_LIMITS: Final = StreamLimits()
+class JetStreamOptions(NamedTuple):
+    """How JetStream is deployed, as far as the bus has to know.
+
+    Attributes:
+        domain: of the servers whose JetStream it uses; empty for that of the server that it connects to.
+        new_streams: what the streams that it makes have beside `STREAMS`.
+    """
+
+    domain: str = ""
+    new_streams: StreamLimits = StreamLimits()
+
+
+USUAL_JETSTREAM: Final = JetStreamOptions()
 
 STREAMS: Final = {
     LEVELS_SIGNALS: StreamSpec("LEVEL_SIGNALS", ("levels.*",)),

@@ -3,8 +3,8 @@
 from typing import Final
 
 from src.common.bus import NATSBus
-from src.common.subjects import LEVELS_SIGNALS, MARKET_FLOW, StreamLimits
-from src.gateway.settings import Settings, nats_access
+from src.common.subjects import LEVELS_SIGNALS, MARKET_FLOW
+from src.gateway.settings import Settings, jetstream_options, nats_access
 from src.gateway.signals.intake import read_flow, read_levels
 
 DECODERS: Final = {LEVELS_SIGNALS: read_levels, MARKET_FLOW: read_flow}
@@ -18,6 +18,6 @@ def make_bus(settings: Settings, name: str = "gateway") -> NATSBus:
         connect_timeout_s=settings.connect_timeout_s,
         max_message_bytes=settings.max_message_bytes,
         access=nats_access(settings),
-        new_streams=StreamLimits(settings.stream_replicas, settings.stream_max_bytes or None),
+        jetstream=jetstream_options(settings),
         decoders=DECODERS | {section.subject: read_flow for section in settings.sections},
     )

@@ -14,6 +14,7 @@ from src.common.subjects import DURABLES
 # An origin as browsers write it (RFC 6454 §6.2), or with `*.` before its host name.
 ORIGIN: Final = re.compile(r"([a-z][a-z0-9+.-]*)://((?:\*\.)?[a-z0-9_-][a-z0-9_.-]*|\[[0-9a-f:.]+\])(?::(\d{1,5}))?")
 SECTION_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")
+NAME: Final = re.compile(r"[^\s.*>/\\]{0,255}")  # of a stream or domain: part of a subject and of a path; may be none
 SUBJECT: Final = re.compile(r"[^\s.*>]+(?:\.[^\s.*>]+)*")  # of NATS, without wildcards
 RESERVED_SECTIONS: Final = {"flow", "levels", "viewport", "status", "events"}
 DEFAULT_PORTS: Final = (("http", "80"), ("https", "443"))
@@ -39,6 +40,12 @@ class FurtherSection(NamedTuple):
 
     name: str
     subject: str
+
+
+def _name(text: str) -> str:
+    if NAME.fullmatch(text) is None:
+        raise ValueError(text)
+    return text
 
 
 def _port(url_port: int | None) -> None:
@@ -131,6 +138,7 @@ Switch = Annotated[Literal["on", "off"], BeforeValidator(str.lower)]
 File = Annotated[str, Accepted("the path of a file")]
 LineFile = Annotated[str, Accepted("the path of a file of one line")]
 Pem = Annotated[str, Accepted("the path of a PEM file")]
+Name = Annotated[str, AfterValidator(_name), Accepted("a name without spaces, dots, slashes, * and >")]
 Text = Annotated[str, Accepted("a text")]
 Servers = Annotated[
     str, AfterValidator(_servers), Accepted("nats://host:port or tls://host:port, or several separated by commas")

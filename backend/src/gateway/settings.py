@@ -21,6 +21,7 @@ from pydantic_settings import (
 from src.common import logs
 from src.common.access import Access
 from src.common.bus import CONNECT_TIMEOUT_S, DEFAULT_NATS_URL, MAX_MESSAGE_BYTES
+from src.common.subjects import JetStreamOptions, StreamLimits
 from src.gateway.setting_types import (
     Accepted,
     File,
@@ -30,6 +31,7 @@ from src.gateway.setting_types import (
     Limit,
     LineFile,
     Market,
+    Name,
     Networks,
     Origins,
     Pem,
@@ -111,6 +113,11 @@ class Settings(BaseSettings):
         "GATEWAY_NATS_TLS_FIRST",
         default="off",
         text="`on` where the server expects the TLS handshake first (`handshake_first`).",
+    )
+    nats_domain: Name = _variable(
+        "GATEWAY_NATS_DOMAIN",
+        default="",
+        text="The JetStream domain that has the streams, where it is not that of the server in `NATS_URL`.",
     )
     sections: Sections = _variable(
         "GATEWAY_SECTIONS",
@@ -373,6 +380,14 @@ def nats_access(settings: Settings) -> Access:
         cert_file=settings.nats_cert,
         key_file=settings.nats_key,
         tls_first=settings.nats_tls_first == "on",
+    )
+
+
+def jetstream_options(settings: Settings) -> JetStreamOptions:
+    """How JetStream is deployed, from the settings."""
+    return JetStreamOptions(
+        domain=settings.nats_domain,
+        new_streams=StreamLimits(settings.stream_replicas, settings.stream_max_bytes or None),
     )
 
 

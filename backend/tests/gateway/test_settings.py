@@ -37,6 +37,7 @@ def test_an_empty_variable_counts_as_not_set(name: str, text: str) -> None:
         ("GATEWAY_NATS_CA", "/run/ca.pem", "nats_ca", "/run/ca.pem"),
         ("GATEWAY_NATS_CERT", "/run/cert.pem", "nats_cert", "/run/cert.pem"),
         ("GATEWAY_NATS_TLS_FIRST", "ON", "nats_tls_first", "on"),
+        ("GATEWAY_NATS_DOMAIN", "hub", "nats_domain", "hub"),
         ("GATEWAY_HOST", "0.0.0.0", "host", "0.0.0.0"),
         ("GATEWAY_HOST", "::1", "host", "::1"),
         ("GATEWAY_PORT", " 1 ", "port", 1),
@@ -180,6 +181,10 @@ def test_gateway_port_counts_before_port(environment: dict[str, str], port: int)
         ("GATEWAY_METRICS", "1", "one of on, off"),
         ("GATEWAY_LOG_FORMAT", "xml", "one of text, json"),
         ("GATEWAY_LOG_LEVEL", "loud", "one of DEBUG, INFO, WARNING, ERROR"),
+        *[
+            ("GATEWAY_NATS_DOMAIN", text, "a name without spaces, dots, slashes, * and >")
+            for text in ("a.b", "a b", "*", "a>", "a/b")
+        ],
         ("GATEWAY_HOST", "http://0.0.0.0", "an address or host name"),
         ("GATEWAY_HOST", "a b", "an address or host name"),
         ("GATEWAY_AUTH", "basic", "one of none, token, jwt"),

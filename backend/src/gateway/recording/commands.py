@@ -21,7 +21,7 @@ from src.gateway.recording.file import Reader, RecordingError, Writer
 from src.gateway.recording.progress import Progress
 from src.gateway.recording.record import Recording
 from src.gateway.recording.replay import Replay, Span
-from src.gateway.settings import SettingError, Settings, nats_access
+from src.gateway.settings import SettingError, Settings, jetstream_options, nats_access
 
 logger = logging.getLogger("recording")
 
@@ -170,6 +170,7 @@ def _bus(given: argparse.Namespace, settings: Settings) -> NATSBus:
         name=given.command,
         connect_timeout_s=settings.connect_timeout_s,
         access=nats_access(settings),
+        jetstream=jetstream_options(settings),
     )
 
 

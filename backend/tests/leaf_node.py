@@ -1,0 +1,70 @@
+"""A hub and a leaf node of it: two real nats-servers, each with a JetStream domain of its own."""
+
+import json
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+import nats
+from nats.aio.client import Client
+
+from src.demo.nats_server import HOST, NatsServer, free_port
+from tests.waiting import until
+
+HUB: Final = "hub"
+EDGE: Final = "edge"
+
+
+class HubAndLeaf:
+    """As a context manager they run, and are linked.
+
+    Attributes:
+        hub: has the domain `HUB`.
+        leaf: has the domain `EDGE`.
+        core: a client at the hub.
+        edge: a client at the leaf node.
+    """
+
+    core: Client
+    edge: Client
+
+    def __init__(self, folder: Path) -> None:
+        port = free_port()
+        self.hub = _server(HUB, folder, f'leafnodes {{ listen: "{HOST}:{port}" }}')
+        self.leaf = _server(EDGE, folder, f'leafnodes {{ remotes: [{{ url: "nats://{HOST}:{port}" }}] }}')
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as running:
+            for server in (self.hub, self.leaf):
+                running.enter_context(server)
+            await until(lambda: "Leafnode connection created" in self.leaf.log(), "the link")
+            self.core, self.edge = await nats.connect(self.hub.url), await nats.connect(self.leaf.url)
+            for client in (self.core, self.edge):
+                running.push_async_callback(client.close)
+            self._running = running.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._running.aclose()
+
+
+async def ask(client: Client, request: str, body: Any = None) -> Any:
+    """The answer of JetStream to a request, such as `STREAM.INFO.X`, that it takes."""
+    answer = await client.request(f"$JS.API.{request}", b"" if body is None else json.dumps(body).encode(), timeout=5)
+    said = json.loads(answer.data)
+    assert "error" not in said, said["error"]
+    return said
+
+
+async def make_stream(client: Client, name: str, **config: Any) -> None:
+    """One in memory."""
+    await ask(client, f"STREAM.CREATE.{name}", {"name": name, "storage": "memory", **config})
+
+
+def _server(domain: str, folder: Path, config: str) -> NatsServer:
+    store = folder / domain
+    jetstream = f"jetstream {{ domain: {domain}, store_dir: {json.dumps(str(store))} }}"
+    return NatsServer(store=store, config=f"server_name: {domain}\n{jetstream}\n{config}\n")
