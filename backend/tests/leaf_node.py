@@ -10,8 +10,10 @@ import nats
 from nats.aio.client import Client
 
 from src.demo.nats_server import HOST, NatsServer, free_port
+from tests.documents import ROOT, Document
 from tests.waiting import until
 
+OPERATIONS: Final = Document(ROOT / "docs" / "operations.md")
 HUB: Final = "hub"
 EDGE: Final = "edge"
 
@@ -30,9 +32,10 @@ class HubAndLeaf:
     edge: Client
 
     def __init__(self, folder: Path) -> None:
-        port = free_port()
-        self.hub = _server(HUB, folder, f'leafnodes {{ listen: "{HOST}:{port}" }}')
-        self.leaf = _server(EDGE, folder, f'leafnodes {{ remotes: [{{ url: "nats://{HOST}:{port}" }}] }}')
+        """As docs/operations.md prints their configuration, at free ports and with stores in `folder`."""
+        address, (hub, leaf) = f"{HOST}:{free_port()}", OPERATIONS.code("conf")
+        self.hub = _server(folder / HUB, hub.replace("0.0.0.0:7422", address))
+        self.leaf = _server(folder / EDGE, leaf.replace("hub:7422", address))
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as running:
@@ -64,7 +67,5 @@ async def make_stream(client: Client, name: str, **config: Any) -> None:
     await ask(client, f"STREAM.CREATE.{name}", {"name": name, "storage": "memory", **config})
 
 
-def _server(domain: str, folder: Path, config: str) -> NatsServer:
-    store = folder / domain
-    jetstream = f"jetstream {{ domain: {domain}, store_dir: {json.dumps(str(store))} }}"
-    return NatsServer(store=store, config=f"server_name: {domain}\n{jetstream}\n{config}\n")
+def _server(store: Path, config: str) -> NatsServer:
+    return NatsServer(store=store, config=config.replace('"/data"', json.dumps(str(store))))

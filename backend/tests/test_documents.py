@@ -22,13 +22,15 @@ CONTRIBUTING = Document(ROOT / "CONTRIBUTING.md")
 OPERATIONS = ROOT / "docs" / "operations.md"
 DOCUMENTS = markdown_files()
 
-# The programs that documents print, with the tests that run them as printed.
+# The programs and configurations that documents print, with the tests that run them as printed.
 PROGRAMS = {
     ("README.md", "html"): ["end_to_end/test_client_script.py"],
     ("client/typescript/README.md", "html"): ["end_to_end/test_client_script.py"],
     ("client/typescript/README.md", "ts"): ["typescript/test_installed.py"] * 2,
     ("client/typescript/README.md", "js"): ["typescript/test_installed.py"],
     ("client/python/README.md", "python"): ["client/test_package.py"] * 2,
+    ("docs/operations.md", "conf"): ["end_to_end/test_leaf_node.py"] * 2,
+    ("docs/operations.md", "json"): ["end_to_end/test_leaf_node.py"],
 }
 ILLUSTRATIONS = {  # pieces of wire format or configuration, without a program
     ("backend/src/gateway/INTERFACES.md", "json"),

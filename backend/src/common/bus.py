@@ -208,7 +208,8 @@ class NATSBus:
 
 async def _make_missing_streams(link: Link) -> None:
     for subject in STREAMS:
-        await find_or_make_stream(link.jetstream, subject)
+        if subject not in link.jetstream.options.streams:
+            await find_or_make_stream(link.jetstream, subject)
 
 
 def _as_json(value: Any) -> Any:

@@ -20,7 +20,7 @@ from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 from nats.errors import TimeoutError as NatsTimeout
 from nats.js import JetStreamContext
-from nats.js.errors import APIError, ServiceUnavailableError
+from nats.js.errors import APIError, NoStreamResponseError, ServiceUnavailableError
 
 from src.common.access import Access, AccessError
 from src.common.logs import redacted
@@ -525,6 +525,8 @@ def reason(error: BaseException | None) -> str:
     """An error in words, also where the library has none, with what to do where that is known."""
     if isinstance(error, APIError) and error.err_code in API_ERRORS:
         return f"{error.description}: {API_ERRORS[error.err_code]}"
+    if isinstance(error, NoStreamResponseError):
+        return "no stream takes it; is there one that covers the subject, and its server up?"
     if type(error) is NatsTimeout:  # not one of its kinds, which are of the connection
         return "JetStream does not answer: is a majority of the NATS servers up?"
     words = "no answer" if error is None else str(error) or type(error).__name__

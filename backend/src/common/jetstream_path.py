@@ -24,7 +24,6 @@ from typing import Final
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription as NatsSubscription
 from nats.errors import Error as NatsError
-from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, ConsumerInfo, DeliverPolicy, StreamInfo
 from nats.js.errors import NotFoundError
 from nats.nuid import NUID
@@ -39,8 +38,8 @@ from src.common.arrivals import (
     digest_of,
     publication_of,
 )
-from src.common.connection import PASSING, BusError, Connection, Link, NotPermitted, reason
-from src.common.streams import find_or_make_stream, stream_of
+from src.common.connection import PASSING, BusError, Connection, JetStream, Link, NotPermitted, reason
+from src.common.streams import filter_subject, find_or_make_stream, stream_of
 from src.common.tasks import end
 
 logger = logging.getLogger("bus")
@@ -92,6 +91,7 @@ class JetStreamPath:
         self._on_arrival = on_arrival
         self._has_message = has_message
         self._stream: StreamInfo | None = None
+        self._filter: str | None = None
         self._has_warned = False
         self._order = StreamOrder()
         self._arrived = asyncio.Event()
@@ -165,23 +165,40 @@ class JetStreamPath:
                 return "its consumer delivers and nothing arrives"
             before = now
 
-    async def _look(self, jetstream: JetStreamContext) -> ConsumerInfo | str:
+    async def _look(self, jetstream: JetStream) -> ConsumerInfo | str:
         """The consumer as the server reports it, or why it does not work."""
         assert self._stream is not None, "bound before watched"
         stream_name = self._stream.config.name or ""
         if next(self._looks) % LOOKS_A_STREAM == 0:
-            try:
-                holder = await jetstream.find_stream_name_by_subject(self._subject)
-            except NotFoundError:
-                return f"stream {stream_name} is gone"
-            if holder != stream_name:
-                return f"{self._subject} moved from stream {stream_name} to {holder}"
+            is_named = self._subject in jetstream.options.streams
+            lost = await (
+                self._look_for_name(jetstream) if is_named else self._look_for_subject(jetstream, stream_name)
+            )
+            if lost is not None:
+                return lost
         try:
             consumer: ConsumerInfo = await jetstream.consumer_info(stream_name, self._consumer_name)
         except NotFoundError:
             return f"consumer {self._consumer_name} is gone"
         self.lag = consumer.num_pending or 0
         return consumer
+
+    async def _look_for_subject(self, jetstream: JetStream, stream_name: str) -> str | None:
+        """Why the stream is not the one of the subject any more, or None while it is."""
+        try:
+            holder = await jetstream.find_stream_name_by_subject(self._subject)
+        except NotFoundError:
+            return f"stream {stream_name} is gone"
+        return None if holder == stream_name else f"{self._subject} moved from stream {stream_name} to {holder}"
+
+    async def _look_for_name(self, jetstream: JetStream) -> str | None:
+        """Why the stream that was named is not what it was, or None while it is."""
+        name = jetstream.options.streams[self._subject]
+        stream = await stream_of(jetstream, self._subject)
+        if stream is None:
+            return f"stream {name} is gone"
+        is_filter_right = filter_subject(jetstream, self._subject, stream) == self._filter
+        return None if is_filter_right else f"stream {name} keeps {self._subject} under another subject now"
 
     def _is_deaf(self, before: ConsumerInfo, now: ConsumerInfo) -> bool:
         """Whether messages that the server sent before the last watch interval have still not arrived."""
@@ -196,6 +213,7 @@ class JetStreamPath:
         await self._unbind()
         stream = await find_or_make_stream(link.jetstream, self._subject)
         self._turn_to(stream)
+        self._filter = filter_subject(link.jetstream, self._subject, stream)
         self._warn_of_one_replica(stream)
         stream_name = stream.config.name or ""
         # An existing consumer would first deliver its backlog: it goes before anyone listens to its deliver subject.
@@ -257,7 +275,7 @@ class JetStreamPath:
             deliver_subject=f"_INBOX.{stream.config.name}.{self._consumer_name}.{life}",
             deliver_policy=DeliverPolicy.LAST,
             ack_policy=AckPolicy.NONE,
-            filter_subject=self._subject,
+            filter_subject=self._filter,
             inactive_threshold=None if self._durable_name else EPHEMERAL_IDLE_S,
         )
 
@@ -267,7 +285,7 @@ class JetStreamPath:
             await asyncio.sleep(REMAKE_GRACE_S)
         await self._bind(link)
 
-    async def _look_back(self, jetstream: JetStreamContext, stream: StreamInfo) -> None:
+    async def _look_back(self, jetstream: JetStream, stream: StreamInfo) -> None:
         """The newest message at start was bad: hand over the newest good one before it, if one is near."""
         for seq in range(self._order.newest_seq - 1, max(self._order.newest_seq - LOOK_BACK_MESSAGES, 0), -1):
             try:
@@ -277,7 +295,7 @@ class JetStreamPath:
             except NotPermitted as refusal:
                 logger.warning("%s: no good message yet, and none before it can be read: %s", self._subject, refusal)
                 return
-            if stored.subject == self._subject and not self._has_message():
+            if self._filter in (None, stored.subject) and not self._has_message():
                 now_s, body = time.time(), stored.data or b""
                 stored_s = now_s if stored.time is None else stored.time.timestamp()
                 await self._on_arrival(

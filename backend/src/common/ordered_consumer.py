@@ -19,7 +19,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StreamInfo
 from nats.nuid import NUID
 
 from src.common.connection import API_LIMIT_S, PASSING, BusError, Connection, Link, reason
-from src.common.streams import find_or_make_stream, stream_of
+from src.common.streams import filter_subject, find_or_make_stream, stream_of
 
 logger = logging.getLogger("bus")
 
@@ -123,7 +123,8 @@ class OrderedConsumer:
         self._turn_to(stream)
         self._consumer, self._inbox = f"gateway_{NUID().next().decode()}", link.client.new_inbox()
         await link.subscribe(self._inbox, cb=self._arrived.put)
-        made = await link.jetstream.add_consumer(stream.config.name or "", self._config())
+        config = self._config(filter_subject(link.jetstream, self.subject, stream))
+        made = await link.jetstream.add_consumer(stream.config.name or "", config)
         link.require_agreed(self._inbox)
         self._has_more = bool(made.num_pending)
 
@@ -148,7 +149,7 @@ class OrderedConsumer:
         elif self._next_seq is not None:
             self._next_seq = min(self._next_seq, stream.state.last_seq + 1)  # it may have lost its end
 
-    def _config(self) -> ConsumerConfig:
+    def _config(self, wanted: str | None) -> ConsumerConfig:
         from_time = self._next_seq is None
         return ConsumerConfig(
             name=self._consumer,
@@ -157,7 +158,7 @@ class OrderedConsumer:
             opt_start_time=datetime.fromtimestamp((self._since_ms or 0) / 1000, UTC) if from_time else None,
             opt_start_seq=self._next_seq,
             ack_policy=AckPolicy.NONE,
-            filter_subject=self.subject,
+            filter_subject=wanted,
             inactive_threshold=IDLE_S,
         )
 

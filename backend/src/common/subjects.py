@@ -1,11 +1,14 @@
 """The names on the bus: subjects, the streams that hold them, the durables that read them."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 LEVELS_SIGNALS: Final = "levels.signals"
 MARKET_FLOW: Final = "market.flow"
 
 DURABLES: Final = {LEVELS_SIGNALS: "gateway_levels", MARKET_FLOW: "gateway_flow"}
+STREAM_SETTINGS: Final = {LEVELS_SIGNALS: "GATEWAY_LEVELS_STREAM", MARKET_FLOW: "GATEWAY_FLOW_STREAM"}
 
 
 class StreamSpec(NamedTuple):
@@ -32,10 +35,12 @@ class JetStreamOptions(NamedTuple):
 
     Attributes:
         domain: of the servers whose JetStream it uses; empty for that of the server that it connects to.
+        streams: names of streams by subject, where the subject does not find them: such a stream is never made.
         new_streams: what the streams that it makes have beside `STREAMS`.
     """
 
     domain: str = ""
+    streams: Mapping[str, str] = MappingProxyType({})
     new_streams: StreamLimits = StreamLimits()
 
 

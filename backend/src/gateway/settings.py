@@ -21,7 +21,7 @@ from pydantic_settings import (
 from src.common import logs
 from src.common.access import Access
 from src.common.bus import CONNECT_TIMEOUT_S, DEFAULT_NATS_URL, MAX_MESSAGE_BYTES
-from src.common.subjects import JetStreamOptions, StreamLimits
+from src.common.subjects import LEVELS_SIGNALS, MARKET_FLOW, JetStreamOptions, StreamLimits
 from src.gateway.setting_types import (
     Accepted,
     File,
@@ -118,6 +118,15 @@ class Settings(BaseSettings):
         "GATEWAY_NATS_DOMAIN",
         default="",
         text="The JetStream domain that has the streams, where it is not that of the server in `NATS_URL`.",
+    )
+    levels_stream: Name = _variable(
+        "GATEWAY_LEVELS_STREAM",
+        default="",
+        text="The stream that has `levels.signals`, where the subject does not find it: a mirror, for example. The "
+        "gateway never makes it.",
+    )
+    flow_stream: Name = _variable(
+        "GATEWAY_FLOW_STREAM", default="", text="The stream that has `market.flow`, likewise."
     )
     sections: Sections = _variable(
         "GATEWAY_SECTIONS",
@@ -385,8 +394,10 @@ def nats_access(settings: Settings) -> Access:
 
 def jetstream_options(settings: Settings) -> JetStreamOptions:
     """How JetStream is deployed, from the settings."""
+    named = {LEVELS_SIGNALS: settings.levels_stream, MARKET_FLOW: settings.flow_stream}
     return JetStreamOptions(
         domain=settings.nats_domain,
+        streams={subject: name for subject, name in named.items() if name},
         new_streams=StreamLimits(settings.stream_replicas, settings.stream_max_bytes or None),
     )
 

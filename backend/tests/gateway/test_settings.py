@@ -38,6 +38,8 @@ def test_an_empty_variable_counts_as_not_set(name: str, text: str) -> None:
         ("GATEWAY_NATS_CERT", "/run/cert.pem", "nats_cert", "/run/cert.pem"),
         ("GATEWAY_NATS_TLS_FIRST", "ON", "nats_tls_first", "on"),
         ("GATEWAY_NATS_DOMAIN", "hub", "nats_domain", "hub"),
+        ("GATEWAY_LEVELS_STREAM", "EDGE_LEVELS", "levels_stream", "EDGE_LEVELS"),
+        ("GATEWAY_FLOW_STREAM", "EDGE_FLOW", "flow_stream", "EDGE_FLOW"),
         ("GATEWAY_HOST", "0.0.0.0", "host", "0.0.0.0"),
         ("GATEWAY_HOST", "::1", "host", "::1"),
         ("GATEWAY_PORT", " 1 ", "port", 1),
