@@ -4,13 +4,14 @@ import base64
 import json
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import nkeys
 
 NO_LIMITS = dict.fromkeys(("subs", "data", "payload", "imports", "exports", "conn", "leaf"), -1) | {"wildcards": True}
-JETSTREAM_LIMITS = dict.fromkeys(("mem_storage", "disk_storage", "streams", "consumer"), -1)
+JETSTREAM_LIMITS: Mapping[str, Any] = dict.fromkeys(("mem_storage", "disk_storage", "streams", "consumer"), -1)
 
 
 class Key(NamedTuple):
@@ -32,7 +33,8 @@ def new_key(prefix: int = nkeys.PREFIX_BYTE_USER) -> Key:
 class Operator:
     """An operator with a system account and one that has JetStream."""
 
-    def __init__(self) -> None:
+    def __init__(self, jetstream_limits: Mapping[str, Any] = JETSTREAM_LIMITS) -> None:
+        self._jetstream_limits = jetstream_limits
         self._key = new_key(nkeys.PREFIX_BYTE_OPERATOR)
         self._system, self._account = (new_key(nkeys.PREFIX_BYTE_ACCOUNT) for _ in range(2))
 
@@ -40,7 +42,7 @@ class Operator:
         """What a nats-server needs to know of it."""
         operator = self._jwt(self._key, self._key, "operator", system_account=self._system.public)
         system = self._jwt(self._key, self._system, "account", limits=NO_LIMITS)
-        account = self._jwt(self._key, self._account, "account", limits=NO_LIMITS | JETSTREAM_LIMITS)
+        account = self._jwt(self._key, self._account, "account", limits={**NO_LIMITS, **self._jetstream_limits})
         return f"""\
 operator: {operator}
 system_account: {self._system.public}

@@ -59,18 +59,22 @@ REFUSALS: Final = {  # text in the error of the server or of TLS: what to do
 
 
 NO_LEADER: Final = "is a majority of the NATS servers up?"
-API_ERRORS: Final = {  # `err_code` of JetStream: what to do
-    10005: "give the stream fewer replicas (GATEWAY_STREAM_REPLICAS), or NATS more servers",
+API_ERRORS: Final = {  # `err_code` that nats-server 2.15 answered in tests/common/test_jetstream_errors.py: what to do
+    10002: "raise the storage that this account may have, or give its streams a max_bytes",
+    10005: "set GATEWAY_STREAM_REPLICAS or GATEWAY_STREAM_MAX_BYTES lower, or add servers to the cluster",
     10008: NO_LEADER,
-    10009: NO_LEADER,
-    10023: "raise the limits of JetStream on the servers, or of this account",
-    10026: "raise max_consumers of the stream, or delete consumers that nobody uses",
-    10027: "raise the number of streams that this account may have, or make the stream yourself",
-    10028: "raise max_memory_store of the servers, or the limit of this account",
+    10023: "raise max_file_store of the servers, or give the streams a max_bytes",
+    10026: "raise max_consumers of the stream or of this account, or delete consumers that nobody uses",
+    10027: "raise max_streams of this account, or add the subject to one of its streams",
     10039: "enable JetStream for this account",
-    10047: "raise max_file_store of the servers, or set GATEWAY_STREAM_MAX_BYTES",
-    10074: "give the stream fewer replicas (GATEWAY_STREAM_REPLICAS): this NATS is no cluster",
-    10076: "start nats-server with -js",
+    10047: "set GATEWAY_STREAM_MAX_BYTES lower, or raise the storage of the servers or of this account",
+    10054: "raise max_msg_size of the stream",
+    10074: "this NATS is no cluster: set GATEWAY_STREAM_REPLICAS=1",
+    10077: "raise the bounds of the stream, or let it discard old messages",
+    10098: "a work queue gives each message to one reader only: give the stream limits retention",
+    10113: "set GATEWAY_STREAM_MAX_BYTES",
+    10120: "set GATEWAY_STREAM_REPLICAS to a number that this account has limits for",
+    10122: "set GATEWAY_STREAM_MAX_BYTES lower",
 }
 
 
@@ -523,11 +527,12 @@ async def _boxed(work: Coroutine[Any, Any, T]) -> tuple[T]:
 
 def reason(error: BaseException | None) -> str:
     """An error in words, also where the library has none, with what to do where that is known."""
-    if isinstance(error, APIError) and error.err_code in API_ERRORS:
-        return f"{error.description}: {API_ERRORS[error.err_code]}"
+    if isinstance(error, APIError) and error.err_code is not None:
+        remedy = API_ERRORS.get(error.err_code)
+        return f"{error.description}: {remedy}" if remedy else f"{error.description} (JetStream error {error.err_code})"
     if isinstance(error, NoStreamResponseError):
         return "no stream takes it; is there one that covers the subject, and its server up?"
     if type(error) is NatsTimeout:  # not one of its kinds, which are of the connection
-        return "JetStream does not answer: is a majority of the NATS servers up?"
+        return f"JetStream does not answer: is a server up that has the stream, and {NO_LEADER}"
     words = "no answer" if error is None else str(error) or type(error).__name__
     return f"{words}; {remedy}" if (remedy := _remedy(error)) else words
