@@ -242,7 +242,10 @@ class JetStreamPath:
                 await self._look_back(link.jetstream, stream)
 
     def _warn_of_one_replica(self, stream: StreamInfo) -> None:
-        is_in_cluster = stream.cluster is not None and bool(stream.cluster.name)
+        # One server that is a leaf node has a cluster of its own name.
+        is_in_cluster = (
+            stream.cluster is not None and bool(stream.cluster.name) and stream.cluster.name != stream.cluster.leader
+        )
         if is_in_cluster and stream.config.num_replicas == 1 and not self._has_warned:
             self._has_warned = True
             logger.warning(

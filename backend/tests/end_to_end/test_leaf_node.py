@@ -47,6 +47,7 @@ async def test_mirrors_at_the_leaf_node_are_relayed_and_outlive_the_hub(
         while (await ask(nodes.edge, f"CONSUMER.INFO.{stream}.{durable}"))["delivered"]["stream_seq"] < 1:
             pass
     assert gateway.stop() == 0
+    assert "one replica on a cluster" not in gateway.stderr
     nodes.hub.stop()
     gateway.start()
     async with Viewer(gateway) as viewer:
