@@ -1,5 +1,6 @@
 """A hub and a leaf node of it: two real nats-servers, each with a JetStream domain of its own."""
 
+import asyncio
 import json
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -8,10 +9,12 @@ from typing import Any, Final, Self
 
 import nats
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 
+from src.common.tasks import unless
 from src.demo.nats_server import HOST, NatsServer, free_port
 from tests.documents import ROOT, Document
-from tests.waiting import until
+from tests.waiting import LIMIT_S
 
 OPERATIONS: Final = Document(ROOT / "docs" / "operations.md")
 HUB: Final = "hub"
@@ -31,20 +34,26 @@ class HubAndLeaf:
     core: Client
     edge: Client
 
-    def __init__(self, folder: Path) -> None:
-        """As docs/operations.md prints their configuration, at free ports and with stores in `folder`."""
-        address, (hub, leaf) = f"{HOST}:{free_port()}", OPERATIONS.code("conf")
+    def __init__(self, folder: Path, port: int | None = None, by: str = "") -> None:
+        """As docs/operations.md prints their configuration.
+
+        Args:
+            folder: for their stores.
+            port: at which the hub listens for leaf nodes; by default a free one.
+            by: the address by which the leaf node reaches it; by default that port.
+        """
+        (hub, leaf), address = OPERATIONS.code("conf"), f"{HOST}:{port or free_port()}"
         self.hub = _server(folder / HUB, hub.replace("0.0.0.0:7422", address))
-        self.leaf = _server(folder / EDGE, leaf.replace("hub:7422", address))
+        self.leaf = _server(folder / EDGE, leaf.replace("hub:7422", by or address))
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as running:
             for server in (self.hub, self.leaf):
                 running.enter_context(server)
-            await until(lambda: "Leafnode connection created" in self.leaf.log(), "the link")
             self.core, self.edge = await nats.connect(self.hub.url), await nats.connect(self.leaf.url)
             for client in (self.core, self.edge):
                 running.push_async_callback(client.close)
+            await self.until_linked()
             self._running = running.pop_all()
         return self
 
@@ -52,6 +61,20 @@ class HubAndLeaf:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._running.aclose()
+
+    async def until_linked(self) -> None:
+        """Wait until what is published at the hub reaches the leaf node."""
+        arrived = asyncio.Event()
+
+        async def note(_message: Msg) -> None:
+            arrived.set()
+
+        probe = await self.edge.subscribe("probe", cb=note)
+        async with asyncio.timeout(LIMIT_S):
+            while not arrived.is_set():
+                await self.core.publish("probe")
+                await unless(arrived, asyncio.sleep(0.05))
+        await probe.unsubscribe()
 
 
 async def ask(client: Client, request: str, body: Any = None) -> Any:

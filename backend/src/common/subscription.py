@@ -206,7 +206,7 @@ class Subscription:
         async with self._turn:
             first = self._copies.match(arrival)
             if first is not None:
-                self._take_copy(arrival, first)
+                await self._take_copy(arrival, first)
                 return
             try:
                 decoded = self._read(body)
@@ -231,9 +231,11 @@ class Subscription:
         self.received += 1
         self.last_message_s = arrival.arrived_s
 
-    def _take_copy(self, copy: Arrival, first: Arrival) -> None:
+    async def _take_copy(self, copy: Arrival, first: Arrival) -> None:
         self.copies += 1
         if copy.path == JETSTREAM and self._order.note_copy(first):
+            if self._held is not None and 0 < self._held.arrival.seq < copy.seq:
+                await self._drop_held()  # the stream has it before the newest
             self._on_copy(Stored(copy.seq, copy.stored_s, copy.is_first, first.arrived_s))
 
     def _read(self, body: bytes) -> Decoded:
@@ -278,7 +280,7 @@ class Subscription:
             await self._deliver(*held)
 
     async def _drop_held(self) -> None:
-        """A newer message is there."""
+        """A newer message is known."""
         if self._held is not None:
             self.stragglers += 1
             self._held = None

@@ -1,5 +1,6 @@
 """The bus at a leaf node, whose JetStream is another one than the hub's."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -9,7 +10,8 @@ import pytest
 
 from src.common.bus import BusError, NATSBus
 from src.common.subjects import LEVELS_SIGNALS, MARKET_FLOW, JetStreamOptions
-from src.demo.nats_server import NatsServer
+from src.demo.nats_server import NatsServer, free_port
+from tests.end_to_end.black_hole import Line
 from tests.leaf_node import EDGE, HUB, HubAndLeaf, ask, make_stream
 from tests.waiting import Inbox, until
 
@@ -172,6 +174,41 @@ async def test_a_recording_reads_a_stream_that_is_named(nodes: HubAndLeaf, make_
     while (message := await consumer.next()) is None:
         pass
     assert (message.subject, message.seq, message.body) == (LEVELS_SIGNALS, 2, b'{"of":"levels.signals"}')
+
+
+@pytest.mark.parametrize("stamped", [True, False], ids=["with the header", "without"])
+async def test_what_a_mirror_catches_up_with_is_not_shown_after_what_is_newer(
+    tmp_path: Path, make_bus: MakeBus, stamped: bool
+) -> None:
+    """After a cut core NATS brings the next message at once, and the mirror those before it later."""
+    port = free_port()
+    async with Line(port) as line, HubAndLeaf(tmp_path, port, line.address) as nodes:
+        await make_stream(nodes.core, "LEVEL_SIGNALS", subjects=["levels.*"])
+        await make_stream(nodes.edge, "EDGE_LEVELS", mirror=transform("levels.*", "edge.levels.$1"))
+        bus, core, inbox = make_bus(nodes.leaf, streams=NAMED), make_bus(nodes.hub), Inbox()
+        await bus.connect()
+        await core.connect()
+        subscription = await bus.subscribe(LEVELS_SIGNALS, inbox, "gateway_levels")
+
+        async def publish(number: int) -> None:
+            if stamped:
+                await core.publish(LEVELS_SIGNALS, {"n": number})
+            else:
+                await nodes.core.jetstream().publish(LEVELS_SIGNALS, b'{"n":%d}' % number)
+
+        await publish(1)
+        await until(lambda: subscription.copies == 1, "the copy of the first message")
+        line.cut()
+        for number in range(2, 6):
+            await publish(number)
+        line.mend()
+        await nodes.until_linked()
+        await publish(6)
+        await until(lambda: subscription.copies == 2, "the copy of the last message")
+        holding = f"hold {LEVELS_SIGNALS}"
+        await until(lambda: holding not in {task.get_name() for task in asyncio.all_tasks()}, "nothing is held")
+        shown = [message["n"] for message in inbox.received]
+        assert (shown, shown[-1], subscription.received) == (sorted(shown), 6, 6)
 
 
 async def test_a_named_stream_that_is_missing_is_told_with_its_setting_and_not_made(

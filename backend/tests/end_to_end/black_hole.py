@@ -6,24 +6,25 @@ from types import TracebackType
 from typing import Self
 
 from src.common.tasks import end
-from src.demo.nats_server import HOST, NatsServer
+from src.demo.nats_server import HOST
 
 
 class Line:
-    """Forwards between whoever connects to `url` and a nats-server, unless it is cut.
+    """Forwards between whoever connects to `url` and a port of a nats-server, unless it is cut.
 
     While it is cut, connections stay open and new ones are accepted, and nothing comes through in either direction.
     """
 
-    def __init__(self, server: NatsServer) -> None:
-        self._server = server
+    def __init__(self, port: int) -> None:
+        self._to_port = port
         self._whole = asyncio.Event()
         self._whole.set()
         self._carrying: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
         self._listening = await asyncio.start_server(self._carry, HOST)
-        self.url = f"nats://{HOST}:{self._listening.sockets[0].getsockname()[1]}"
+        self.address = f"{HOST}:{self._listening.sockets[0].getsockname()[1]}"
+        self.url = f"nats://{self.address}"
         return self
 
     async def __aexit__(
@@ -50,7 +51,7 @@ class Line:
             if not self._whole.is_set():
                 await asyncio.Event().wait()
             with contextlib.suppress(OSError, asyncio.CancelledError):
-                to_server = await asyncio.open_connection(HOST, self._server.port)
+                to_server = await asyncio.open_connection(HOST, self._to_port)
                 try:
                     await asyncio.gather(self._pump(reader, to_server[1]), self._pump(to_server[0], writer))
                 finally:

@@ -124,7 +124,7 @@ async def test_it_survives_that_nats_loses_its_store(system: System) -> None:
 async def test_it_survives_a_line_that_swallows_everything(
     make_gateway: LaunchGateway, nats_server: NatsServer
 ) -> None:
-    async with Line(nats_server) as line, Core(nats_server) as core:
+    async with Line(nats_server.port) as line, Core(nats_server) as core:
         gateway = make_gateway(line.url).launch()
         await until(lambda: "✅" in gateway.stdout, "the gateway has started")
 
