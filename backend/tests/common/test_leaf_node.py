@@ -95,6 +95,20 @@ async def test_a_domain_that_does_not_answer_is_told_with_its_setting(nodes: Hub
         await bus.follow(LEVELS_SIGNALS)
 
 
+async def test_a_hub_that_goes_is_told_and_its_streams_are_read_again_when_it_is_back(
+    nodes: HubAndLeaf, make_bus: MakeBus
+) -> None:
+    bus, inbox = make_bus(nodes.leaf, domain=HUB), Inbox()
+    await bus.connect()
+    subscription = await bus.subscribe(LEVELS_SIGNALS, inbox, "gateway_levels")
+    nodes.hub.stop()
+    await until(lambda: "no JetStream of domain hub answers" in str(subscription.trouble), "the loss is told")
+    nodes.hub.start()
+    await until(lambda: subscription.trouble is None, "it is bound again")
+    await nodes.core.jetstream().publish(LEVELS_SIGNALS, b'{"n":1}')
+    await inbox.until_newest({"n": 1})
+
+
 async def test_a_right_that_is_missing_is_told_as_it_has_to_be_granted(nodes: HubAndLeaf, make_bus: MakeBus) -> None:
     allow(nodes.leaf, f"$JS.{HUB}.API.STREAM.NAMES")
     bus = make_bus(nodes.leaf, GATEWAY, domain=HUB)
