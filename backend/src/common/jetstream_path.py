@@ -39,6 +39,7 @@ from src.common.arrivals import (
     publication_of,
 )
 from src.common.connection import PASSING, BusError, Connection, JetStream, Link, NotPermitted, reason
+from src.common.look_back import LOOK_BACK_MESSAGES, look_back
 from src.common.streams import filter_subject, find_or_make_stream, stream_of
 from src.common.tasks import end
 
@@ -49,7 +50,6 @@ LOOKS_A_STREAM: Final = 3  # each look asks for the consumer, each third one for
 REBIND_PAUSE_S: Final = 0.25
 REMAKE_GRACE_S: Final = 1.0  # a missing stream is first left to its owner, who may create it with other settings
 FIRST_MESSAGE_LIMIT_S: Final = 1.0
-LOOK_BACK_MESSAGES: Final = 100  # how far to search for a good message when the newest at start is bad
 LEAVE_LIMIT_S: Final = 0.5  # for deleting an ephemeral consumer; the server does it by itself, later
 EPHEMERAL_IDLE_S: Final = 30.0  # the server forgets an ephemeral consumer this long after its reader went
 
@@ -290,22 +290,13 @@ class JetStreamPath:
 
     async def _look_back(self, jetstream: JetStream, stream: StreamInfo) -> None:
         """The newest message at start was bad: hand over the newest good one before it, if one is near."""
-        for seq in range(self._order.newest_seq - 1, max(self._order.newest_seq - LOOK_BACK_MESSAGES, 0), -1):
-            try:
-                stored = await jetstream.get_msg(stream.config.name or "", seq)
-            except NotFoundError:
-                continue
-            except NotPermitted as refusal:
-                logger.warning("%s: no good message yet, and none before it can be read: %s", self._subject, refusal)
-                return
-            if self._filter in (None, stored.subject) and not self._has_message():
-                now_s, body = time.time(), stored.data or b""
-                stored_s = now_s if stored.time is None else stored.time.timestamp()
-                await self._on_arrival(
-                    Arrival(JETSTREAM, digest_of(body), now_s, None, seq, stored_s, is_first=True), body
-                )
-            if self._has_message():
-                return
+        newest_seq = self._order.newest_seq
+        before = range(newest_seq - 1, max(newest_seq - LOOK_BACK_MESSAGES, 0), -1)
+        stream_name = stream.config.name or ""
+        try:
+            await look_back(jetstream, stream_name, self._filter, before, self._on_arrival, self._has_message)
+        except NotPermitted as refusal:
+            logger.warning("%s: no good message yet, and none before it can be read: %s", self._subject, refusal)
 
     # -- messages --------------------------------------------------------------------------------------------------
 
