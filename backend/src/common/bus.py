@@ -47,6 +47,7 @@ class NATSBus:
         access: how the servers let us in, beyond what the URL has.
         jetstream: how JetStream is deployed.
         decoders: how to read the messages of a subject; by default a strict JSON object becomes a dict.
+        keeps_last: whether the last message of each subject is kept beyond the age limit of its stream.
 
     Attributes:
         on_copy: called with a subject and the place of its newest message in the stream, where JetStream tells that
@@ -63,12 +64,14 @@ class NATSBus:
         access: Access | None = None,
         jetstream: JetStreamOptions = USUAL_JETSTREAM,
         decoders: Mapping[str, Decoder] | None = None,
+        keeps_last: bool = False,
     ) -> None:
         servers = url or os.environ.get("NATS_URL") or DEFAULT_NATS_URL
         self._connection = Connection(servers, name, access or Access(), jetstream)
         self._connect_timeout_s = connect_timeout_s
         self._max_message_bytes = max_message_bytes
         self._decoders = dict(decoders or {})
+        self._keeps_last = keeps_last
         self.on_copy: Callable[[str, Stored], None] = lambda _subject, _stored: None
         self.subscriptions: list[Subscription] = []
         self._consumers: list[OrderedConsumer] = []
@@ -157,6 +160,7 @@ class NATSBus:
             self._decoders.get(subject, decode_object),
             self._max_message_bytes,
             lambda stored: self.on_copy(subject, stored),
+            keeps_last=self._keeps_last,
         )
         await subscription.start(self._connect_timeout_s)
         self.subscriptions.append(subscription)

@@ -126,6 +126,11 @@ class JetStreamPath:
                     link = self._connection.link_nowait()
                     await link.jetstream.delete_consumer(self._stream.config.name or "", self._consumer_name)
 
+    @property
+    def stream(self) -> StreamInfo | None:
+        """The one that it is bound to, as it was then; None while it is bound to none."""
+        return self._stream if self.trouble is None else None
+
     # -- being live ------------------------------------------------------------------------------------------------
 
     async def _keep_live(self, link: Link | None) -> None:

@@ -22,6 +22,7 @@ from src.common.arrivals import CORE, HOLD_S, JETSTREAM, Arrival, Copies, Order
 from src.common.connection import BusError, Connection
 from src.common.core_path import CorePath
 from src.common.jetstream_path import JetStreamPath
+from src.common.last_message import LastMessage
 from src.common.logs import Throttle, more
 from src.common.messages import BadMessage, Decoded
 from src.common.tasks import end
@@ -33,6 +34,7 @@ Decoder = Callable[[bytes], Decoded]
 OnCopy = Callable[["Stored"], None]
 
 CORE_START_S: Final = 2.0  # for the server's answer to the plain subscription
+LAST_START_S: Final = 1.0  # for the message that is kept where the stream has none
 JETSTREAM_START_S: Final = 5.0  # an election takes less; then the start goes on with core NATS alone
 
 
@@ -101,6 +103,8 @@ class Subscription:
         decode: Decoder,
         max_message_bytes: int,
         on_copy: OnCopy = lambda _stored: None,
+        *,
+        keeps_last: bool = False,
     ) -> None:
         """
         Args:
@@ -111,6 +115,8 @@ class Subscription:
             decode: reads a body.
             max_message_bytes: a larger message is rejected unread.
             on_copy: gets the place in the stream of the newest message, when JetStream tells it after core NATS.
+            keeps_last: whether the last message is kept beyond the age limit of its stream, and handed over where the
+                stream has none.
         """
         self.subject = subject
         self.received = 0
@@ -137,6 +143,11 @@ class Subscription:
         self._jetstream = JetStreamPath(
             connection, subject, durable_name, self._on_arrival, has_message=lambda: self.delivered > 0
         )
+        self._last: LastMessage | None = None
+        if keeps_last:
+            self._last = LastMessage(
+                connection, subject, lambda: self._jetstream.stream, self._on_last, lambda: self.delivered > 0
+            )
 
     async def start(self, limit_s: float) -> None:
         """Subscribe by both paths, and hand the newest message over if there is one.
@@ -152,6 +163,8 @@ class Subscription:
 
     async def unsubscribe(self) -> None:
         """Stop; idempotent. A durable consumer stays on the server, an ephemeral one is deleted."""
+        if self._last is not None:
+            await self._last.close()
         await self._core.close()
         await self._jetstream.close()
         await end(self._holding)
@@ -165,6 +178,8 @@ class Subscription:
             if self._core.trouble is not None:
                 raise
             logger.warning("%s; its messages come by core NATS alone until JetStream is back", error)
+        if self._last is not None:
+            await self._last.start(LAST_START_S if self._jetstream.trouble is None else 0.0)
 
     # -- how it is -------------------------------------------------------------------------------------------------
 
@@ -184,6 +199,11 @@ class Subscription:
         if self._core.trouble is None and self._copies.core_is_deaf:
             return "JetStream has messages that are not published on this subject here"
         return self._core.trouble
+
+    @property
+    def mirror_trouble(self) -> str | None:
+        """Why its last message is not kept beyond its stream; None where it is, or need not be."""
+        return None if self._last is None else self._last.trouble
 
     @property
     def repeated(self) -> int:
@@ -250,6 +270,9 @@ class Subscription:
     async def _deliver(self, arrival: Arrival, decoded: Decoded) -> None:
         self._order.take(arrival, arrival.stamps(decoded))
         self.path = arrival.path
+        await self._hand_over(arrival, decoded)
+
+    async def _hand_over(self, arrival: Arrival, decoded: Decoded) -> None:
         self.non_finite += decoded.non_finite
         try:
             with in_hand(Stored(arrival.seq, arrival.stored_s, arrival.is_first, arrival.arrived_s)):
@@ -262,6 +285,18 @@ class Subscription:
             held_back = self._failed_lines.lets_through()
             if held_back is not None:
                 logger.exception("%s: the callback failed on %s%s", self.subject, _name(arrival), more(held_back))
+
+    async def _on_last(self, arrival: Arrival, body: bytes) -> None:
+        """The last message, from where it is kept: the first one that comes replaces it, whatever time it has."""
+        async with self._turn:
+            if self.delivered or self._held is not None:
+                return
+            try:
+                decoded = self._read(body)
+            except BadMessage as bad:
+                self._count_bad(arrival, bad)
+                return
+            await self._hand_over(arrival, decoded)
 
     # -- messages that may be old ----------------------------------------------------------------------------------
 

@@ -20,4 +20,5 @@ def make_bus(settings: Settings, name: str = "gateway") -> NATSBus:
         access=nats_access(settings),
         jetstream=jetstream_options(settings),
         decoders=DECODERS | {section.subject: read_flow for section in settings.sections},
+        keeps_last=settings.last_state == "on",
     )

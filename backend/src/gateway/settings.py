@@ -159,6 +159,13 @@ class Settings(BaseSettings):
         text="How large such a stream may become before its oldest messages go; 0 for no bound but its age of 24 h.",
     )
 
+    last_state: Switch = _variable(
+        "GATEWAY_LAST_STATE",
+        default="on",
+        text="`on` keeps the last message of each subject beyond the age limit of its stream, in a stream that mirrors "
+        "it, and shows it where the stream has none: after a weekend.",
+    )
+
     market: Market = _variable(
         "GATEWAY_MARKET",
         default="XNYS",

@@ -267,7 +267,7 @@ class Balancer:
 async def test_a_gateway_that_is_cut_off_from_nats_shows_nobody_the_past(
     make_gateway: LaunchGateway, nats_server: NatsServer, publisher: Publisher
 ) -> None:
-    async with Line(nats_server) as line:
+    async with Line(nats_server.port) as line:
         whole, cut_off = make_gateway().launch(), make_gateway(line.url).launch()
         for gateway in (whole, cut_off):
             await asyncio.to_thread(gateway.until_it_answers)

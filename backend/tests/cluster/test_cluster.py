@@ -1,20 +1,25 @@
 """Each fault of a cluster, in short; `make cluster` has the long form."""
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import nats
 import pytest
 import pytest_asyncio
+from nats.js import JetStreamContext
 from nats.js.api import StreamConfig
+from nats.js.errors import NotFoundError
 
+from src.common.last_message import mirror_name
 from tests.cluster.faults import FAULTS
 from tests.cluster.nats_cluster import NatsCluster
 from tests.cluster.run import Stage, stage, through
 from tests.conftest import LaunchGateway
 from tests.end_to_end.publisher import FLOW, Publisher
 from tests.end_to_end.viewer import Viewer
-from tests.waiting import until
+from tests.waiting import LIMIT_S, until
 
 LASTS_S = 4.0
 VIEWERS = 6
@@ -74,6 +79,17 @@ async def test_a_gateway_that_starts_without_quorum_relays_tells_why_and_binds_w
         await viewer.until_newest(flow=2)
 
 
+async def until_mirrored(jetstream: JetStreamContext) -> StreamConfig:
+    """What keeps the last message of the flow, once it has one."""
+    async with asyncio.timeout(LIMIT_S):
+        while True:
+            with contextlib.suppress(NotFoundError):
+                mirror = await jetstream.stream_info(mirror_name(FLOW))
+                if mirror.state.messages:
+                    return mirror.config
+            await asyncio.sleep(0.05)
+
+
 async def test_a_stream_of_one_replica_on_a_cluster_is_warned_of_and_a_setting_makes_three(
     live_cluster: NatsCluster, make_gateway: LaunchGateway
 ) -> None:
@@ -88,4 +104,6 @@ async def test_a_stream_of_one_replica_on_a_cluster_is_warned_of_and_a_setting_m
     assert "stream MARKET_DATA has one replica" not in gateway.stderr
     made = (await jetstream.stream_info("MARKET_DATA")).config
     assert (made.num_replicas, made.max_bytes) == (3, 1_000_000_000)
+    await jetstream.publish(FLOW, b'{"n":1}')
+    assert (await until_mirrored(jetstream)).num_replicas == 3
     await client.close()

@@ -2,23 +2,29 @@
 
 import asyncio
 import contextlib
+import functools
 import json
 import re
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import nats
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
+from nats.js import JetStreamContext
+from nats.js.errors import NotFoundError
 
+from src.common import last_message
 from src.common.access import LARGEST_FILE_BYTES, Access, AccessError
 from src.common.bus import BusError, NATSBus
+from src.common.last_message import mirror_name
 from src.common.subjects import LEVELS_SIGNALS
 from src.common.tasks import end
 from src.demo.nats_server import HOST, NatsServer
 from tests.certificates import Authority, private_pem
 from tests.nats_operator import Operator, creds, new_key
-from tests.waiting import Inbox, until
+from tests.waiting import LIMIT_S, Inbox, until
 
 MakeBus = Callable[..., NATSBus]
 
@@ -28,10 +34,12 @@ async def make_bus() -> AsyncIterator[MakeBus]:
     """Makes buses, and closes them when the test is over."""
     made: list[NATSBus] = []
 
-    def make(server: NatsServer, scheme: str = "nats", timeout_s: float = 60.0, **access: Any) -> NATSBus:
+    def make(
+        server: NatsServer, scheme: str = "nats", timeout_s: float = 60.0, *, keeps_last: bool = False, **access: Any
+    ) -> NATSBus:
         given: dict[str, Any] = {name: str(it) if isinstance(it, Path) else it for name, it in access.items()}
         url = server.url.replace("nats:", f"{scheme}:")
-        made.append(NATSBus(url, connect_timeout_s=timeout_s, access=Access(**given)))
+        made.append(NATSBus(url, connect_timeout_s=timeout_s, access=Access(**given), keeps_last=keeps_last))
         return made[-1]
 
     yield make
@@ -280,7 +288,10 @@ ALL_THAT_IS_NEEDED = (  # as INTERFACES.md lists them, without the two that are 
     "$JS.API.CONSUMER.DELETE.*.gateway_levels",
     "$JS.API.CONSUMER.INFO.*.gateway_levels",
 )
+MIRROR = mirror_name(LEVELS_SIGNALS)
 CREATE, GET = "$JS.API.STREAM.CREATE.*", "$JS.API.STREAM.MSG.GET.*"
+CREATE_MIRROR, DELETE = f"$JS.API.STREAM.CREATE.{MIRROR}", f"$JS.API.STREAM.DELETE.{MIRROR}"
+TO_KEEP_THE_LAST = (CREATE_MIRROR, DELETE, GET)
 
 
 def rights(publish: Iterable[str], subscribe: Iterable[str] = ("_INBOX.>",)) -> str:
@@ -299,7 +310,7 @@ class Limited(NamedTuple):
 
     server: NatsServer
     core: NATSBus
-    make_bus: Callable[[], NATSBus]
+    make_bus: Callable[..., NATSBus]
 
 
 @pytest.fixture
@@ -308,7 +319,8 @@ async def limited(tmp_path: Path, make_bus: MakeBus) -> AsyncIterator[Limited]:
         password, core_password = file(tmp_path, "password", "s3cret"), file(tmp_path, "core", "core")
         core = make_bus(server, user="core", password_file=core_password)
         await core.connect()
-        yield Limited(server, core, lambda: make_bus(server, timeout_s=1.0, user="gateway", password_file=password))
+        gateway = {"user": "gateway", "password_file": password}
+        yield Limited(server, core, functools.partial(make_bus, server, timeout_s=1.0, **gateway))
 
 
 async def test_with_the_rights_that_are_documented_it_relays_from_streams_that_are_there(limited: Limited) -> None:
@@ -389,6 +401,38 @@ async def test_without_the_right_to_look_back_a_bad_newest_message_is_passed_ove
     await again.connect()
     await again.subscribe(LEVELS_SIGNALS, later, "gateway_levels")
     assert later.received == [{"n": 2}]
+
+
+@pytest.mark.parametrize("denied", TO_KEEP_THE_LAST)
+async def test_without_a_right_to_keep_the_last_message_it_relays_and_tells_once_what_to_grant(
+    limited: Limited, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, denied: str
+) -> None:
+    monkeypatch.setattr(last_message, "LOOK_INTERVAL_S", 0.01)
+    core = await nats.connect(limited.server.url, user="core", password="core")
+    limited.server.reload(rights({*ALL_THAT_IS_NEEDED, *TO_KEEP_THE_LAST} - {denied}))
+    bus, inbox = limited.make_bus(keeps_last=True), Inbox()
+    await bus.connect()
+    subscription = await bus.subscribe(LEVELS_SIGNALS, inbox, "gateway_levels")
+    if denied == DELETE:  # it counts where the stream was remade
+        await until_it_is_there(core.jetstream(), MIRROR)
+        await core.jetstream().delete_stream("LEVEL_SIGNALS")
+    await limited.core.publish(LEVELS_SIGNALS, {"n": 1})
+    await inbox.until_newest({"n": 1})
+    await until(lambda: subscription.mirror_trouble, "it is told")
+    assert f"grant this NATS user publish on {denied.removesuffix('*')}" in str(subscription.mirror_trouble)
+    limited.server.reload(rights([*ALL_THAT_IS_NEEDED, *TO_KEEP_THE_LAST]))
+    await until(lambda: subscription.mirror_trouble is None, "it is kept")
+    assert caplog.text.count("is not kept beyond its stream: not permitted: grant") == 1
+    await core.close()
+
+
+async def until_it_is_there(jetstream: JetStreamContext, stream: str) -> None:
+    async with asyncio.timeout(LIMIT_S):
+        while True:
+            with contextlib.suppress(NotFoundError):
+                await jetstream.stream_info(stream)
+                return
+            await asyncio.sleep(0.005)
 
 
 async def test_a_right_that_is_taken_away_and_given_back_later_heals_by_itself(limited: Limited) -> None:

@@ -29,6 +29,7 @@ class FakeSubscription:
     stragglers: int = 0
     path: str | None = None
     core_trouble: str | None = "none here"
+    mirror_trouble: str | None = None
 
     @property
     def is_live(self) -> bool:

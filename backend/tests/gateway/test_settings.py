@@ -48,6 +48,7 @@ def test_an_empty_variable_counts_as_not_set(name: str, text: str) -> None:
         ("GATEWAY_CONNECT_TIMEOUT", "0.5", "connect_timeout_s", 0.5),
         ("GATEWAY_MAX_MESSAGE", "1024", "max_message_bytes", 1024),
         ("GATEWAY_CONSUMERS", "EPHEMERAL", "consumers", "ephemeral"),
+        ("GATEWAY_LAST_STATE", "off", "last_state", "off"),
         ("GATEWAY_STREAM_REPLICAS", "3", "stream_replicas", 3),
         ("GATEWAY_STREAM_MAX_BYTES", "1000000000", "stream_max_bytes", 1_000_000_000),
         ("GATEWAY_WALL_BASELINE", "250", "wall_baseline", 250.0),

@@ -24,6 +24,9 @@ class SubscriptionHealth(BaseModel):
     ]
     trouble: Annotated[str | None, Field(description="why JetStream does not bring it")]
     core_trouble: Annotated[str | None, Field(description="why core NATS does not bring it")]
+    mirror_trouble: Annotated[
+        str | None, Field(description="why its last message is not kept beyond its stream, with what to do")
+    ]
     received: Annotated[int, Field(description="messages since the start, copies left out")]
     stragglers: Annotated[int, Field(description="late messages dropped since the start: a newer one was there")]
     rejected: Annotated[dict[str, int], Field(description="bad messages since the start, by reason")]
@@ -167,6 +170,7 @@ def _subscription_health(subscription: Subscription) -> SubscriptionHealth:
         path=subscription.path,
         trouble=subscription.trouble,
         core_trouble=subscription.core_trouble,
+        mirror_trouble=subscription.mirror_trouble,
         received=subscription.received,
         stragglers=subscription.stragglers,
         rejected=dict(subscription.rejected),

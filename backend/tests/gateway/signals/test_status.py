@@ -228,7 +228,10 @@ def test_no_verdict_and_no_cause_of_a_week_is_wrong_and_none_comes_a_second_late
         is_connected = not any(begin <= moment.time() < end for begin, end in faults.nats_away)
         is_replayed = faults.replayed[0] <= moment.time() < faults.replayed[1]
         is_silent = moment.hour in faults.core_silent and moment.minute == 0
-        if (moment.minute, moment.second) == (30, 0) and is_connected:  # a restart: NATS hands over the newest messages
+        if (moment.minute, moment.second) == (
+            30,
+            0,
+        ) and is_connected:  # a restart: NATS has the last messages, however old
             status = StreamStatus(market)
             for section, newest in last.items():
                 last[section] = newest._replace(limits_ms=UNKNOWN_LIMITS_MS)
