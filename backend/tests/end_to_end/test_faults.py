@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import pytest
 from nats.js.api import StorageType, StreamConfig
-from nats.js.errors import ServerError
+from nats.js.errors import NotFoundError, ServerError
 
 from src.demo.nats_server import HOST, NatsServer
 from tests.conftest import LaunchGateway
@@ -163,7 +163,17 @@ async def subjects_move_to_another_stream(system: System) -> None:
 
 async def consumers_are_deleted(system: System) -> None:
     for stream, durable in DURABLES.items():
-        await system.core.publisher.jetstream.delete_consumer(stream, durable)
+        await consumer_deleted(system.core.publisher, stream, durable)
+
+
+async def consumer_deleted(publisher: Publisher, stream: str, durable: str) -> None:
+    """Delete a consumer, once the gateway has made it on a stream that was made anew."""
+    async with asyncio.timeout(LIMIT_S):
+        while True:
+            with contextlib.suppress(NotFoundError):
+                await publisher.jetstream.delete_consumer(stream, durable)
+                return
+            await asyncio.sleep(0.05)
 
 
 @pytest.mark.parametrize(
