@@ -5,6 +5,7 @@ import time
 from datetime import datetime, timedelta
 
 import pytest
+from nats.js.api import StreamConfig
 from nats.js.errors import NotFoundError
 
 from src.common.last_message import mirror_name
@@ -37,13 +38,13 @@ async def until_kept(publisher: Publisher, subject: str, body_part: bytes) -> No
             await asyncio.sleep(0.01)
 
 
-async def drop_by_age(publisher: Publisher) -> None:
+async def drop_by_age(publisher: Publisher, *names: str) -> None:
     """The streams become as they are a day later; returns when they are empty."""
-    for spec in STREAMS.values():
-        config = (await publisher.jetstream.stream_info(spec.name)).config
+    for name in names:
+        config = (await publisher.jetstream.stream_info(name)).config
         await publisher.jetstream.update_stream(config.evolve(max_age=SHORTEST_AGE_S, duplicate_window=SHORTEST_AGE_S))
         async with asyncio.timeout(LIMIT_S):
-            while (await publisher.jetstream.stream_info(spec.name)).state.messages:
+            while (await publisher.jetstream.stream_info(name)).state.messages:
                 await asyncio.sleep(0.01)
         await publisher.jetstream.update_stream(config.evolve(duplicate_window=SHORTEST_AGE_S))
 
@@ -61,7 +62,7 @@ async def friday(gateway: GatewayProcess, publisher: Publisher, number: int = 7)
         assert stored.time is not None
         stored_ms[section] = int(stored.time.timestamp() * 1000)
     gateway.kill()
-    await drop_by_age(publisher)
+    await drop_by_age(publisher, *(spec.name for spec in STREAMS.values()))
     return stored_ms
 
 
@@ -86,6 +87,17 @@ async def test_a_gateway_that_is_started_after_the_weekend_shows_the_last_state_
         await publisher.levels(1)
         await publisher.flow(1)
         await viewer.until_newest(levels=1, flow=1)
+
+
+async def test_a_further_section_is_kept_too(make_gateway: LaunchGateway, publisher: Publisher) -> None:
+    await publisher.jetstream.add_stream(StreamConfig(name="NEWS", subjects=["wire.news"], max_age=3600))
+    gateway = make_gateway(GATEWAY_SECTIONS="news=wire.news").start()
+    await publisher.publish("wire.news", {"n": 7})
+    await until_kept(publisher, "wire.news", b'"n": 7')
+    gateway.kill()
+    await drop_by_age(publisher, "NEWS")
+    later = make_gateway(GATEWAY_SECTIONS="news=wire.news").start()
+    assert later.get("/snapshot?sections=news").json == {"news": {"n": 7}}
 
 
 async def test_switched_off_it_makes_no_stream_and_shows_nothing(
