@@ -164,9 +164,9 @@ soak: $(READY)
 	@$(IN_BACKEND) '$(UV)' pip install --quiet --python $(PYTHON) --require-hashes -r requirements-bench.txt
 	@$(IN_BACKEND) exec $(PYTHON) -m soak --minutes $(or $(MINUTES),30) $(OPTIONS)
 
-# Three gateways on a cluster of three nats-servers; about six minutes.
+# Three gateways on a cluster of three nats-servers; about nine minutes.
 cluster: $(READY)
-	@$(IN_BACKEND) exec $(PYTHON) -m tests.cluster.run $(OPTIONS)
+	@$(IN_BACKEND) PYTHONPATH=../client/python/src exec $(PYTHON) -m tests.cluster.run $(OPTIONS)
 
 # With how long each took to be live again.
 faults: $(READY)

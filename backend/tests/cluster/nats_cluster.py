@@ -3,9 +3,11 @@
 import contextlib
 import http.client
 import json
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 import nats
 from nats.js.api import StreamConfig
@@ -19,25 +21,59 @@ HEALTH_LIMIT_S: Final = 60.0  # for an election and for a replica to catch up, o
 ASK_LIMIT_S: Final = 2.0
 
 
+# Whoever does not log in may do all; STREAMS_ONLY reads what is published by JetStream alone.
+STREAMS_ONLY: Final = "streams-only"
+USERS: Final = f"""
+no_auth_user: anybody
+authorization {{ users: [
+    {{ user: anybody, password: x }},
+    {{ user: {STREAMS_ONLY}, password: x, permissions: {{ subscribe: {{ deny: ["levels.>", "market.>"] }} }} }}
+] }}
+"""
+
+
+class Place(NamedTuple):
+    """Where a server runs.
+
+    Attributes:
+        clients: its address for clients.
+        routes: that for the other servers.
+        monitor: that of its monitoring port.
+        under: a command that becomes the server there.
+    """
+
+    clients: str = HOST
+    routes: str = HOST
+    monitor: str = HOST
+    under: Sequence[str] = ()
+
+
+ON_LOOPBACK: Final = (Place(),) * REPLICAS
+
+
 class Node(NatsServer):
     """One server of the cluster."""
 
-    def __init__(self, name: str, store: Path, routes: list[int], route_port: int) -> None:
+    def __init__(self, name: str, store: Path, place: Place, route_port: int, routes: Sequence[str]) -> None:
         self.name = name
         self.monitor_port = free_port()
-        peers = ", ".join(f'"nats-route://{HOST}:{port}"' for port in routes)
+        self._monitor_host = place.monitor
+        peers = ", ".join(f'"nats-route://{route}"' for route in routes)
         super().__init__(
             store=store,
+            host=place.clients,
+            under=place.under,
             config=f"""\
 server_name: {name}
-http: "{HOST}:{self.monitor_port}"
-cluster {{ name: spymaster, listen: "{HOST}:{route_port}", routes: [{peers}] }}
+http: "{place.monitor}:{self.monitor_port}"
+cluster {{ name: spymaster, listen: "{place.routes}:{route_port}", routes: [{peers}] }}
+{USERS}
 """,
         )
 
     def ask(self, path: str) -> Any:
         """What its monitoring port says at `path`; None where it says nothing."""
-        connection = http.client.HTTPConnection(HOST, self.monitor_port, timeout=ASK_LIMIT_S)
+        connection = http.client.HTTPConnection(self._monitor_host, self.monitor_port, timeout=ASK_LIMIT_S)
         try:
             connection.request("GET", path)
             return json.loads(connection.getresponse().read())
@@ -54,20 +90,26 @@ class NatsCluster:
         nodes: by name.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, places: Sequence[Place] = ON_LOOPBACK) -> None:
         ports: list[int] = []
         while len(ports) < REPLICAS:
             if (port := free_port()) not in ports:
                 ports.append(port)
+        routes = [f"{place.routes}:{port}" for place, port in zip(places, ports, strict=True)]
         self.nodes = {
-            f"n{number}": Node(f"n{number}", folder / f"n{number}", ports, port)
-            for number, port in enumerate(ports, start=1)
+            f"n{number}": Node(f"n{number}", folder / f"n{number}", place, port, routes)
+            for number, (place, port) in enumerate(zip(places, ports, strict=True), start=1)
         }
 
     @property
     def url(self) -> str:
         """All servers."""
         return ",".join(node.url for node in self.nodes.values())
+
+    @property
+    def url_of_streams_only(self) -> str:
+        """The same, for somebody who may not subscribe to the plain subjects."""
+        return self.url.replace("//", f"//{STREAMS_ONLY}:x@")
 
     async def __aenter__(self) -> Self:
         try:
@@ -110,6 +152,15 @@ class NatsCluster:
         await until(lambda: self._leaders(stream), f"a leader of {stream}", HEALTH_LIMIT_S)
         return self._leaders(stream)[0]
 
+    async def replicate(self, replicas: int) -> None:
+        """Keep each stream on so many servers from now on; returns when they do."""
+        client = await nats.connect(self.url.split(","))
+        for stream in STREAMS.values():
+            config = StreamConfig(name=stream.name, subjects=list(stream.subjects), num_replicas=replicas)
+            await client.jetstream(timeout=10).update_stream(config)
+            await until(partial(self._is_on, stream.name, replicas), "the replicas", HEALTH_LIMIT_S)
+        await client.close()
+
     async def until_healthy(self) -> None:
         """Wait until all servers run and hold all of each stream."""
         await until(self._is_healthy, "a healthy cluster", HEALTH_LIMIT_S)
@@ -148,11 +199,12 @@ class NatsCluster:
     def _is_healthy(self) -> bool:
         if len(self._answering()) < REPLICAS or self.meta_leader() is None:
             return False
-        return all(
-            any(
-                len(info["cluster"].get("replicas", [])) == REPLICAS - 1
-                and all(replica["current"] for replica in info["cluster"]["replicas"])
-                for info in self._streams(stream.name)
-            )
-            for stream in STREAMS.values()
+        return all(self._is_on(stream.name, REPLICAS) for stream in STREAMS.values())
+
+    def _is_on(self, stream: str, replicas: int) -> bool:
+        """Whether so many servers hold all of the stream."""
+        return any(
+            len(others := info["cluster"].get("replicas") or []) == replicas - 1
+            and all(replica["current"] for replica in others)
+            for info in self._streams(stream)
         )

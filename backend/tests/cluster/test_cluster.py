@@ -13,16 +13,23 @@ from nats.js.api import StreamConfig
 from nats.js.errors import NotFoundError
 
 from src.common.last_message import mirror_name
-from tests.cluster.faults import FAULTS
+from tests.cluster.faults import FAULTS, through
 from tests.cluster.nats_cluster import NatsCluster
-from tests.cluster.run import Stage, stage, through
+from tests.cluster.network import why_not
+from tests.cluster.partitions import rows_of_partitions
+from tests.cluster.restarts import RESTARTS
+from tests.cluster.stage import Stage, stage
 from tests.conftest import LaunchGateway
 from tests.end_to_end.publisher import FLOW, Publisher
 from tests.end_to_end.viewer import Viewer
 from tests.waiting import LIMIT_S, until
 
 LASTS_S = 4.0
+CALM_S = 1.0
 VIEWERS = 6
+# `make cluster` has all of them. In the suite test_workers.py has a worker that hangs, test_process.py kills and stops.
+RESTARTS_IN_SHORT = ["rolling-haproxy"]
+PARTITIONS_IN_SHORT = ["node-cut"]
 
 
 @pytest_asyncio.fixture
@@ -33,7 +40,7 @@ async def live_cluster(tmp_path: Path) -> AsyncIterator[NatsCluster]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def live_stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
-    async with stage(tmp_path_factory.mktemp("cluster"), VIEWERS) as found:
+    async with stage(tmp_path_factory.mktemp("cluster"), CALM_S) as found:
         yield found
 
 
@@ -41,8 +48,31 @@ async def live_stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_no_fault_shows_anything_old_and_every_viewer_is_live_again(live_stage: Stage, fault: str) -> None:
     """How long a gap is, `make cluster` measures; here a busy machine may take its time."""
-    row = await through(live_stage, fault, LASTS_S)
+    async with live_stage.viewers(live_stage.urls_of(VIEWERS)) as viewers:
+        row = await through(live_stage, viewers, fault, LASTS_S)
     assert row.older_after_newer == 0
+    assert live_stage.replicas.compared > 0
+    assert live_stage.replicas.differences == []
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("event", RESTARTS_IN_SHORT)
+async def test_when_gateways_restart_nobody_is_locked_out_and_nobody_is_shown_anything_old(
+    live_stage: Stage, event: str
+) -> None:
+    await live_stage.cluster.until_healthy()
+    row = await RESTARTS[event](live_stage, VIEWERS, 0.0)
+    assert row.older_after_newer == 0
+    assert row.refused == 0
+
+
+@pytest.mark.timeout(150)
+async def test_who_is_cut_off_says_so_shows_nothing_old_and_the_others_are_live_again() -> None:
+    if (reason := why_not()) is not None:
+        pytest.skip(reason)
+    for row in await rows_of_partitions(PARTITIONS_IN_SHORT, VIEWERS, LASTS_S, CALM_S):
+        assert row.older_after_newer == 0, row
+        assert row.is_as_meant, row
 
 
 async def test_a_gateway_that_knows_one_server_goes_on_with_the_others_when_it_dies(

@@ -34,7 +34,13 @@ class Answer(NamedTuple):
 
 
 class GatewayProcess:
-    """`python -m src.gateway.main` on a free port; what it writes goes to files, so that it never waits for us."""
+    """`python -m src.gateway.main` on a free port; what it writes goes to files, so that it never waits for us.
+
+    Attributes:
+        host: where it is reached.
+    """
+
+    host = HOST
 
     def __init__(self, folder: Path, nats_url: str, **settings: str) -> None:
         """
@@ -148,7 +154,7 @@ class GatewayProcess:
     def takes_connections(self) -> bool:
         """Whether somebody listens on its port."""
         with socket.socket() as attempt:
-            return attempt.connect_ex((HOST, self.port)) == 0
+            return attempt.connect_ex((self.host, self.port)) == 0
 
     # -- what it says ----------------------------------------------------------------------------------------------
 
@@ -162,7 +168,7 @@ class GatewayProcess:
 
     def get(self, path: str, method: str = "GET", headers: Mapping[str, str] = MappingProxyType({})) -> Answer:
         """One HTTP request on a connection of its own."""
-        connection = http.client.HTTPConnection(HOST, self.port, timeout=LIMIT_S)
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=LIMIT_S)
         try:
             connection.request(method, path, headers=dict(headers))
             response = connection.getresponse()
@@ -192,7 +198,7 @@ class GatewayProcess:
         return self.get("/ready").status == 200
 
     def url(self, path: str = "/ws/stream") -> str:
-        return f"ws://{HOST}:{self.port}{path}"
+        return f"ws://{self.host}:{self.port}{path}"
 
     def _answers(self) -> bool:
         try:

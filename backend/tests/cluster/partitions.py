@@ -1,0 +1,211 @@
+"""A part of the cluster is cut off, on networks of our own. Run under `ALONE`; it writes rows as JSON lines.
+
+Each server of NATS and each gateway is a machine. What is cut off reaches nobody, and nobody reaches it, except that
+viewers go on to reach their gateway.
+"""
+
+import asyncio
+import contextlib
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from src.common.subjects import LEVELS_SIGNALS, STREAMS
+from tests.cluster.balancer import balancer
+from tests.cluster.nats_cluster import REPLICAS, Node, Place
+from tests.cluster.network import ALONE, Machine, Networks
+from tests.cluster.stage import AGREE_LIMIT_S, CALM_S, GATEWAYS, Gap, PlacedGateway, Row, Stage, Watch, stage, start
+from tests.cluster.traffic import Client
+from tests.end_to_end.gateway_process import BACKEND
+from tests.waiting import until
+
+LEVELS_STREAM: Final = STREAMS[LEVELS_SIGNALS].name
+
+
+class Map(NamedTuple):
+    """What runs, and on which networks."""
+
+    found: Stage
+    networks: Networks
+
+    def machine_of(self, node: Node) -> Machine:
+        return self.networks.machines[node.name]
+
+    async def gateway_and_server(self) -> tuple[PlacedGateway, Node]:
+        """A gateway and the server that it uses: not Core's, where there is such a pair."""
+        by_server = {
+            self.found.cluster.node_of((await asyncio.to_thread(gateway.health))["nats_server"]).name: gateway
+            for gateway in self.found.gateways
+        }
+        of_core = self.found.cluster.node_of(self.found.core.server).name
+        server = next((name for name in by_server if name != of_core), of_core)
+        return by_server[server], self.found.cluster.nodes[server]
+
+
+@asynccontextmanager
+async def spread(folder: Path, calm_s: float) -> AsyncIterator[Map]:
+    """A stage on machines of its own."""
+    with Networks() as networks:
+        servers = [networks.add(f"n{number + 1}", ("nats", "routes", "open")) for number in range(REPLICAS)]
+        places = [
+            Place(server.address("nats"), server.address("routes"), server.address("open"), server.under)
+            for server in servers
+        ]
+        machines = [networks.add(f"g{number + 1}", ("nats", "open")) for number in range(GATEWAYS)]
+        async with stage(folder, calm_s, places, machines) as found:
+            yield Map(found, networks)
+
+
+async def node_cut(all_of_it: Map, viewers: int, lasts_s: float) -> Row:
+    found, networks = all_of_it
+    async with found.viewers(found.urls_of(viewers)) as people:
+        await found.cluster.until_healthy()
+        watch = Watch(found, people)
+        await asyncio.sleep(found.calm_s)
+        networks.cut([all_of_it.machine_of(await found.cluster.leader_of(LEVELS_STREAM))])
+        await asyncio.sleep(lasts_s)
+        networks.heal()
+        await found.cluster.until_healthy()
+        await asyncio.sleep(found.calm_s)
+        return await watch.end("the leader of the levels' stream is cut off, then reached again")
+
+
+async def routes_cut(all_of_it: Map, viewers: int, lasts_s: float) -> Row:
+    found, networks = all_of_it
+    async with found.viewers(found.urls_of(viewers)) as people:
+        await found.cluster.until_healthy()
+        _, server = await all_of_it.gateway_and_server()
+        watch = Watch(found, people)
+        await asyncio.sleep(found.calm_s)
+        networks.cut([all_of_it.machine_of(server)], ("routes",))
+        await asyncio.sleep(lasts_s)
+        networks.heal()
+        await found.cluster.until_healthy()
+        await asyncio.sleep(found.calm_s)
+        return await watch.end("a server loses the other two, and keeps its gateways")
+
+
+async def node_and_gateway_cut(all_of_it: Map, viewers: int, lasts_s: float) -> Row:
+    """Viewers of that gateway have nothing new: nobody can bring it. They are told, and are counted apart."""
+    found, networks = all_of_it
+    async with found.viewers(found.urls_of(viewers)) as people:
+        await found.cluster.until_healthy()
+        gateway, server = await all_of_it.gateway_and_server()
+        assert gateway.machine is not None, "each has one here"
+        apart = [viewer for viewer in people if viewer.url.startswith(gateway.url())]
+        watch = Watch(found, people)
+        await asyncio.sleep(found.calm_s)
+        networks.cut([all_of_it.machine_of(server), gateway.machine])
+        await asyncio.sleep(lasts_s)
+        unready = not await asyncio.to_thread(lambda: gateway.ready)
+        networks.heal()
+        await found.cluster.until_healthy()
+        await asyncio.sleep(found.calm_s)
+        told = [age_s for viewer in apart if (age_s := viewer.told_after_s(watch.begin_s)) is not None]
+        row = await watch.end("a server and its gateway are cut off, then reached again", apart=apart)
+        behind = await watch.end("", apart=[viewer for viewer in people if viewer not in apart])
+        asked = sum(viewer.url.endswith("status=1") for viewer in apart)
+        return row._replace(
+            remark=f"viewers of that gateway: {max(str(gap) for gap in behind.shown.values())} s, told after "
+            f"{max(told, default=0.0):.1f} s; it said {'unready' if unready else 'READY'}",
+            is_as_meant=unready and len(told) == asked,
+        )
+
+
+async def siblings_die(all_of_it: Map, viewers: int, lasts_s: float) -> Row:
+    """A cut-off gateway is the only one that is left: viewers that come back to it have seen more than it knows.
+
+    Half of the viewers use the Python client, the others only the contract. At last the other gateways are there again,
+    while the cut lasts on.
+    """
+    found, networks = all_of_it
+    gateway, server = await all_of_it.gateway_and_server()
+    assert gateway.machine is not None, "each has one here"
+    others = [other for other in found.gateways if other is not gateway]
+    with balancer("haproxy", found.gateways, found.folder / "haproxy") as url:
+        clients = [Client(url) for _ in range(viewers // 2)]
+        async with found.viewers([url] * (viewers - len(clients)), compared=False) as people, found.started(clients):
+            watch = Watch(found, people)
+            before = sum(client.shown.steps_back() for client in clients)
+            networks.cut([all_of_it.machine_of(server), gateway.machine])
+            await asyncio.sleep(lasts_s / 2)
+            for other in others:
+                other.kill()
+            await until(lambda: gateway.health()["connections"] > len(people) / 2, "viewers at the cut-off gateway")
+            await asyncio.sleep(lasts_s / 4)
+            await start(others)
+            alive_s = time.monotonic()
+            await _until_all_are_back(found, clients, lasts_s)
+            back_s = time.monotonic() - alive_s
+            networks.heal()
+            await found.cluster.until_healthy()
+            await found.until_all_have_a_new_message([*people, *clients])
+            row = await watch.end("a server and its gateway are cut off, then its siblings die")
+            older = sum(client.shown.steps_back() for client in clients) - before
+            return row._replace(
+                older_after_newer=older,
+                allowed_s=2 * lasts_s + AGREE_LIMIT_S,
+                remark=f"older after newer are those of the Python client; {row.older_after_newer} at viewers that "
+                f"know only the contract. Clients were back {back_s:.1f} s after a sibling",
+                is_as_meant=back_s < lasts_s,
+            )
+
+
+async def _until_all_are_back(found: Stage, clients: Sequence[Client], limit_s: float) -> None:
+    """Return when all have a new message, or after this time."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(limit_s):
+            await found.until_all_have_a_new_message(clients)
+
+
+PARTITIONS: Final = {
+    "node-cut": node_cut,
+    "routes-cut": routes_cut,
+    "node-and-gateway-cut": node_and_gateway_cut,
+    "siblings-die": siblings_die,
+}
+
+
+# -- the two sides of the process --------------------------------------------------------------------------------------
+
+
+async def rows_of_partitions(names: Sequence[str], viewers: int, lasts_s: float, calm_s: float = CALM_S) -> list[Row]:
+    """Each row that is named, from a process on networks of its own; tells each when it is there."""
+    command = [sys.executable, "-m", __name__, str(viewers), str(lasts_s), str(calm_s), *names]
+    process = await asyncio.create_subprocess_exec(*ALONE, *command, cwd=BACKEND, stdout=subprocess.PIPE, limit=1 << 20)
+    try:
+        assert process.stdout is not None, "it is a pipe"
+        rows = [_row(json.loads(text)) async for text in process.stdout]
+        assert await process.wait() == 0, "the process on networks of its own failed; see above"
+        return rows
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        await process.wait()
+
+
+async def _main(viewers: int, lasts_s: float, calm_s: float, names: Sequence[str]) -> None:
+    with tempfile.TemporaryDirectory(prefix="spymaster-partitions-") as folder:
+        async with spread(Path(folder), calm_s) as all_of_it:
+            for name in names:
+                row = await PARTITIONS[name](all_of_it, viewers, lasts_s)
+                print(json.dumps(row), flush=True)
+            differences = all_of_it.found.replicas.differences
+            assert not differences, f"gateways differ: {differences}"
+
+
+def _row(fields: Sequence[Any]) -> Row:
+    """As `_main` wrote it."""
+    row = Row(*fields)
+    sent, plain, shown = ({key: Gap(*gap) for key, gap in gaps.items()} for gaps in (row.sent, row.plain, row.shown))
+    return row._replace(sent=sent, plain=plain, shown=shown)
+
+
+if __name__ == "__main__":
+    asyncio.run(_main(int(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3]), sys.argv[4:]))
