@@ -59,6 +59,7 @@ class JetStreamPath:
 
     Attributes:
         trouble: why it is not live, or None while it is.
+        lost_s: when it was lost, by the monotonic clock; None while it is live, and before it ever was.
         repeated: messages dropped because their sequence was not above the newest seen.
         lag: messages that the consumer has yet to deliver (`num_pending`).
         rebinds: how often the consumer was recreated after the first time.
@@ -81,6 +82,7 @@ class JetStreamPath:
             has_message: whether a good one was taken; while not, an older one is looked for.
         """
         self.trouble: str | None = "not bound yet"
+        self.lost_s: float | None = None
         self.repeated = 0
         self.lag = 0
         self.rebinds = 0
@@ -153,6 +155,7 @@ class JetStreamPath:
 
     def _lose(self, why: str) -> None:
         if self.trouble is None:
+            self.lost_s = time.monotonic()
             logger.warning("%s is not live in JetStream: %s", self._subject, why)
         self.trouble = why
 
@@ -238,7 +241,7 @@ class JetStreamPath:
         await link.jetstream.consumer_info(
             stream_name, self._consumer_name
         )  # the watch will ask this: is it permitted?
-        self.trouble = None
+        self.trouble = self.lost_s = None
         if _delivered_count(consumer) + (consumer.num_pending or 0) > 0:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(FIRST_MESSAGE_LIMIT_S):

@@ -13,6 +13,7 @@ the other path is dead, and it is believed.
 import asyncio
 import contextlib
 import logging
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextvars import ContextVar
@@ -36,6 +37,7 @@ OnCopy = Callable[["Stored"], None]
 CORE_START_S: Final = 2.0  # for the server's answer to the plain subscription
 LAST_START_S: Final = 1.0  # for the message that is kept where the stream has none
 JETSTREAM_START_S: Final = 5.0  # an election takes less; then the start goes on with core NATS alone
+PROOF_S: Final = 5.0  # core NATS alone counts so long after its newest message: twenty of Core's usual gaps
 
 
 class Stored(NamedTuple):
@@ -135,6 +137,7 @@ class Subscription:
         self._failed_lines = Throttle()
         self._copies = Copies()
         self._order = Order()
+        self._heard_s = 0.0  # when core NATS brought the newest message, by the monotonic clock
         self._held: Held | None = None
         self._holding: asyncio.Task[None] | None = None
         # Separates the arrivals of the two paths, which have a task each, and the end of a hold.
@@ -185,8 +188,18 @@ class Subscription:
 
     @property
     def is_live(self) -> bool:
-        """Whether one of the paths works."""
-        return self._jetstream.trouble is None or self.core_trouble is None
+        """Whether one of the paths works. Core NATS has to show it, once JetStream was lost: see `unproven_s`."""
+        return self._jetstream.trouble is None or (self.core_trouble is None and self.unproven_s < PROOF_S)
+
+    @property
+    def unproven_s(self) -> float:
+        """For how long JetStream has been lost and core NATS has brought nothing.
+
+        The server may be cut off from the others, together with us: then the link to it is well, and nothing arrives. 0
+        while JetStream works, and where it never has.
+        """
+        lost_s = self._jetstream.lost_s
+        return 0.0 if lost_s is None else time.monotonic() - max(lost_s, self._heard_s)
 
     @property
     def trouble(self) -> str | None:
@@ -224,6 +237,8 @@ class Subscription:
 
     async def _on_arrival(self, arrival: Arrival, body: bytes) -> None:
         async with self._turn:
+            if arrival.path == CORE:
+                self._heard_s = time.monotonic()
             first = self._copies.match(arrival)
             if first is not None:
                 await self._take_copy(arrival, first)

@@ -56,6 +56,24 @@ async def test_core_nats_brings_what_no_stream_can_store(nats_server: NatsServer
         await bus.close()
 
 
+async def test_once_jetstream_was_lost_core_nats_counts_only_while_it_brings_something(
+    bus: NATSBus, nats_server: NatsServer
+) -> None:
+    """Else a gateway whose server is cut off from the others would be called live."""
+    inbox = Inbox()
+    subscription = await bus.subscribe(MARKET_FLOW, inbox)
+    nats_server.stop()
+    nats_server.config = "jetstream: disabled"
+    nats_server.start()
+    await until(lambda: subscription.trouble is not None and subscription.core_trouble is None, "core NATS alone")
+    await until(lambda: not subscription.is_live, "nothing has come")
+    client = await nats.connect(nats_server.url)
+    await plainly(client, MARKET_FLOW, 1)
+    await inbox.until_newest({"n": 1})
+    assert subscription.is_live
+    await client.close()
+
+
 async def test_a_stream_that_is_deleted_costs_no_message(bus: NATSBus, client: Client) -> None:
     inbox = Inbox()
     subscription = await bus.subscribe(LEVELS_SIGNALS, inbox)
