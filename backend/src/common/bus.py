@@ -22,9 +22,10 @@ from src.common.arrivals import PUBLICATION, Publication
 from src.common.connection import PASSING, BusError, Connection, Link, reason
 from src.common.messages import decode_object
 from src.common.ordered_consumer import OrderedConsumer
-from src.common.streams import find_or_make_stream
+from src.common.streams import find_or_make_stream, stream_of
 from src.common.subjects import STREAMS, USUAL_JETSTREAM, JetStreamOptions
 from src.common.subscription import Callback, Decoder, Stored, Subscription
+from src.common.tasks import end
 
 logger = logging.getLogger("bus")
 
@@ -34,6 +35,8 @@ DEFAULT_NATS_URL: Final = "nats://nats:4222"
 MAX_MESSAGE_BYTES: Final = 8 << 20
 CONNECT_TIMEOUT_S: Final = 10.0
 PUBLISH_LIMIT_S: Final = 2.0
+BLIND_S: Final = 1.0  # without a message and without JetStream, before another server is looked for
+LONGEST_LOOK_PAUSE_S: Final = 30.0  # where no other server is better, as without a quorum
 
 
 class NATSBus:
@@ -77,6 +80,7 @@ class NATSBus:
         self._consumers: list[OrderedConsumer] = []
         self._publisher = NUID().next().decode()
         self._numbers = itertools.count(1)
+        self._looking: asyncio.Task[None] | None = None
 
     @property
     def url(self) -> str:
@@ -120,6 +124,7 @@ class NATSBus:
             await link.use(_make_missing_streams(link))
         except PASSING as error:
             logger.debug("the streams are not made yet: %s", reason(error))
+        self._looking = asyncio.create_task(self._leave_servers_that_are_cut_off(), name="nats-server")
 
     async def publish(self, subject: str, message: Any) -> None:
         """Publish one object as JSON and wait until its stream has stored it.
@@ -192,11 +197,38 @@ class NATSBus:
 
     async def close(self) -> None:
         """End the subscriptions, then the connection; idempotent, bounded in time."""
+        await end(self._looking)
+        self._looking = None
         ending, self.subscriptions = self.subscriptions, []
         leaving, self._consumers = self._consumers, []
         await asyncio.gather(*(subscription.unsubscribe() for subscription in ending))
         await asyncio.gather(*(consumer.close() for consumer in leaving))
         await self._connection.close()
+
+    async def _leave_servers_that_are_cut_off(self) -> None:
+        """Move where JetStream has the streams, when nothing arrives from the present server although it answers."""
+        pause_s = BLIND_S
+        while True:
+            await asyncio.sleep(pause_s)
+            if not self._is_blind():
+                pause_s = BLIND_S
+                continue
+            try:
+                await self._connection.move(self._has_streams, self._is_blind)
+            except Exception:
+                logger.exception("unexpected error; looking for a better server again")
+            pause_s = min(2 * pause_s, LONGEST_LOOK_PAUSE_S)
+
+    def _is_blind(self) -> bool:
+        """Whether no subscription is shown to work: see `Subscription.unproven_s`."""
+        return (
+            self.is_connected
+            and bool(self.subscriptions)
+            and all(one.unproven_s > BLIND_S for one in self.subscriptions)
+        )
+
+    async def _has_streams(self, link: Link) -> bool:
+        return all([await stream_of(link.jetstream, one.subject) is not None for one in self.subscriptions])
 
     async def _publish(self, subject: str, body: bytes) -> None:
         link = self._connection.link_nowait()

@@ -147,6 +147,11 @@ class StrictClient(Client):
         return str(self._server_info.get("server_name", ""))
 
     @property
+    def server_id(self) -> str:
+        """Of one life of the server, by whatever address it is reached."""
+        return str(self._server_info.get("server_id", ""))
+
+    @property
     def _wants_tls(self) -> bool:
         assert self._current_server is not None, "a server spoke"
         return self.asks_for_tls or self._current_server.uri.scheme == "tls"
@@ -352,6 +357,7 @@ class Connection:
         self._access = access
         self._jetstream = jetstream
         self._link: Link | None = None
+        self._better: Link | None = None  # takes the place of the present one as soon as that has ended
         self._lost_server = ""
         self._told: list[str] = []  # addresses of servers of the same cluster, as the last one named them
         self._lost_s = time.monotonic()
@@ -425,11 +431,28 @@ class Connection:
         except TimeoutError:
             raise BusError(f"{failure} on {self.url} after {limit_s:.3g} s: {reason(error)}") from error
 
+    async def move(self, works: Callable[[Link], Coroutine[Any, Any, bool]], is_wanted: Callable[[], bool]) -> None:
+        """Go on with another server, if there is one on which `works`, and it is still wanted then.
+
+        The present server is left only when the other one is there.
+        """
+        present = self._link
+        assert present is not None, "there was a first link"
+        better = await self._another(present, works)
+        if better is None:
+            return
+        if present is not self._link or not self.is_connected or not is_wanted():
+            await better.close()
+            return
+        self._better, self._lost_s = better, time.monotonic()
+        await present.close()
+
     async def close(self) -> None:
         await end(self._keeper)
         self._keeper = None
-        if self._link is not None:
-            await self._link.close()
+        for link in (self._link, self._better):
+            if link is not None:
+                await link.close()
 
     async def _enter(self) -> None:
         async for failed in self._attempts():
@@ -441,6 +464,9 @@ class Connection:
         while True:
             assert self._link is not None, "the first link is made by open()"
             await self._link.ended.wait()
+            if self._better is not None:
+                await self._take_better(self._link, self._better)
+                continue
             self._lost_s = time.monotonic()
             self._note_cause(self._link.last_error)
             lost, self._lost_server = self._link.server, self._link.address
@@ -451,6 +477,30 @@ class Connection:
                 logger.debug("cannot reach %s: %s", self.url, reason(failed))
             self.reconnects += 1
             logger.warning("connected to %s again", self._link.server)
+
+    async def _take_better(self, left: Link, better: Link) -> None:
+        logger.warning("left %s, where nothing arrives, for %s", left.server, better.server)
+        self._lost_server = left.address
+        self._link, self._better = better, None
+        self.reconnects += 1
+        self._linked.set()
+        await left.close()
+
+    async def _another(self, present: Link, works: Callable[[Link], Coroutine[Any, Any, bool]]) -> Link | None:
+        """A link to another server, on which `works`; None where there is none now."""
+        for server in self._servers_to_try():
+            link = Link(self._jetstream)
+            try:
+                await link.dial([server], self._name, self._access)
+                if link.client.server_id != present.client.server_id and await link.use(works(link)):
+                    return link
+            except (*PASSING, AccessError) as error:
+                logger.debug("%s is no better: %s", redacted(server), reason(error))
+            except BaseException:
+                await link.close()
+                raise
+            await link.close()
+        return None
 
     async def _attempts(self) -> AsyncIterator[Exception]:
         """Dial until it works, yielding the error of each attempt that did not.

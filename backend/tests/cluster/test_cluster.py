@@ -29,7 +29,7 @@ CALM_S = 1.0
 VIEWERS = 6
 # `make cluster` has all of them. In the suite test_workers.py has a worker that hangs, test_process.py kills and stops.
 RESTARTS_IN_SHORT = ["rolling-haproxy"]
-PARTITIONS_IN_SHORT = ["node-and-gateway-cut"]
+PARTITIONS_IN_SHORT = ["routes-cut", "node-and-gateway-cut"]
 
 
 @pytest_asyncio.fixture
