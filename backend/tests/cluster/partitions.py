@@ -127,7 +127,7 @@ async def siblings_die(all_of_it: Map, viewers: int, lasts_s: float) -> Row:
     """A cut-off gateway is the only one that is left: viewers that come back to it have seen more than it knows.
 
     Half of the viewers use the Python client, the others only the contract. At last the other gateways are there again,
-    while the cut lasts on.
+    while the cut lasts on: clients leave for them. Those who were at the cut-off gateway from the beginning stay.
     """
     found, networks = all_of_it
     gateway, server = await all_of_it.gateway_and_server()
@@ -146,7 +146,8 @@ async def siblings_die(all_of_it: Map, viewers: int, lasts_s: float) -> Row:
             await asyncio.sleep(lasts_s / 4)
             await start(others)
             alive_s = time.monotonic()
-            await _until_all_are_back(found, clients, lasts_s)
+            moved = [client for client in clients if client.has_reconnected]
+            await found.until_all_have_a_new_message(moved)
             back_s = time.monotonic() - alive_s
             networks.heal()
             await found.cluster.until_healthy()
@@ -156,17 +157,10 @@ async def siblings_die(all_of_it: Map, viewers: int, lasts_s: float) -> Row:
             return row._replace(
                 older_after_newer=older,
                 allowed_s=2 * lasts_s + AGREE_LIMIT_S,
-                remark=f"older after newer are those of the Python client; {row.older_after_newer} at viewers that "
-                f"know only the contract. Clients were back {back_s:.1f} s after a sibling",
-                is_as_meant=back_s < lasts_s,
+                remark=f"older after newer: of the Python client; {row.older_after_newer} of viewers that know only the "
+                f"contract. {len(moved)} clients came to the cut-off gateway, and were live {back_s:.1f} s after a "
+                "sibling was there",
             )
-
-
-async def _until_all_are_back(found: Stage, clients: Sequence[Client], limit_s: float) -> None:
-    """Return when all have a new message, or after this time."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(limit_s):
-            await found.until_all_have_a_new_message(clients)
 
 
 PARTITIONS: Final = {

@@ -27,7 +27,8 @@ from tests.waiting import LIMIT_S, until
 LASTS_S = 4.0
 CALM_S = 1.0
 VIEWERS = 6
-# `make cluster` has all of them. In the suite test_workers.py has a worker that hangs, test_process.py kills and stops.
+# `make cluster` has all of them. In the suite test_workers.py has a worker that hangs, test_process.py kills and stops,
+# and the tests of the clients have a gateway whose state is older.
 RESTARTS_IN_SHORT = ["rolling-haproxy"]
 PARTITIONS_IN_SHORT = ["routes-cut", "node-and-gateway-cut"]
 

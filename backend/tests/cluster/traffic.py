@@ -247,6 +247,10 @@ class Client:
     async def close(self) -> None:
         await end(self._viewing)
 
+    @property
+    def has_reconnected(self) -> bool:
+        return self._stream.state().last_disconnect is not None
+
     async def _view(self) -> None:
         last = dict.fromkeys(SUBJECTS, 0)
         async with self._stream as states:
