@@ -157,8 +157,8 @@ async def siblings_die(all_of_it: Map, viewers: int, lasts_s: float) -> Row:
             return row._replace(
                 older_after_newer=older,
                 allowed_s=2 * lasts_s + AGREE_LIMIT_S,
-                remark=f"older after newer: of the Python client; {row.older_after_newer} of viewers that know only the "
-                f"contract. {len(moved)} clients came to the cut-off gateway, and were live {back_s:.1f} s after a "
+                remark=f"older after newer: of the Python client; {row.older_after_newer} of viewers that know only "
+                f"the contract. {len(moved)} clients came to the cut-off gateway, and were live {back_s:.1f} s after a "
                 "sibling was there",
             )
 
