@@ -34,6 +34,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)
 AXE = ROOT / "console" / "node_modules" / "axe-core" / "axe.min.js"
 DESK = (1440, 900)
 PHONE = (390, 844)
+ON_ITS_SIDE = (844, 390)
 LIMIT_MS = LIMIT_S * 1000
 
 PREDICTION = {
@@ -344,12 +345,12 @@ async def test_what_to_look_at_first_reads_where_every_row_says_no_trade_and_hal
     await core.levels(1, spy={"spot": 6900.0}, levels=rows)
     first = page.get_by_role("list", name="What to look at first").get_by_role("button")
     await expect(first).to_have_count(1)
-    await expect(first).to_have_text(re.compile("^1L-1 6899.00−1.00at spot$"))  # noqa: RUF001
+    await expect(first).to_have_text(re.compile("^1L-1 6899.00at spot$"))
     await expect(row(page, "L-1")).to_have_attribute("data-rank", "1")
     await expect(page.locator(".row[data-rank=quiet]")).to_have_count(5)
     rows[3] |= {"signal": "BREAK", "confidence": "HIGH"}
     await core.levels(2, spy={"spot": 6900.0}, levels=rows)
-    await expect(first.first).to_have_text(re.compile(r"^1L4 6904.00\+4.00BREAK, high · just changed$"))
+    await expect(first.first).to_have_text(re.compile("^1L4 6904.00BREAK, high · just changed$"))
     await page.keyboard.press("1")
     await expect(row(page, "L4")).to_have_attribute("aria-selected", "true")
     await core.levels(3, spy={"spot": 6950.0}, levels=[rows[0]])
@@ -649,7 +650,9 @@ async def serious_faults(page: Page) -> list[Any]:
     return [(each["id"], [node["html"][:200] for node in each["nodes"]]) for each in serious]
 
 
-@pytest.mark.parametrize("size", [PHONE, (768, 1024), DESK, (2560, 1440)], ids=lambda size: f"{size[0]} wide")
+@pytest.mark.parametrize(
+    "size", [PHONE, ON_ITS_SIDE, (768, 1024), (1280, 800), DESK, (2560, 1440)], ids=lambda size: f"{size[0]} wide"
+)
 async def test_nothing_is_cut_off_at_any_width(
     gateway: GatewayProcess, core: Publisher, open_console: OpenConsole, size: tuple[int, int]
 ) -> None:
@@ -663,3 +666,87 @@ async def test_nothing_is_cut_off_at_any_width(
     cells = "[...row.querySelectorAll('[aria-hidden]')]"
     cut = f"row => {cells}.filter(each => each.scrollWidth > each.clientWidth + 1).map(each => each.className)"
     assert await row(page, "VWAP").evaluate(cut) == []
+
+
+async def overlap(page: Page, one: str, other: str) -> bool:
+    """Whether any pixel belongs to both elements."""
+    boxes = [await page.locator(each).bounding_box() for each in (one, other)]
+    first, second = boxes
+    assert first is not None, f"{one} is on the page"
+    assert second is not None, f"{other} is on the page"
+    beside = first["x"] >= second["x"] + second["width"] or second["x"] >= first["x"] + first["width"]
+    return not beside and first["y"] < second["y"] + second["height"] and second["y"] < first["y"] + first["height"]
+
+
+@pytest.mark.parametrize("size", [(1280, 720), DESK, (2560, 1440)], ids=lambda size: f"{size[0]} wide")
+async def test_every_field_of_a_level_is_shown_beside_everything_else(
+    gateway: GatewayProcess, core: Publisher, open_console: OpenConsole, size: tuple[int, int]
+) -> None:
+    page = await open_console(gateway, size=size)
+    await core.levels(1, levels=[level("VWAP", 687.25), level("HIGH", 688.0)], viewport={"targets": [PREDICTION]})
+    await row(page, "VWAP").click()
+    await settled(page)
+    for part in ("#chart", "#strikes", "#tape", "#ladder"):
+        assert not await overlap(page, "#sheet", part), part
+    body = page.locator(".sheet-body")
+    assert not await body.evaluate("each => each.scrollWidth > each.clientWidth"), "fields go on downwards"
+    await expect(row(page, "VWAP")).to_be_in_viewport()
+    assert await serious_faults(page) == []
+
+
+@pytest.mark.parametrize("size", [(768, 1024), (1280, 800), DESK], ids=lambda size: f"{size[0]} wide")
+async def test_each_column_has_its_head(
+    gateway: GatewayProcess, core: Publisher, open_console: OpenConsole, size: tuple[int, int]
+) -> None:
+    page = await open_console(gateway, size=size)
+    await core.levels(1, levels=[level("VWAP", 687.25)], viewport={"targets": [PREDICTION]})
+    await expect(row(page, "VWAP")).to_be_visible()
+    for name in ("distance", "score", "spark", "signal", "since", "model", "tradeable"):
+        head, cell = page.locator(f".heads > .{name}"), row(page, "VWAP").locator(f".{name}").first
+        await expect(head).to_be_visible()
+        above, below = await head.bounding_box(), await cell.bounding_box()
+        assert above is not None
+        assert below is not None
+        assert abs(above["x"] - below["x"]) < 2, name
+
+
+async def test_a_large_window_has_larger_text(
+    gateway: GatewayProcess, core: Publisher, open_console: OpenConsole
+) -> None:
+    page = await open_console(gateway)
+    await core.levels(1, levels=[level("VWAP", 687.25), level("LOW", 687.2)])
+    await expect(row(page, "VWAP")).to_be_visible()
+    size = "each => parseFloat(getComputedStyle(each).fontSize)"
+    assert await row(page, "VWAP").evaluate(size) == 13
+    await page.set_viewport_size({"width": 2560, "height": 1440})
+    await expect(row(page, "VWAP")).to_have_css("height", "40px")
+    assert await row(page, "VWAP").evaluate(size) == 16.25
+    await settled(page)
+    assert not await overlap(page, "[id='level-VWAP']", "[id='level-LOW']"), "rows keep their distance"
+
+
+async def test_a_phone_on_its_side_has_levels_beside_the_chart_and_nothing_collides(
+    gateway: GatewayProcess, core: Publisher, open_console: OpenConsole
+) -> None:
+    page = await open_console(gateway, size=ON_ITS_SIDE)
+    await core.levels(1, spy={"spot": 6900.0}, levels=[level("VWAP", 6900.25)], ts=now_ms() - 60_000)
+    await expect(page.locator("#reason")).to_contain_text("old")
+    for one, other in itertools.combinations(("#spot", ".tools", "#state", "#reason"), 2):
+        assert not await overlap(page, one, other), (one, other)
+    await expect(page.locator("#ladder")).to_be_in_viewport(ratio=0.9)
+    await expect(page.locator("#chart")).to_be_in_viewport(ratio=0.9)
+    await row(page, "VWAP").click()
+    await settled(page)
+    assert not await overlap(page, "#sheet", "#ladder")
+
+
+async def test_a_flash_covers_nothing_of_the_row_that_it_announces(
+    gateway: GatewayProcess, core: Publisher, open_console: OpenConsole
+) -> None:
+    page = await open_console(gateway)
+    await core.levels(1, levels=[level("VWAP", 687.25)])
+    await expect(row(page, "VWAP")).to_be_visible()
+    await core.levels(2, levels=[level("VWAP", 687.25, "BREAK")])
+    await expect(row(page, "VWAP")).to_have_class(re.compile("flipped"))
+    drawn = "each => getComputedStyle(each, '::after').backgroundColor"
+    assert await row(page, "VWAP").evaluate(drawn) == "rgba(0, 0, 0, 0)"

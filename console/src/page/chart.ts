@@ -17,10 +17,12 @@ import type { Instruments } from "../market/instruments.ts";
 import { type Change, type Point, SpotHistory } from "../market/history.ts";
 import { type Label, fitting } from "../market/labels.ts";
 import { StyleCell, TextCell, make, setAttribute } from "./cells.ts";
+import { unit } from "./density.ts";
 import { kindsOf } from "./level_row.ts";
 import { colour } from "./theme.ts";
 
-const APART = 15; // pixels from label to label, as high as one is
+const APART = 15; // units from label to label, as high as one is
+const TEXT = 11; // units
 const IN_SIGHT = 2; // levels on each side that the scale makes room for
 const SIGHT = 0.05; // of spot, that such a level may be away
 const MARKS = 200;
@@ -54,7 +56,7 @@ export class SpotChart {
     element.append(this.plot, this.namesPart);
     this.chart = createChart(this.plot, {
       autoSize: true,
-      layout: { attributionLogo: false, fontSize: 11 }, // the page has the link: the logo brings an inline style
+      layout: { attributionLogo: false, fontSize: TEXT }, // the page has the link: the logo brings an inline style
       localization: { timeFormatter: (time: UTCTimestamp) => newYork(time * 1000).time },
       timeScale: {
         timeVisible: true,
@@ -74,6 +76,7 @@ export class SpotChart {
     });
     this.marks = createSeriesMarkers(this.series, []);
     this.restyle();
+    new ResizeObserver(() => this.restyle()).observe(element);
     this.chart.timeScale().subscribeVisibleLogicalRangeChange(() => requestAnimationFrame(() => this.drawLevels()));
   }
 
@@ -135,6 +138,7 @@ export class SpotChart {
       layout: {
         background: { type: ColorType.Solid, color: colour("panel") },
         textColor: colour("dim"),
+        fontSize: TEXT * unit(),
         fontFamily: getComputedStyle(document.body).fontFamily,
       },
       grid: { vertLines: grid, horzLines: grid },
@@ -165,7 +169,7 @@ export class SpotChart {
       const nearness = 1 / (1 + Math.abs(place - spot));
       return { key, y: this.yOf(place), weight: rank + nearness };
     });
-    return fitting(labels, this.chart.paneSize().height, APART, [this.yOf(spot)]);
+    return fitting(labels, this.chart.paneSize().height, APART * unit(), [this.yOf(spot)]);
   }
 
   private yOf(price: number): number {

@@ -2,7 +2,7 @@
 
 import type { Attention, Reason } from "../market/attention.ts";
 import type { Row } from "../market/choice.ts";
-import { fixed, price, signed, spaced } from "../market/words.ts";
+import { fixed, price, spaced } from "../market/words.ts";
 import { TextCell, make, setAttribute } from "./cells.ts";
 import { kindsOf } from "./level_row.ts";
 
@@ -22,7 +22,7 @@ const WORDS: Readonly<Record<Reason, (row: Row) => string>> = {
   pinned: () => "pinned",
 };
 
-type Line = { readonly element: HTMLElement; readonly button: HTMLButtonElement; readonly name: TextCell; readonly distance: TextCell; readonly why: TextCell; key: string };
+type Line = { readonly element: HTMLElement; readonly button: HTMLButtonElement; readonly name: TextCell; readonly why: TextCell; key: string };
 
 export class First {
   private readonly lines: readonly Line[];
@@ -49,7 +49,6 @@ export class First {
       if (its === undefined || row === undefined) return;
       line.key = row.key;
       line.name.show(`${kindsOf(row)} ${price(row.level.level_price)}`);
-      line.distance.show(signed(row.distance, 2));
       line.why.show(its.reasons.slice(0, REASONS).map((reason) => WORDS[reason](row)).join(" · "));
       setAttribute(line.button, "data-signal", row.level.signal);
     });
@@ -62,9 +61,9 @@ export class First {
   }
 
   private line(number: number): Line {
-    const [name, distance, why] = ["name", "distance", "why"].map((each) => make("span", { class: `${each} number` }));
-    const button = make("button", { type: "button", "aria-keyshortcuts": `${number}` }, make("span", { class: "rank" }, `${number}`), name!, distance!, why!);
-    const line = { element: make("li", { hidden: "" }, button), button, name: new TextCell(name!), distance: new TextCell(distance!), why: new TextCell(why!), key: "" };
+    const [name, why] = ["name", "why"].map((each) => make("span", { class: `${each} number` }));
+    const button = make("button", { type: "button", "aria-keyshortcuts": `${number}` }, make("span", { class: "rank" }, `${number}`), name!, why!);
+    const line = { element: make("li", { hidden: "" }, button), button, name: new TextCell(name!), why: new TextCell(why!), key: "" };
     button.addEventListener("click", () => this.onChosen(line.key));
     return line;
   }

@@ -11,12 +11,13 @@ import type { LevelPasts } from "../market/level_past.ts";
 import { type Axis, nearEnough, pixelsPerPoint, spread, ticks, yOf } from "../market/scale.ts";
 import { fixed, price as inPoints } from "../market/words.ts";
 import { StyleCell, TextCell, make, makeSvg, order, setAttribute } from "./cells.ts";
+import { unit } from "./density.ts";
 import { LevelRow, type Look } from "./level_row.ts";
 
 const MIDDLE = 20_000; // y of the axis's anchor: a ladder without ends, whose scroll bar is not shown
 
 type Form = { readonly name: string; readonly from: number; readonly pitch: number; readonly row: number; readonly rail: number; readonly wire: number };
-/** How a row is laid out from so many pixels of width on; the other numbers are those of the style sheet. */
+/** How a row is laid out from so much width on; the other numbers are those of the style sheet. All in units of the density. */
 const FORMS: readonly Form[] = [
   { name: "full", from: 1250, pitch: 36, row: 32, rail: 84, wire: 26 },
   { name: "desk", from: 1022, pitch: 36, row: 32, rail: 84, wire: 26 },
@@ -27,7 +28,7 @@ const FORMS: readonly Form[] = [
 const WIDE = FORMS[0]!;
 const DRIFT = 0.16; // of the height, that spot may be away from the middle
 const HANDS_OFF_MS = 30_000;
-const TICKS_APART = 40;
+const TICKS_APART = 40; // units
 const TICKS_BEYOND = 1.5; // heights
 const FAR = 12_000; // pixels: from here on there is nothing to see, and the ladder's ends are near
 
@@ -51,7 +52,8 @@ export class Ladder {
   private spot: number | undefined;
   private height = 0;
   private scrollTop = 0; // as last reported: reading it from the element would force a layout in the middle of an update
-  private form: Form | undefined;
+  private sizes = WIDE;
+  private unit = 1;
   private centreY = MIDDLE;
   private handsOffUntilMs = 0;
   private activeKey: string | undefined;
@@ -210,7 +212,7 @@ export class Ladder {
     this.ticked = [axis, this.centreY];
     const beyond = (this.height * TICKS_BEYOND) / axis.pixelsPerPoint;
     const middle = axis.anchor - (this.centreY - MIDDLE) / axis.pixelsPerPoint;
-    const { prices, decimals } = ticks(axis, middle - beyond, middle + beyond, TICKS_APART);
+    const { prices, decimals } = ticks(axis, middle - beyond, middle + beyond, TICKS_APART * this.unit);
     this.axisMarks.replaceChildren(
       ...prices.map((each) => {
         const mark = make("span", {}, fixed(each, decimals));
@@ -303,17 +305,15 @@ export class Ladder {
 
   private onResize(): void {
     const { clientHeight, clientWidth } = this.element;
-    const form = FORMS.find(({ from }) => clientWidth >= from);
-    if (clientHeight === this.height && form === this.form) return;
+    const now = unit();
+    const form = FORMS.find(({ from }) => clientWidth >= from * now) ?? WIDE;
+    if (clientHeight === this.height && form.name === this.sizes.name && now === this.unit) return;
     this.height = clientHeight;
-    this.form = form;
-    this.element.parentElement?.setAttribute("data-form", this.sizes.name);
+    this.unit = now;
+    this.sizes = { ...form, pitch: form.pitch * now, row: form.row * now, rail: form.rail * now, wire: form.wire * now };
+    this.element.parentElement?.setAttribute("data-form", form.name);
     this.axis = undefined;
     this.arrange();
-  }
-
-  private get sizes(): Form {
-    return this.form ?? WIDE;
   }
 }
 

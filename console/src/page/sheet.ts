@@ -21,6 +21,7 @@ export class Sheet {
   private readonly closer = make("button", { type: "button", "aria-label": "Close (Escape)" }, "×");
   private readonly pin = make("button", { type: "button", "aria-keyshortcuts": "p" }, "☆ Pin");
   private readonly body = make("div", { class: "sheet-body", tabindex: "0", role: "group", "aria-label": "Fields" });
+  private readonly columns = this.body.appendChild(make("div", { class: "columns" })); // of any height: the body scrolls
   private readonly cells = new Map<string, TextCell>();
   private laidOut = "";
   private key: string | undefined;
@@ -78,7 +79,7 @@ export class Sheet {
 
   private layOut(parts: readonly Part[]): void {
     this.cells.clear();
-    this.body.replaceChildren(...parts.map((part) => this.table(part)));
+    this.columns.replaceChildren(...parts.map((part) => this.table(part)));
   }
 
   private table({ title, shape, fields, fieldDescriptions }: Part): HTMLElement {

@@ -11,8 +11,9 @@ import type { Instruments } from "../market/instruments.ts";
 import { type Sample, pathOf, rangeWithZero } from "../market/series.ts";
 import { fixed, short } from "../market/words.ts";
 import { StyleCell, TextCell, make, makeSvg, order, setAttribute } from "./cells.ts";
+import { unit } from "./density.ts";
 
-const PITCH = 20; // pixels from row to row, as in the style sheet
+const PITCH = 20; // units from row to row, as in the style sheet
 const CLEAR = 0.3; // of the pitch, between the words of one row and those of the next
 const DRIFT = 0.25; // of the height, that spot may be away from the middle
 const HANDS_OFF_MS = 30_000;
@@ -37,6 +38,7 @@ export class Strikes {
   private middle: number | undefined;
   private handsOffUntilMs = 0;
   private height = 0;
+  private unit = 1;
   private scrollTop = 0; // as last reported: reading it from the element would force a layout in the middle of an update
 
   constructor(
@@ -56,6 +58,7 @@ export class Strikes {
     element.addEventListener("scroll", () => (this.scrollTop = element.scrollTop), { passive: true });
     new ResizeObserver(() => {
       this.height = element.clientHeight;
+      this.unit = unit();
       this.follow(true);
     }).observe(element);
   }
@@ -142,7 +145,7 @@ export class Strikes {
   private yOf(price: number): number {
     const at = rowOf(this.strikes, price);
     const row = Math.floor(at);
-    return Math.round((row + 1 + (at - row - 0.5) * CLEAR) * PITCH);
+    return Math.round((row + 1 + (at - row - 0.5) * CLEAR) * PITCH * this.unit);
   }
 }
 
