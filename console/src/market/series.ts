@@ -55,7 +55,8 @@ export type Range = { readonly low: number; readonly high: number };
 /** From the least sample to the greatest; with 0, where that is no further away than they are apart. */
 export function rangeWithZero(samples: readonly Sample[]): Range {
   const { low, high } = rangeOf(samples, 0);
-  if (low === high) return { low: low - Math.max(1, Math.abs(low)) / 10, high: high + Math.max(1, Math.abs(high)) / 10 };
+  const flat = Math.max(1, Math.abs(low)) / 5;
+  if (high - low < flat * 1e-6) return rangeOf(samples, flat);
   const [least, greatest] = [Math.min(0, low), Math.max(0, high)];
   return greatest - least <= 2 * (high - low) ? { low: least, high: greatest } : { low, high };
 }
@@ -77,7 +78,8 @@ export function pathOf(samples: readonly Sample[], size: Size, spanMs: number, g
 function rangeOf(samples: readonly Sample[], leastRange: number): Range {
   let [low, high] = [Infinity, -Infinity];
   for (const { value } of samples) [low, high] = [Math.min(low, within(value)), Math.max(high, within(value))];
-  const wider = Math.max(0, leastRange - (high - low)) / 2;
+  const least = Math.max(leastRange, Math.max(Math.abs(low), Math.abs(high)) * 1e-9); // less is lost in so large numbers
+  const wider = Math.max(0, least - (high - low)) / 2;
   return { low: low - wider, high: high + wider };
 }
 
