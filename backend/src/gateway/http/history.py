@@ -1,6 +1,6 @@
 """`GET /events` and `GET /history`: the past, as the history process has it."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
@@ -11,6 +11,8 @@ from src.gateway.history.history_query import HISTORY_PARAMETERS
 from src.gateway.http.client_request import client_request, may_read
 from src.gateway.socket_broadcaster import SocketBroadcaster
 
+AGAIN: Final = {"Retry-After": "1"}
+
 
 async def answer_of(history: HistoryClient, request: Request) -> Response:
     """What the history process answers to a request; 503 while it cannot."""
@@ -18,8 +20,8 @@ async def answer_of(history: HistoryClient, request: Request) -> Response:
     try:
         answered = await history.ask(request.scope["route"].path, client_request(request).query, takes_gzip=takes_gzip)
     except HistoryUnavailable as why:
-        return JSONResponse({"detail": str(why)}, 503, {"Retry-After": "1"})
-    headers = {"Cache-Control": "no-store", "Vary": "Accept-Encoding"}
+        return JSONResponse({"detail": str(why)}, 503, AGAIN)
+    headers = {"Cache-Control": "no-store", "Vary": "Accept-Encoding"} | (AGAIN if answered.status == 503 else {})
     if answered.is_gzip:
         headers["Content-Encoding"] = "gzip"
     return Response(answered.body, answered.status, media_type="application/json", headers=headers)
