@@ -34,6 +34,8 @@ class Viewer:
         self.payloads: list[dict[str, Any]] = []
         self._connecting = connect(gateway.url(path), compression=compression, proxy=None, max_size=None, **asking)
         self._reading: asyncio.Task[None] | None = None
+        self._reads = asyncio.Event()
+        self._reads.set()
 
     async def __aenter__(self) -> Self:
         self.socket: ClientConnection = await self._connecting
@@ -43,6 +45,7 @@ class Viewer:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.resume()
         await self.socket.close()
         assert self._reading is not None
         await self._reading
@@ -73,6 +76,14 @@ class Viewer:
         await until(lambda: not self.connected, "the gateway closes")
         return self.socket.close_code
 
+    def pause(self) -> None:
+        """Read no frame until `resume`, except for those that are on their way into this process."""
+        self._reads.clear()
+
+    def resume(self) -> None:
+        """Read on."""
+        self._reads.set()
+
     async def ping(self) -> None:
         """Return when the gateway has answered: then it has also sent what it sent before."""
         await (await self.socket.ping())
@@ -81,6 +92,7 @@ class Viewer:
         try:
             async for text in self.socket:
                 assert isinstance(text, str), "text frames only"
+                await self._reads.wait()
                 self.texts.append(text)
                 self.payloads.append(json.loads(text, parse_constant=_refuse))
         except ConnectionClosed:
