@@ -35,6 +35,7 @@ class HistoryProcess:
         """
         self._given = (settings, socket_path)
         self._keeping: asyncio.Task[None] | None = None
+        self._process: asyncio.subprocess.Process | None = None
 
     def open(self) -> None:
         """Start it."""
@@ -42,9 +43,19 @@ class HistoryProcess:
             self._keeping = asyncio.create_task(self._keep(), name="history process")
 
     async def close(self) -> None:
-        """End it; idempotent."""
+        """End it, by force after `END_LIMIT_S`; idempotent."""
         await end(self._keeping)
         self._keeping = None
+        process, self._process = self._process, None
+        if process is not None and process.returncode is None:
+            assert process.stdin is not None, "it is a pipe"
+            process.stdin.close()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(END_LIMIT_S):
+                    await process.wait()
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
 
     async def _keep(self) -> None:
         pause_s = FIRST_PAUSE_S
@@ -59,15 +70,7 @@ class HistoryProcess:
 
     async def _run(self) -> int:
         process = await asyncio.create_subprocess_exec(*PROGRAM, stdin=asyncio.subprocess.PIPE, cwd=FOLDER)
+        self._process = process
         assert process.stdin is not None, "it is a pipe"
-        try:
-            process.stdin.write(pickle.dumps(self._given))
-            return await process.wait()
-        finally:
-            process.stdin.close()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(END_LIMIT_S):
-                    await process.wait()
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
+        process.stdin.write(pickle.dumps(self._given))
+        return await process.wait()
