@@ -65,7 +65,7 @@ def exists(pid: int) -> bool:
 async def test_a_signal_to_the_whole_group_ends_it_too_and_leaves_nothing(
     make_gateway: LaunchGateway, publisher: Publisher, temporary: Path, workers: str
 ) -> None:
-    gateway = make_gateway(GATEWAY_WORKERS=workers, TMPDIR=str(temporary))
+    gateway = make_gateway(GATEWAY_HISTORY="on", GATEWAY_WORKERS=workers, TMPDIR=str(temporary))
     gateway.launch(under=[sys.executable, "-c", PASSES_ON]).until_it_answers()
     await until_complete(gateway)
     (history,) = history_processes(gateway)
@@ -80,7 +80,7 @@ async def test_a_signal_to_the_whole_group_ends_it_too_and_leaves_nothing(
 async def test_when_it_is_killed_the_gateway_goes_on_and_starts_it_again(
     make_gateway: LaunchGateway, publisher: Publisher
 ) -> None:
-    gateway = make_gateway().start()
+    gateway = make_gateway(GATEWAY_HISTORY="on").start()
     await publisher.publish(LEVELS, levels(0))
     await until_complete(gateway)
     (history,) = history_processes(gateway)
@@ -106,7 +106,7 @@ async def test_when_it_is_killed_the_gateway_goes_on_and_starts_it_again(
 async def test_when_the_gateway_is_killed_it_ends_by_itself(
     make_gateway: LaunchGateway, publisher: Publisher, workers: str
 ) -> None:
-    gateway = make_gateway(GATEWAY_WORKERS=workers).start()
+    gateway = make_gateway(GATEWAY_HISTORY="on", GATEWAY_WORKERS=workers).start()
     await until_complete(gateway)
     (history,) = history_processes(gateway)
     gateway.kill()
@@ -117,7 +117,7 @@ async def test_a_worker_that_ends_takes_no_history_from_the_others(
     make_gateway: LaunchGateway, publisher: Publisher, temporary: Path
 ) -> None:
     """The first one has the process, for all."""
-    gateway = make_gateway(GATEWAY_WORKERS="2", TMPDIR=str(temporary)).start()
+    gateway = make_gateway(GATEWAY_HISTORY="on", GATEWAY_WORKERS="2", TMPDIR=str(temporary)).start()
     await publisher.publish(LEVELS, levels(0))
     await until_complete(gateway)
     (history,) = history_processes(gateway)
