@@ -13,11 +13,12 @@ from src.common.subjects import DURABLES, STREAMS
 from src.gateway.close_codes import OWN_CLOSE_CODES, PROTOCOL_ERROR_CODES
 from src.gateway.descriptions.typed_dicts import TYPED_DICTS
 from src.gateway.descriptions.typed_dicts import fields as fields_of
-from src.gateway.http.health import Health, Readiness, SubscriptionHealth, ViewersHealth, WorkerHealth
+from src.gateway.http.health import Health, HistoryHealth, Readiness, SubscriptionHealth, ViewersHealth, WorkerHealth
 from src.gateway.http.metrics_page import FAMILIES, WORKER_FAMILIES
 from src.gateway.refusals import REFUSALS
 from src.gateway.signals.causes import CAUSES
 from src.gateway.signals.contract import (
+    EVENT_KINDS,
     EXACT,
     VERDICTS,
     LevelSignal,
@@ -83,7 +84,9 @@ def test_a_field_is_told_as_absent_when_it_may_be(typed_dict: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "model", [Health, WorkerHealth, ViewersHealth, SubscriptionHealth, Readiness], ids=lambda model: model.__name__
+    "model",
+    [Health, WorkerHealth, ViewersHealth, SubscriptionHealth, HistoryHealth, Readiness],
+    ids=lambda model: model.__name__,
 )
 def test_the_fields_of_the_answers_are_those_of_the_models(model: Any) -> None:
     written = fields(DOCUMENT.table(model.__name__))
@@ -203,6 +206,10 @@ def test_the_close_codes_are_the_codes() -> None:
     written = [(int(row["code"]), row["reason"], row["connect again"] == "yes") for row in ours]
     assert written == [tuple(closing) for closing in OWN_CLOSE_CODES]
     assert [int(row["code"]) for row in of_the_protocol] == list(PROTOCOL_ERROR_CODES)
+
+
+def test_the_kinds_of_events_are_the_codes() -> None:
+    assert [row["kind"] for row in DOCUMENT.table("Kinds of events")] == [f"`{kind}`" for kind in EVENT_KINDS]
 
 
 def test_the_refusals_are_the_codes() -> None:

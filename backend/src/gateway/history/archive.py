@@ -34,7 +34,7 @@ OnEvents = Callable[[list[Event]], None]
 
 
 @dataclass(slots=True)
-class Progress:
+class StreamProgress:
     """How much of one stream has been read.
 
     Attributes:
@@ -80,7 +80,7 @@ class Archive:
         self._bus = bus
         self._wall_baseline = wall_baseline
         self._on_events = on_events
-        self._progress: dict[str, Progress] = {}
+        self._progress: dict[str, StreamProgress] = {}
         self._alone = 0  # the first message of the oldest block, where the one before it has not been read; 0 for none
         self._verdicts: dict[str, str] = {}  # of each section, the one that was told last
 
@@ -127,7 +127,7 @@ class Archive:
         for subject in SUBJECTS:
             life = await life_of(self._bus, subject)
             begin = max(life.first_seq, life.last_seq + 1 - BLOCK)
-            self._progress[subject] = Progress(life, begin, begin)
+            self._progress[subject] = StreamProgress(life, begin, begin)
         levels, flow = (self._progress[subject] for subject in SUBJECTS)
         self.log = EventLog(levels.life.name)
         self.cursor = self.since
@@ -135,7 +135,7 @@ class Archive:
 
     # -- the live end ----------------------------------------------------------------------------------------------
 
-    async def _follow_levels(self, levels: Progress) -> None:
+    async def _follow_levels(self, levels: StreamProgress) -> None:
         reader = LevelsReader(self._wall_baseline)
         begin = levels.begin
 
@@ -155,13 +155,13 @@ class Archive:
             if message.seq % FORGET_EVERY == 0:
                 self.log.forget_before(message.stored_us // 1000 - RETENTION_S * 1000)
 
-    async def _follow_flow(self, flow: Progress) -> None:
+    async def _follow_flow(self, flow: StreamProgress) -> None:
         async for message in follow(self._bus, MARKET_FLOW, flow.begin, flow.life, flow.caught_up.set):
             self._take_flow(message, flow)
 
     # -- backwards -------------------------------------------------------------------------------------------------
 
-    async def _fill(self, levels: Progress, flow: Progress) -> None:
+    async def _fill(self, levels: StreamProgress, flow: StreamProgress) -> None:
         """Block after block, each before the last."""
         for progress in (levels, flow):
             await progress.caught_up.wait()
@@ -173,7 +173,7 @@ class Archive:
         logger.info("the history is complete, after %.1f s", time.monotonic() - began_s)
         await asyncio.get_running_loop().create_future()  # until it is cancelled
 
-    async def _fill_levels(self, levels: Progress, pace: Pace) -> None:
+    async def _fill_levels(self, levels: StreamProgress, pace: Pace) -> None:
         first, end_seq = _block_before(levels)
         reader = LevelsReader(self._wall_baseline)
         end_seq = max(end_seq, self._alone + 1)
@@ -182,7 +182,7 @@ class Archive:
             await pace.rest(REST_EVERY)
         self._reach(levels, first, reader)
 
-    def _reach(self, levels: Progress, first: int, reader: LevelsReader) -> None:
+    def _reach(self, levels: StreamProgress, first: int, reader: LevelsReader) -> None:
         """A block from `first` on has been read.
 
         The message before it may be further back than `BEFORE`: what happened between the two is read with the next
@@ -192,7 +192,7 @@ class Archive:
             self._alone = reader.first_seq if reader.first_seq >= first > levels.life.first_seq else 0
         levels.first = first
 
-    async def _fill_flow(self, flow: Progress, pace: Pace) -> None:
+    async def _fill_flow(self, flow: StreamProgress, pace: Pace) -> None:
         first, end_seq = _block_before(flow)
         async for message in span(self._bus, MARKET_FLOW, first, end_seq, flow.life):
             self._take_flow(message, flow)
@@ -201,7 +201,9 @@ class Archive:
 
     # -- one message -----------------------------------------------------------------------------------------------
 
-    def _take_levels(self, reader: LevelsReader, message: StoredMessage, levels: Progress, first: int) -> list[Event]:
+    def _take_levels(
+        self, reader: LevelsReader, message: StoredMessage, levels: StreamProgress, first: int
+    ) -> list[Event]:
         """Messages before `first` are read for what comes after them. Returns the events that changed."""
         read = reader.read(message)
         if read is None or message.seq < first:
@@ -212,7 +214,7 @@ class Archive:
             return []
         return self.log.add_message(message.seq, read.entry.stored_ms, read.before, read.now)
 
-    def _take_flow(self, message: StoredMessage, flow: Progress) -> None:
+    def _take_flow(self, message: StoredMessage, flow: StreamProgress) -> None:
         try:
             entry = flow_entry(message.body, seq=message.seq, stored_ms=message.stored_us // 1000)
         except BadMessage:
@@ -221,7 +223,7 @@ class Archive:
         flow.reached_ms = _least(flow.reached_ms, entry.ts_ms)
 
 
-def _block_before(progress: Progress) -> tuple[int, int]:
+def _block_before(progress: StreamProgress) -> tuple[int, int]:
     """The sequences of the next block to read, first ≤ seq < end; empty where all has been read."""
     return max(progress.life.first_seq, progress.first - BLOCK), progress.first
 

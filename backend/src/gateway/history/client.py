@@ -10,7 +10,7 @@ from src.common.tasks import end
 from src.gateway.history import messages
 from src.gateway.history.event_log import NOWHERE, Cursor, cursor_of
 from src.gateway.history.event_ring import EventRing
-from src.gateway.history.messages import Answer, Ask, Begin, News, Verdict
+from src.gateway.history.messages import Answer, Ask, Begin, News, Progress, Verdict
 
 logger = logging.getLogger("gateway")
 
@@ -38,6 +38,7 @@ class HistoryClient:
         ring: the newest events.
         path: of the history process's Unix socket.
         on_events: called when the ring has new ones.
+        progress: how far the history has been read; None until it is told, and while the process is gone.
     """
 
     def __init__(self, path: str) -> None:
@@ -48,6 +49,7 @@ class HistoryClient:
         self.ring = EventRing()
         self.on_events: Callable[[], None] = lambda: None
         self.path = path
+        self.progress: Progress | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._numbers = itertools.count(1)
         self._asked: dict[int, asyncio.Future[Answered]] = {}
@@ -114,7 +116,7 @@ class HistoryClient:
     def _lose(self) -> None:
         if self._writer is not None:
             self._writer.close()
-        self._writer = None
+        self._writer = self.progress = None
         for answer in self._asked.values():
             if not answer.done():
                 answer.set_exception(HistoryUnavailable("the history process has ended; try again in a second"))
@@ -130,6 +132,9 @@ class HistoryClient:
         elif isinstance(message, News):
             self.ring.add(_cursor(message.cursor), message.events)
             self.on_events()
+        elif isinstance(message, Progress):
+            self.progress = message
+            self.ring.add(_cursor(message.cursor), ())  # in a quiet hour, nothing is missing after a reconnection
 
 
 def _cursor(text: str) -> Cursor:

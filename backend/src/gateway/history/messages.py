@@ -105,7 +105,23 @@ class Ended(Struct, tag=True):
     why: str
 
 
-Message = Ask | Answer | Verdict | Begin | News | Play | Change | Played | Ended
+class Progress(Struct, tag=True, frozen=True):
+    """How far the history has been read; told when it has changed, once a second at most.
+
+    Attributes:
+        cursor: up to which the events go.
+        oldest_ms: Core's time from which on all has been read, ms since 1970 UTC; None: there is nothing.
+        complete: whether that is the oldest one of the stream.
+        events: how many are kept.
+    """
+
+    cursor: str
+    oldest_ms: int | None
+    complete: bool
+    events: int
+
+
+Message = Ask | Answer | Verdict | Begin | News | Progress | Play | Change | Played | Ended
 _DECODER: Final = msgspec.msgpack.Decoder(Message)
 _ENCODER: Final = msgspec.msgpack.Encoder()
 

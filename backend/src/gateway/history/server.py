@@ -18,7 +18,7 @@ from src.gateway.history.archive import Archive
 from src.gateway.history.event_query import answer, event_query
 from src.gateway.history.history_answer import history_in_slices
 from src.gateway.history.history_query import history_query, read_time
-from src.gateway.history.messages import Answer, Ask, Begin, Change, Ended, News, Play, Played, Verdict
+from src.gateway.history.messages import Answer, Ask, Begin, Change, Ended, News, Play, Played, Progress, Verdict
 from src.gateway.history.moments import NotKept, place_at
 from src.gateway.history.playback import Playback
 from src.gateway.history.reader import LifeEnded
@@ -30,6 +30,7 @@ logger = logging.getLogger("history")
 
 NOT_READ_YET: Final = "the history is not read yet; try again in a second"
 OK, BAD_REQUEST, NOT_FOUND, UNAVAILABLE = 200, 400, 404, 503
+PROGRESS_EVERY_S: Final = 1.0
 MOST_UNREAD_BYTES: Final = 64 << 20  # for a process that reads nothing; it is left then
 
 
@@ -87,9 +88,18 @@ class HistoryServer:
         self._beginning = asyncio.create_task(self._begin(archive), name="begin")
 
     async def _begin(self, archive: Archive) -> None:
+        """Tell the processes that are connected what there is, and from then on how far it goes."""
         await archive.caught_up.wait()
         for writer in self._processes:
             self._write(writer, _begin_of(archive))
+        told = None
+        while True:
+            progress = _progress_of(archive)
+            if progress != told:
+                told = progress
+                for writer in tuple(self._processes):
+                    self._write(writer, progress)
+            await asyncio.sleep(PROGRESS_EVERY_S)
 
     def tell(self, events: list[Event]) -> None:
         """Tell every process of events that are new, or count one more."""
@@ -109,6 +119,7 @@ class HistoryServer:
         try:
             if self._archive is not None and self._archive.caught_up.is_set():
                 messages.write(writer, _begin_of(self._archive))
+                messages.write(writer, _progress_of(self._archive))
             while not isinstance(message := await messages.read(reader), Play):
                 await self._take(message, writer)
             self._processes.discard(writer)
@@ -197,6 +208,10 @@ def _refused(ask: Ask, status: int, detail: str) -> Answer:
 
 def _begin_of(archive: Archive) -> Begin:
     return Begin(str(archive.since), str(archive.cursor), archive.log.events())
+
+
+def _progress_of(archive: Archive) -> Progress:
+    return Progress(str(archive.cursor), archive.reached_ms, archive.is_filled, len(archive.log))
 
 
 async def _events(archive: Archive, query: str) -> bytes:

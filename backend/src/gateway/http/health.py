@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from src.common.bus import NATSBus
 from src.common.subscription import Subscription
+from src.gateway.history.client import HistoryClient
 from src.gateway.processes.viewer_count import ViewerCount
 from src.gateway.signals.causes import CAUSES
 from src.gateway.socket_broadcaster import SocketBroadcaster
@@ -58,6 +59,17 @@ class ViewersHealth(BaseModel):
     frames_skipped: Annotated[int, Field(description="frames that slow viewers were never sent since the start")]
 
 
+class HistoryHealth(BaseModel):
+    """The past, as the history process has it."""
+
+    connected: Annotated[bool, Field(description="whether the history process answers")]
+    complete: Annotated[bool, Field(description="whether it has read the stream back to its oldest message")]
+    oldest_message_ts: Annotated[
+        int | None, Field(description="Core's time from which on all has been read, ms UTC; null: not known")
+    ]
+    events: Annotated[int, Field(description="kept now")]
+
+
 class Health(BaseModel):
     """The process that answers, its connection to NATS, and what it relays; with the viewers of all workers."""
 
@@ -85,6 +97,7 @@ class Health(BaseModel):
     refused: Annotated[dict[str, int], Field(description="requests refused since the start, by reason")]
     faults: Annotated[dict[str, int], Field(description="bad parts left out of good messages since the start")]
     subscriptions: Annotated[dict[str, SubscriptionHealth], Field(description="by subject")]
+    history: Annotated[HistoryHealth | None, Field(description="the past; null with GATEWAY_HISTORY=off")]
 
 
 class Readiness(BaseModel):
@@ -160,6 +173,17 @@ def _health(broadcaster: SocketBroadcaster, viewer_count: ViewerCount) -> Health
         refused=dict(broadcaster.admission_control.refused),
         faults=dict(metrics.faults),
         subscriptions=subscriptions,
+        history=None if broadcaster.history is None else _history_health(broadcaster.history),
+    )
+
+
+def _history_health(history: HistoryClient) -> HistoryHealth:
+    progress = history.progress
+    return HistoryHealth(
+        connected=history.is_connected,
+        complete=progress is not None and progress.complete,
+        oldest_message_ts=None if progress is None else progress.oldest_ms,
+        events=0 if progress is None else progress.events,
     )
 
 

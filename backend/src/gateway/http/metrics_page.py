@@ -20,6 +20,7 @@ from src.common.messages import REASONS
 from src.common.subscription import Subscription
 from src.gateway import __version__
 from src.gateway.close_codes import LEFT_CODES, OWN_CLOSE_CODES, PROTOCOL_ERROR_CODES
+from src.gateway.history.messages import Progress
 from src.gateway.metrics import FAULTS, Histogram
 from src.gateway.processes.viewer_count import ViewerCount
 from src.gateway.processes.worker_messages import WorkerMessages
@@ -195,6 +196,11 @@ def _payload_bytes(gateway: SocketBroadcaster) -> Reading:
     return None if newest is None else len(newest.payload)
 
 
+def _history(gateway: SocketBroadcaster, read: Callable[[Progress], float | None]) -> float | None:
+    progress = None if gateway.history is None else gateway.history.progress
+    return None if progress is None else read(progress)
+
+
 def _causes(gateway: SocketBroadcaster) -> dict[str, float]:
     true = gateway.live_status.judge().cause
     return {cause: int(cause == true) for cause in CAUSES}
@@ -269,6 +275,37 @@ FAMILIES: Final = (
         (),
         "1 while the market of GATEWAY_MARKET is open.",
         lambda gateway: int(gateway.live_status.judge().is_open),
+    ),
+    # the past
+    Family(
+        "gateway_history_connected",
+        "gauge",
+        (),
+        "1 while the history process answers; absent with GATEWAY_HISTORY=off.",
+        lambda gateway: None if gateway.history is None else int(gateway.history.is_connected),
+    ),
+    Family(
+        "gateway_history_complete",
+        "gauge",
+        (),
+        "1 once the history process has read the stream back to its oldest message.",
+        lambda gateway: _history(gateway, lambda progress: int(progress.complete)),
+    ),
+    Family(
+        "gateway_history_events",
+        "gauge",
+        (),
+        "Events that the history process keeps.",
+        lambda gateway: _history(gateway, lambda progress: progress.events),
+    ),
+    Family(
+        "gateway_history_oldest_message_timestamp_seconds",
+        "gauge",
+        (),
+        "When NATS took the oldest message that the history process has read.",
+        lambda gateway: _history(
+            gateway, lambda progress: None if progress.oldest_ms is None else progress.oldest_ms / 1000
+        ),
     ),
     # viewers
     Family(

@@ -12,9 +12,11 @@ from src.common.bus import NATSBus
 from src.common.subjects import LEVELS_SIGNALS
 from src.gateway.history import client as client_module
 from src.gateway.history import messages
-from src.gateway.history.archive import Archive, Progress
+from src.gateway.history import server as server_module
+from src.gateway.history.archive import Archive, StreamProgress
 from src.gateway.history.client import MOST_ASKED, HistoryClient, HistoryUnavailable
 from src.gateway.history.event_log import Cursor, EventLog
+from src.gateway.history.messages import Progress
 from src.gateway.history.reader import Life
 from src.gateway.history.server import HistoryServer
 from tests.gateway.history.moments import moment
@@ -50,7 +52,7 @@ def read_archive(server: HistoryServer, life: str = "life", seqs: range = range(
     archive.log = EventLog(life)
     for seq in seqs:
         read(archive, seq)
-    archive._progress[LEVELS_SIGNALS] = Progress(Life(0, 1, seqs.stop - 1), seqs.start, seqs.start)
+    archive._progress[LEVELS_SIGNALS] = StreamProgress(Life(0, 0, seqs.stop - 1), seqs.start, seqs.start)
     archive.caught_up.set()
     return archive
 
@@ -151,6 +153,22 @@ async def test_while_the_process_is_gone_questions_are_refused_and_afterwards_an
     await until(lambda: seqs_of(client) == [1, 2, 3, 4], "what happened meanwhile, and nothing twice")
     assert (await client.ask("/events", ""))[0] == 200
     await second.close()
+
+
+async def test_how_far_the_history_has_been_read_is_told_and_that_there_was_nothing_since(
+    server: HistoryServer, client: HistoryClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module, "PROGRESS_EVERY_S", 0.01)
+    archive = read_archive(server)
+    archive._progress[LEVELS_SIGNALS].reached_ms = 40_000
+    server.show(archive)
+    await until(lambda: client.progress, "what it has")
+    assert client.progress == Progress("life-3-120000", 40_000, complete=False, events=3)
+    archive._progress[LEVELS_SIGNALS].first, archive.cursor = 0, Cursor("life", 900, 900_000)
+    await until(lambda: client.progress == Progress("life-900-900000", None, complete=True, events=3), "all of it")
+    assert msgspec.json.decode(client.ring.section(client.ring.position))["cursor"] == "life-900-900000"
+    await server.close()
+    await until(lambda: client.progress is None, "the loss")
 
 
 # -- a history process that does not answer ----------------------------------------------------------------------------

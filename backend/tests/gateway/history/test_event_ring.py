@@ -128,6 +128,13 @@ class Rings(RuleBasedStateMachine):
             viewer.due += brief(news)
 
     @rule()
+    def progress(self) -> None:
+        """The history process says that there was nothing since."""
+        if self.is_heard:
+            self.ring.add(self.cursor, ())
+            self.read = self.cursor
+
+    @rule()
     def lose(self) -> None:
         """The history process is gone, or hangs; the stream goes on."""
         self.is_heard = False

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from src.gateway.history import messages
-from src.gateway.history.messages import LARGEST_BYTES, LENGTH_BYTES, Answer, Ask, Begin, News, Verdict
+from src.gateway.history.messages import LARGEST_BYTES, LENGTH_BYTES, Answer, Ask, Begin, News, Progress, Verdict
 from tests.gateway.history.test_event_ring import event
 
 EACH = (
@@ -16,6 +16,7 @@ EACH = (
     Verdict("levels", "live", "stale", 1_766_120_400_000),
     Begin("life-1-0", "life-9-90", [event(7, 70, "e7"), event(0, 80, "v")]),
     News("life-9-90", [event(9, 90, "e9", 2)]),
+    Progress("life-9-90", 70, complete=True, events=3),
 )
 
 

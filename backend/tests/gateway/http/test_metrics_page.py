@@ -9,6 +9,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from src.common.messages import REASONS
 from src.common.subscription import Stored
+from src.gateway.history.client import HistoryClient
+from src.gateway.history.messages import Progress
 from src.gateway.http.metrics_page import FAMILIES, WORKER_FAMILIES, MetricsPage, merged
 from src.gateway.settings import Settings
 from src.gateway.socket_broadcaster import SocketBroadcaster
@@ -31,8 +33,11 @@ async def samples_of(broadcaster: SocketBroadcaster) -> dict[str, dict[tuple[tup
 @pytest.fixture
 async def broadcaster() -> Any:
     bus: Any = FakeBus()
-    broadcaster = SocketBroadcaster(bus, settings=Settings())
+    history = HistoryClient("/nowhere")
+    broadcaster = SocketBroadcaster(bus, settings=Settings(), history=history)
     await broadcaster.start()
+    await history.close()  # there is no such process; what it would say follows
+    history.progress = Progress("life-1-1", 1_766_120_400_000, complete=True, events=7)
     yield broadcaster
     await broadcaster.close()
 
