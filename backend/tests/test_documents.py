@@ -9,6 +9,7 @@ import pytest
 from starlette.routing import WebSocketRoute
 
 from src.demo.nats_server import NatsServer
+from src.gateway.history.client import HistoryClient
 from src.gateway.http.app import make_app
 from src.gateway.settings import Settings, variables
 from src.gateway.socket_broadcaster import SocketBroadcaster
@@ -96,7 +97,7 @@ def test_the_routes_are_those_of_the_app(path: Path, heading: str) -> None:
     words = [word for row in Document(path).table(heading) for cell in row.values() for word in code_words(cell)]
     told = {word.removeprefix("GET ") for word in words if word.startswith("GET /")}
     streams = {word.partition(PRINTED_ADDRESS)[2] for word in words if word.startswith("ws://")}
-    served = routes(make_app(SocketBroadcaster(settings=Settings())))
+    served = routes(make_app(SocketBroadcaster(settings=Settings(), history=HistoryClient(""))))
     websockets = {path for path, each in served.items() if isinstance(each, WebSocketRoute)}
     assert told == served.keys() - websockets
     assert streams <= websockets
