@@ -796,4 +796,4 @@ RANGES = {(5, 9): [5, 9], (4, 9): [0, 9], (95, 99): [95, 99], (-3, 4): [-3, 4], 
 def test_zero_is_in_the_range_where_it_is_near(rules: Path) -> None:
     samples = [[{"atMs": 0, "value": one}, {"atMs": 1, "value": other}] for one, other in RANGES]
     asked = ask(rules, "series.js", f"{json.dumps(samples)}.map(m.rangeWithZero)")
-    assert [[each["low"], each["high"]] for each in asked] == list(RANGES.values())
+    assert [[each["low"], each["high"]] for each in asked] == [pytest.approx(each) for each in RANGES.values()]
