@@ -2,11 +2,11 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from signal import SIGSTOP
+from signal import SIGSTOP, SIGTERM
 from statistics import median
 from typing import Final
 
@@ -56,12 +56,12 @@ async def worker_hangs(found: Stage, viewers: int, lasts_s: float) -> Row:
             return row._replace(remark=f"{_connections(people) - before} of {viewers} viewers were on it, all are back")
 
 
-async def restart(how: str, found: Stage, _viewers: int, _lasts_s: float) -> Row:
+async def restart(how: str, settings: Mapping[str, str], found: Stage, _viewers: int, _lasts_s: float) -> Row:
     """One gateway without a sibling."""
-    async with _alone(found) as gateway, found.viewers([gateway.url()] * MANY, compared=False) as people:
+    async with _alone(found, **settings) as gateway, found.viewers([gateway.url()] * MANY, compared=False) as people:
         watch = Watch(found, people, [])
         await asyncio.sleep(found.calm_s)
-        if how == "SIGTERM":
+        if how.startswith(SIGTERM.name):
             assert await asyncio.to_thread(gateway.stop) == 0
         else:
             gateway.kill()
@@ -77,8 +77,9 @@ RESTARTS: Final[dict[str, Callable[[Stage, int, float], Awaitable[Row]]]] = {
     "rolling-nginx": partial(rolling_restart, "nginx"),
     "rolling-haproxy": partial(rolling_restart, "haproxy"),
     "worker-hangs": worker_hangs,
-    "sigterm": partial(restart, "SIGTERM"),
-    "kill": partial(restart, "kill -9"),
+    "sigterm": partial(restart, "SIGTERM", {}),
+    "sigterm-no-drain": partial(restart, "SIGTERM with GATEWAY_DRAIN=0", {"GATEWAY_DRAIN": "0"}),
+    "kill": partial(restart, "kill -9", {}),
 }
 
 
