@@ -346,12 +346,14 @@ class Connection:
         url: the servers, without secrets.
         reconnects: links after the first.
         trouble: why there is no link, in words, or None while there is one.
+        heard_s: when core NATS last brought a message of any subscription, by the monotonic clock; set by those.
     """
 
     def __init__(self, url: str, name: str, access: Access, jetstream: JetStreamOptions = USUAL_JETSTREAM) -> None:
         self.url = redacted(url)
         self.reconnects = 0
         self.trouble: str | None = reason(None)
+        self.heard_s = 0.0
         self._servers = [server.strip() for server in url.split(",") if server.strip()]
         self._name = name
         self._access = access

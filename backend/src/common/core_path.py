@@ -105,6 +105,7 @@ class CorePath:
         self._answered.set()
 
     async def _on_message(self, message: Msg) -> None:
+        self._connection.heard_s = time.monotonic()
         now_s, digest = time.time(), digest_of(message.data)
         await self._on_arrival(
             Arrival(CORE, digest, now_s, publication_of(message.headers), stored_s=now_s), message.data

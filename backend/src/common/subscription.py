@@ -37,7 +37,7 @@ OnCopy = Callable[["Stored"], None]
 CORE_START_S: Final = 2.0  # for the server's answer to the plain subscription
 LAST_START_S: Final = 1.0  # for the message that is kept where the stream has none
 JETSTREAM_START_S: Final = 5.0  # an election takes less; then the start goes on with core NATS alone
-PROOF_S: Final = 5.0  # core NATS alone counts so long after its newest message: twenty of Core's usual gaps
+PROOF_S: Final = 5.0  # core NATS alone counts so long after a message of any subject: twenty of Core's usual gaps
 
 
 class Stored(NamedTuple):
@@ -129,6 +129,7 @@ class Subscription:
         self.non_finite = 0
         self.last_message_s: float | None = None
         self.path: str | None = None
+        self._connection = connection
         self._callback = callback
         self._decode = decode
         self._max_message_bytes = max_message_bytes
@@ -137,7 +138,6 @@ class Subscription:
         self._failed_lines = Throttle()
         self._copies = Copies()
         self._order = Order()
-        self._heard_s = 0.0  # when core NATS brought the newest message, by the monotonic clock
         self._held: Held | None = None
         self._holding: asyncio.Task[None] | None = None
         # Separates the arrivals of the two paths, which have a task each, and the end of a hold.
@@ -193,13 +193,13 @@ class Subscription:
 
     @property
     def unproven_s(self) -> float:
-        """For how long JetStream has been lost and core NATS has brought nothing.
+        """For how long JetStream has been lost and core NATS has brought nothing, of this subject or another.
 
         The server may be cut off from the others, together with us: then the link to it is well, and nothing arrives. 0
         while JetStream works, and where it never has.
         """
         lost_s = self._jetstream.lost_s
-        return 0.0 if lost_s is None else time.monotonic() - max(lost_s, self._heard_s)
+        return 0.0 if lost_s is None else time.monotonic() - max(lost_s, self._connection.heard_s)
 
     @property
     def trouble(self) -> str | None:
@@ -237,8 +237,6 @@ class Subscription:
 
     async def _on_arrival(self, arrival: Arrival, body: bytes) -> None:
         async with self._turn:
-            if arrival.path == CORE:
-                self._heard_s = time.monotonic()
             first = self._copies.match(arrival)
             if first is not None:
                 await self._take_copy(arrival, first)

@@ -61,16 +61,17 @@ async def test_once_jetstream_was_lost_core_nats_counts_only_while_it_brings_som
 ) -> None:
     """Else a gateway whose server is cut off from the others would be called live."""
     inbox = Inbox()
-    subscription = await bus.subscribe(MARKET_FLOW, inbox)
+    subscription, other = [await bus.subscribe(subject, inbox) for subject in (MARKET_FLOW, LEVELS_SIGNALS)]
     nats_server.stop()
     nats_server.config = "jetstream: disabled"
     nats_server.start()
     await until(lambda: subscription.trouble is not None and subscription.core_trouble is None, "core NATS alone")
-    await until(lambda: not subscription.is_live, "nothing has come")
+    await until(lambda: not subscription.is_live and not other.is_live, "nothing has come")
     client = await nats.connect(nats_server.url)
     await plainly(client, MARKET_FLOW, 1)
     await inbox.until_newest({"n": 1})
     assert subscription.is_live
+    assert other.is_live, "a server that brings one subject is not cut off"
     await client.close()
 
 
