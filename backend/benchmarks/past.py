@@ -18,6 +18,8 @@ from src.gateway.history.entries import FlowEntry, FlowTotals, LevelPoint, Level
 from src.gateway.history.history_answer import history
 from src.gateway.history.history_query import history_query
 from src.gateway.history.store import Past
+from src.gateway.signals.intake import read_levels
+from src.gateway.signals.normalize import normalize_levels
 
 OPEN_MS: Final = 1_764_167_400_000  # 2025-11-26 09:30 in New York
 HOUR_MS: Final = 3_600_000
@@ -28,8 +30,8 @@ ROUNDS: Final = 7
 
 def main() -> None:
     for name, body, read in (
-        ("levels, 16", levels_without_viewport(16), levels_entry),
-        ("levels, 16, with viewport", levels_with_viewport(16), levels_entry),
+        ("levels, 16", levels_without_viewport(16), read_levels_entry),
+        ("levels, 16, with viewport", levels_with_viewport(16), read_levels_entry),
         ("flow, 40 contracts", flow_of(40), flow_entry),
     ):
         _print_entry(name, body, read)
@@ -42,6 +44,12 @@ def main() -> None:
         session = _filled(count, hours=6.5, every_ms=250)
         for query in QUERIES:
             _print_answer(session, query, count)
+
+
+def read_levels_entry(body: bytes, *, seq: int, stored_ms: int) -> LevelsEntry:
+    """As the history process does it, which also finds events in the payload."""
+    levels = normalize_levels(read_levels(body).value, now_ms=stored_ms)
+    return levels_entry(levels, seq=seq, stored_ms=stored_ms)
 
 
 def _print_entry(name: str, body: bytes, read: Callable[..., Any]) -> None:

@@ -11,15 +11,7 @@ from msgspec import Meta, Raw, Struct
 
 from src.common.messages import check_depth, parse_sections
 from src.gateway.signals.contract import EXACT, LAST_TS_MS, LevelsPayload
-from src.gateway.signals.intake import read_flow, read_levels_alone
-from src.gateway.signals.normalize import (
-    NO_SPOT,
-    SIGNAL,
-    UNKNOWN_CONFIDENCE,
-    UNKNOWN_KIND,
-    shown_score,
-    underlying,
-)
+from src.gateway.signals.intake import read_flow
 from src.gateway.signals.shape import STRIKE_DIGITS, strike_of
 
 OLD_TRADE_MS: Final = 300_000
@@ -89,30 +81,7 @@ class FlowEntry(NamedTuple):
     totals: FlowTotals
 
 
-def levels_entry(body: bytes, *, seq: int, stored_ms: int) -> LevelsEntry:
-    """Read a levels message.
-
-    Raises:
-        BadMessage: nothing of it reached a viewer either.
-    """
-    message = read_levels_alone(body)
-    levels = [
-        LevelPoint(
-            level.id or "",
-            UNKNOWN_KIND if level.kind is None else level.kind,
-            level.price or 0.0,
-            shown_score(level),
-            level.distance or 0.0,
-            SIGNAL.get(level.signal, level.signal),  # type: ignore[arg-type]
-            UNKNOWN_CONFIDENCE if level.confidence is None else level.confidence,
-        )
-        for level in message.levels
-    ]
-    ts_ms = stored_ms if message.ts_ms is None else message.ts_ms
-    return LevelsEntry(seq, ts_ms, stored_ms, underlying(message).spot, (message.es or NO_SPOT).spot, levels)
-
-
-def entry_of(levels: LevelsPayload, *, seq: int, stored_ms: int) -> LevelsEntry:
+def levels_entry(levels: LevelsPayload, *, seq: int, stored_ms: int) -> LevelsEntry:
     """The entry of a levels message that has been mapped to the payload."""
     es = levels.get("es")
     return LevelsEntry(

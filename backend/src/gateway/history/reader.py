@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from src.common.bus import BusError, NATSBus
 from src.common.messages import BadMessage
 from src.common.ordered_consumer import OrderedConsumer, StoredMessage
-from src.gateway.history.entries import LevelsEntry, entry_of
+from src.gateway.history.entries import LevelsEntry, levels_entry
 from src.gateway.signals.events import Moment, kept_sides, moment_of
 from src.gateway.signals.freshness import CoreClock
 from src.gateway.signals.intake import read_levels
@@ -88,7 +88,7 @@ class LevelsReader:
         now = moment_of(levels, is_replay=self._clock.is_replay)
         before = self._before
         self._before = now if before is None else kept_sides(before, now)
-        return Read(entry_of(levels, seq=message.seq, stored_ms=stored_ms), before, self._before)
+        return Read(levels_entry(levels, seq=message.seq, stored_ms=stored_ms), before, self._before)
 
 
 async def life_of(bus: NATSBus, subject: str) -> Life:

@@ -112,26 +112,12 @@ def read_levels(body: bytes) -> Decoded:
     """
     check_depth(body)
     text, message, non_finite = parse_sections(body, _MESSAGE.decode)
-    if message is not None and _has_plain_viewport(message):
+    if message is not None and (is_object(message.viewport) or bytes(message.viewport) == b"null"):
         typed = _typed(message)
         return Decoded(typed, non_finite, typed.ts_ms)
     sections, beyond_double = _decoded_sections(text)
     typed = levels_message(sections)
     return Decoded(typed, non_finite + beyond_double, typed.ts_ms)
-
-
-def read_levels_alone(body: bytes) -> LevelsMessage:
-    """Read a levels message without its viewport, which is validated as JSON and skipped; `read_levels` in all else.
-
-    Raises:
-        BadMessage: as `read_levels`.
-    """
-    check_depth(body)
-    _, message, _ = parse_sections(body, _MESSAGE.decode)
-    if message is not None and _has_plain_viewport(message):
-        return LevelsMessage(_read_ts(message.ts), message.spy, message.es, _levels(message), {}, None, Counter())
-    read: LevelsMessage = read_levels(body).value
-    return read._replace(targets={}, viewport=None)
 
 
 def levels_message(message: Mapping[str, Any]) -> LevelsMessage:
@@ -160,19 +146,10 @@ def levels_message(message: Mapping[str, Any]) -> LevelsMessage:
 def _typed(message: _Message) -> LevelsMessage:
     """A message of which only the time and the viewport can still be odd."""
     faults: Faults = Counter()
+    levels = message.levels.levels if isinstance(message.levels, _NestedLevels) else message.levels
     viewport, targets = _read_viewport(message.viewport if is_object(message.viewport) else None, faults)
     ts_ms = _read_ts(message.ts)
-    return LevelsMessage(ts_ms, message.spy, message.es, _levels(message), targets, viewport, faults)
-
-
-def _has_plain_viewport(message: _Message) -> bool:
-    """Whether it is an object, null or missing."""
-    return is_object(message.viewport) or bytes(message.viewport) == b"null"
-
-
-def _levels(message: _Message) -> list[Level]:
-    levels = message.levels.levels if isinstance(message.levels, _NestedLevels) else message.levels
-    return levels or []
+    return LevelsMessage(ts_ms, message.spy, message.es, levels or [], targets, viewport, faults)
 
 
 class _DecodedSections(NamedTuple):

@@ -35,8 +35,6 @@ SIGNAL: Final[dict[str | None, str]] = {
     "NEUTRAL": "NO_TRADE",
     None: "NO_TRADE",
 }
-UNKNOWN_KIND: Final = "UNKNOWN"
-UNKNOWN_CONFIDENCE: Final = "LOW"
 NO_BARRIER: Final = Barrier()
 NO_TAPE: Final = Tape()
 NO_SWEEP: Final = Sweep()
@@ -59,7 +57,7 @@ def normalize_levels(message: LevelsMessage, *, now_ms: int, wall_baseline: floa
         normalize_level(level, targets.get(level.id or ""), context, wall_baseline=wall_baseline)
         for level in message.levels
     ]
-    spy = _snapshot(underlying(message))
+    spy = _snapshot(message.spy or message.es or NO_SPOT)
     if message.es is None:
         return {"ts": ts_ms, "spy": spy, "levels": signals}
     return {"ts": ts_ms, "spy": spy, "es": _snapshot(message.es), "levels": signals}
@@ -75,16 +73,6 @@ def normalize_level(
     return signal
 
 
-def underlying(message: LevelsMessage) -> Spot:
-    """The prices that the payload shows as `spy`: those of `es` where Core sent only that."""
-    return message.spy or message.es or NO_SPOT
-
-
-def shown_score(level: Level) -> float:
-    """`break_score_smooth`, or the raw score where it is missing."""
-    return (level.break_score_raw or 0.0) if level.break_score_smooth is None else level.break_score_smooth
-
-
 def _snapshot(prices: Spot) -> SpotSnapshot:
     return {"spot": prices.spot, "bid": prices.bid, "ask": prices.ask}
 
@@ -95,11 +83,11 @@ def _signal(level: Level, context: SessionContext, wall_baseline: float) -> Leve
     tape = level.tape or NO_TAPE
     sweep = tape.sweep or NO_SWEEP
     fuel = level.fuel or NO_FUEL
-    wall_ratio = level.wall_ratio
+    raw, smooth, wall_ratio = level.break_score_raw, level.break_score_smooth, level.wall_ratio
     return {
         "id": level.id or "",
         "level_price": level.price or 0.0,
-        "level_kind_name": UNKNOWN_KIND if level.kind is None else level.kind,
+        "level_kind_name": "UNKNOWN" if level.kind is None else level.kind,
         "direction": DIRECTION.get(level.direction, level.direction),  # type: ignore[typeddict-item]
         "distance": level.distance or 0.0,
         "is_first_15m": context.is_first_15m,
@@ -119,10 +107,10 @@ def _signal(level: Level, context: SessionContext, wall_baseline: float) -> Leve
         "approach_distance": level.approach_distance or 0.0,
         "prior_touches": int(level.prior_touches or 0),
         "bars_since_open": context.bars_since_open,
-        "break_score_raw": level.break_score_raw or 0.0,
-        "break_score_smooth": shown_score(level),
+        "break_score_raw": raw or 0.0,
+        "break_score_smooth": (raw or 0.0) if smooth is None else smooth,
         "signal": SIGNAL.get(level.signal, level.signal),  # type: ignore[typeddict-item]
-        "confidence": UNKNOWN_CONFIDENCE if level.confidence is None else level.confidence,
+        "confidence": "LOW" if level.confidence is None else level.confidence,
         "note": level.note,
         "confluence_count": int(level.confluence_count or 0),
         "confluence_pressure": level.confluence_pressure or 0.0,

@@ -15,71 +15,25 @@ from src.common.messages import BadMessage
 from src.gateway.history.entries import (
     OLD_TRADE_MS,
     FlowTotals,
+    LevelPoint,
     LevelsEntry,
     flow_entry,
     flow_totals,
     levels_entry,
 )
-from src.gateway.signals.contract import LevelsPayload
 from src.gateway.signals.intake import read_flow
 from tests.gateway.signals.normalizing import NOW_MS, normalize_bytes
-from tests.gateway.signals.test_normalize import messages
 
 REAL: Final = Path(__file__).resolve().parents[5] / "shared" / "real"
 NO_TOTALS: Final = FlowTotals(None, None, None, None, None, None)
 
 
-def shown(payload: LevelsPayload, seq: int, stored_ms: int) -> LevelsEntry:
-    """What history keeps of a payload."""
-    future = payload.get("es")
-    levels = [
-        (
-            level["id"],
-            level["level_kind_name"],
-            level["level_price"],
-            level["break_score_smooth"],
-            level["distance"],
-            level["signal"],
-            level["confidence"],
-        )
-        for level in payload["levels"]
-    ]
-    es = None if future is None else future["spot"]
-    return LevelsEntry(seq, payload["ts"], stored_ms, payload["spy"]["spot"], es, levels)  # type: ignore[arg-type]
-
-
-def assert_as_shown(body: bytes) -> None:
-    try:
-        payload = normalize_bytes(body).levels
-    except BadMessage as bad:
-        with pytest.raises(BadMessage, match=str(bad)):
-            levels_entry(body, seq=1, stored_ms=NOW_MS)
-        return
-    assert levels_entry(body, seq=1, stored_ms=NOW_MS) == shown(payload, 1, NOW_MS)
-
-
-@settings(deadline=None, max_examples=300)
-@given(messages)
-def test_an_entry_has_the_values_of_the_payload(message: dict[str, Any]) -> None:
-    assert_as_shown(json.dumps(message).encode())
-
-
-ODD_BODIES = [
-    b"",
-    b"[]",
-    b'{"levels":7}',
-    b'{"viewport":' + b"[" * 300 + b"]" * 300 + b"}",
-    b'{"viewport":[],"levels":[{"id":"A"}]}',
-    b'{"viewport":7,"levels":{"levels":[{"id":"A","price":NaN}]}}',
-    b'{"levels":[{"id":"A","barrier":{"delta_liq":"x"}},{"id":"B"}],"es":{"spot":1}}',
-    b'{"ts":-5,"spy":{"spot":null},"es":{"spot":2.5}}',
-    b'{"levels":[{"id":"\xff"}]}',
-]
-
-
-@pytest.mark.parametrize("body", ODD_BODIES)
-def test_an_odd_message_is_read_as_the_payload_reads_it(body: bytes) -> None:
-    assert_as_shown(body)
+def test_an_entry_has_the_values_of_the_payload() -> None:
+    level = b'{"id":"A","price":687.25,"kind":"VWAP","break_score_smooth":61.5,"distance":0.25,"signal":"REJECT"}'
+    payload = normalize_bytes(b'{"ts":5,"es":{"spot":6925.5},"levels":[%s]}' % level).levels
+    entry = levels_entry(payload, seq=3, stored_ms=NOW_MS)
+    point = LevelPoint("A", "VWAP", 687.25, 61.5, 0.25, "BOUNCE", "LOW")
+    assert entry == LevelsEntry(3, 5, NOW_MS, 6925.5, 6925.5, [point])
 
 
 def recorded(subject: str) -> Iterator[Any]:
@@ -92,9 +46,7 @@ def recorded(subject: str) -> Iterator[Any]:
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="no recorded session beside the repository")
-def test_recorded_messages_are_read_as_the_payload_reads_them() -> None:
-    for data in recorded("levels.signals"):
-        assert_as_shown(json.dumps(data).encode())
+def test_recorded_flows_have_all_totals() -> None:
     for data in recorded("market.flow"):
         totals = flow_totals(json.dumps(data).encode())
         assert totals == flow_totals(data)
