@@ -1,6 +1,6 @@
 """Reads the past of both streams into memory, and keeps it there as it grows.
 
-**The newest part first.** The last ten minutes are read before anything is told, then each new message as it comes,
+**The newest part first.** The last five minutes are read before anything is told, then each new message as it comes,
 and beside that the rest backwards to the oldest, at most half of the time of a processor. What is kept is the same
 whatever the order.
 """

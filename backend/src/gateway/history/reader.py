@@ -21,7 +21,7 @@ from src.gateway.signals.normalize import normalize_levels
 
 logger = logging.getLogger("history")
 
-BLOCK: Final = 2_400  # messages: ten minutes at Core's pace
+BLOCK: Final = 1_200  # messages: five minutes at Core's pace
 BEFORE: Final = 64  # messages before a block, more than `KEPT_CLOCKS_MS` has at Core's pace
 AGAIN_S: Final = 1.0
 

@@ -21,7 +21,7 @@ async def answer_of(history: HistoryClient, request: Request) -> Response:
         answered = await history.ask(request.scope["route"].path, client_request(request).query, takes_gzip=takes_gzip)
     except HistoryUnavailable as why:
         return JSONResponse({"detail": str(why)}, 503, AGAIN)
-    headers = {"Cache-Control": "no-store", "Vary": "Accept-Encoding"} | (AGAIN if answered.status == 503 else {})
+    headers = {"Cache-Control": "no-store"} | (AGAIN if answered.status == 503 else {})
     if answered.is_gzip:
         headers["Content-Encoding"] = "gzip"
     return Response(answered.body, answered.status, media_type="application/json", headers=headers)
