@@ -66,7 +66,7 @@ async def test_two_gateways_have_the_same_history(
     same = [await answer_of(gateway, span) for gateway in (one, other)]
     assert same[0] == same[1]
     history = json.loads(same[0])
-    assert history["count"] == len(history["spy"]["close"]) > 600
+    assert history["count"] == len(history["spy"]["close"]) > 300
     (level,) = history["levels"]
     assert (level["id"], level["at"]) == ("VWAP", 0)
     after_two = -(
