@@ -97,7 +97,7 @@ def test_the_routes_are_those_of_the_app(path: Path, heading: str) -> None:
     words = [word for row in Document(path).table(heading) for cell in row.values() for word in code_words(cell)]
     told = {word.removeprefix("GET ") for word in words if word.startswith("GET /")}
     streams = {word.partition(PRINTED_ADDRESS)[2] for word in words if word.startswith("ws://")}
-    served = routes(make_app(SocketBroadcaster(settings=Settings(), history=HistoryClient(""))))
+    served = routes(make_app(SocketBroadcaster(settings=Settings(), history=HistoryClient("/nowhere"))))
     websockets = {path for path, each in served.items() if isinstance(each, WebSocketRoute)}
     assert told == served.keys() - websockets
     assert streams <= websockets

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from signal import SIGKILL, SIGTERM
+from signal import SIGKILL, SIGSTOP, SIGTERM
 
 import pytest
 
@@ -75,6 +75,18 @@ async def test_a_signal_to_the_whole_group_ends_it_too_and_leaves_nothing(
     assert not exists(history)
     assert list(temporary.iterdir()) == []
     assert "Traceback" not in gateway.stderr
+
+
+async def test_one_that_hangs_is_ended_by_force(
+    make_gateway: LaunchGateway, publisher: Publisher, temporary: Path
+) -> None:
+    gateway = make_gateway(TMPDIR=str(temporary)).start()
+    await until_complete(gateway)
+    (history,) = history_processes(gateway)
+    os.kill(history, SIGSTOP)
+    assert await asyncio.to_thread(gateway.stop) == 0
+    assert not exists(history)
+    assert list(temporary.iterdir()) == []
 
 
 async def test_when_it_is_killed_the_gateway_goes_on_and_starts_it_again(

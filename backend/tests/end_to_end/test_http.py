@@ -57,9 +57,11 @@ async def test_the_snapshot_is_the_payload_of_the_stream(
 
 def test_the_docs_name_every_route(shared_gateway: GatewayProcess) -> None:
     paths = shared_gateway.get("/openapi.json").json["paths"]
-    assert paths.keys() == {"/health", "/ready", "/snapshot", "/metrics"}
+    assert paths.keys() == {"/health", "/ready", "/snapshot", "/events", "/metrics"}
     assert paths["/ready"]["get"]["responses"].keys() == {"200", "503"}
     assert paths["/snapshot"]["get"]["responses"].keys() == {"200", "204", "400", "401"}
+    assert paths["/events"]["get"]["responses"].keys() >= {"200", "400", "401", "503"}
+    assert {each["name"] for each in paths["/events"]["get"]["parameters"]} == {"since", "kinds", "levels"}
 
 
 def test_the_root_is_a_page_that_a_browser_may_keep(shared_gateway: GatewayProcess) -> None:
