@@ -7,9 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import pytest
-
-from src.demo.nats_server import HOST, NatsServer
+from src.demo.nats_server import HOST
 from tests.conftest import LaunchGateway
 from tests.end_to_end.gateway_process import GatewayProcess
 from tests.end_to_end.publisher import LEVELS, Publisher
@@ -21,8 +19,6 @@ EVENTS = "/ws/stream?events=1"
 SIGNALS = ("NEUTRAL", "BREAK", "REJECT", "NEUTRAL", "REJECT", "BREAK", "BREAK")
 BLOCK = 2_400  # messages that the history reads at a time
 ASKED = 12  # times: each request goes to whichever worker the kernel picks
-
-each_number_of_workers = pytest.mark.parametrize("workers", ["1", "2"])
 
 
 def levels(n: int, signal: str | None = None) -> dict[str, Any]:
@@ -100,11 +96,14 @@ async def until_told_as_asked(viewer: Viewer, gateway: GatewayProcess, since: st
     return answer
 
 
-@each_number_of_workers
 async def test_a_viewer_of_a_frame_every_two_seconds_is_told_every_event(
-    make_gateway: LaunchGateway, publisher: Publisher, workers: str
+    make_gateway: LaunchGateway, publisher: Publisher
 ) -> None:
+<<<<<<< HEAD
     gateway = make_gateway(GATEWAY_HISTORY="on", GATEWAY_WORKERS=workers).start()
+=======
+    gateway = make_gateway(GATEWAY_WORKERS="2").start()
+>>>>>>> 093eb0c (tests: a silence may be stale before it is told as late)
     await publisher.publish(LEVELS, levels(0))
     await until_complete(gateway)
     async with Viewer(gateway, path=f"{EVENTS}&rate=0.5") as paced, Viewer(gateway, path=EVENTS) as quick:
@@ -250,24 +249,16 @@ async def test_a_core_that_falls_silent_is_an_event(make_gateway: LaunchGateway,
         for n in range(12):
             await publisher.publish(LEVELS, levels(n, "NEUTRAL"))
             await publisher.flow(n)
-        verdicts = ["levels", "late"], ["flow", "late"]
-        await until(lambda: told_verdicts(viewer, verdicts), f"{verdicts}")
+        await until(lambda: {"levels", "flow"} <= fallen_silent(viewer), "a verdict for each section")
         answer = await events_of(gateway, "?kinds=verdict&levels=levels")
         await until(lambda: answer["events"][-1] in verdicts_told(viewer), "the newest of them")
     assert {event["level"] for event in answer["events"]} == {"levels"}
 
 
-def told_verdicts(viewer: Viewer, wanted: Any) -> bool:
-    return all(each in [[event["level"], event["after"]] for event in verdicts_told(viewer)] for each in wanted)
+def fallen_silent(viewer: Viewer) -> set[str]:
+    """The sections that are late or stale, by events."""
+    return {event["level"] for event in verdicts_told(viewer) if event["after"] in ("late", "stale")}
 
 
 def verdicts_told(viewer: Viewer) -> list[Any]:
     return [event for section in sections(viewer) for event in section["events"] if event["kind"] == "verdict"]
-
-
-def test_without_a_history_there_is_no_such_route_and_no_such_section(
-    make_gateway: LaunchGateway, nats_server: NatsServer
-) -> None:
-    gateway = make_gateway(GATEWAY_HISTORY="off").start()
-    assert gateway.get("/events").status == 404
-    assert gateway.get("/snapshot?events=1").status == 204

@@ -82,6 +82,7 @@ async def test_one_that_hangs_is_ended_by_force(
 ) -> None:
     gateway = make_gateway(TMPDIR=str(temporary)).start()
     await until_complete(gateway)
+    await until(lambda: gateway.health()["history"]["complete"], "the same in /health")
     (history,) = history_processes(gateway)
     os.kill(history, SIGSTOP)
     assert await asyncio.to_thread(gateway.stop) == 0
@@ -152,4 +153,7 @@ async def test_a_worker_that_ends_takes_no_history_from_the_others(
 def test_without_a_history_there_is_no_such_process(make_gateway: LaunchGateway, temporary: Path) -> None:
     gateway = make_gateway(GATEWAY_HISTORY="off", TMPDIR=str(temporary)).start()
     assert history_processes(gateway) == []
+    assert gateway.health()["history"] is None
+    assert gateway.get("/events").status == 404
+    assert gateway.get("/snapshot?events=1").status == 204
     assert list(temporary.iterdir()) == []
