@@ -144,15 +144,23 @@ class Archive:
                 self._reach(levels, begin, reader)
                 levels.caught_up.set()
 
+<<<<<<< HEAD
         async for message in follow(self._bus, LEVELS_SIGNALS, begin - BEFORE, levels.life, catch_up):
             changed = self._take_levels(reader, message, levels, begin)
+=======
+        until_forgetting = FORGET_EVERY
+        async for message in follow(self._bus, LEVELS_SIGNALS, begin - BEFORE, levels, catch_up):
+            changed = self._take(reader, message, begin)
+>>>>>>> 305fba5 (Forget old events also in a stream of many subjects)
             if message.seq >= begin:
                 # A verdict may have been judged by another clock: who has read it is not told it again.
                 read_ms = max(message.stored_us // 1000, self.cursor.server_ms)
                 self.cursor = Cursor(self.log.life, message.seq, read_ms)
             if changed and self.caught_up.is_set():
                 self._on_events(changed)
-            if message.seq % FORGET_EVERY == 0:
+            until_forgetting -= 1
+            if not until_forgetting:
+                until_forgetting = FORGET_EVERY
                 self.log.forget_before(message.stored_us // 1000 - RETENTION_S * 1000)
 
     async def _follow_flow(self, flow: StreamProgress) -> None:

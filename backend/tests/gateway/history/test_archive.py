@@ -102,6 +102,20 @@ async def test_what_happens_now_is_told_with_a_cursor_that_never_goes_back(bus: 
         assert archive.log.events(since=archive.cursor) == []
 
 
+async def test_what_the_stream_has_dropped_is_forgotten_also_where_it_has_other_messages(
+    bus: NATSBus, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive_module, "FORGET_EVERY", 2)
+    monkeypatch.setattr(archive_module, "RETENTION_S", -1)
+    await make_stream(bus)
+    async with reading(bus) as (archive, _):
+        await until(archive.caught_up.is_set, "the empty stream")
+        for n in range(4):  # at odd places in the stream
+            await publish(publisher, (LEVELS, body(n)), ("levels.other", b"{}"))
+        await until(lambda: archive.cursor.seq == 7, "the last message")
+        assert archive.log.events() == []
+
+
 @pytest.mark.parametrize("short", [True, False])
 async def test_a_stream_that_was_made_anew_ends_the_archive_and_none_of_it_is_taken_for_the_old_one(
     bus: NATSBus, publisher: Publisher, short: bool
