@@ -99,11 +99,7 @@ async def until_told_as_asked(viewer: Viewer, gateway: GatewayProcess, since: st
 async def test_a_viewer_of_a_frame_every_two_seconds_is_told_every_event(
     make_gateway: LaunchGateway, publisher: Publisher
 ) -> None:
-<<<<<<< HEAD
-    gateway = make_gateway(GATEWAY_HISTORY="on", GATEWAY_WORKERS=workers).start()
-=======
-    gateway = make_gateway(GATEWAY_WORKERS="2").start()
->>>>>>> 093eb0c (tests: a silence may be stale before it is told as late)
+    gateway = make_gateway(GATEWAY_HISTORY="on", GATEWAY_WORKERS="2").start()
     await publisher.publish(LEVELS, levels(0))
     await until_complete(gateway)
     async with Viewer(gateway, path=f"{EVENTS}&rate=0.5") as paced, Viewer(gateway, path=EVENTS) as quick:

@@ -144,14 +144,9 @@ class Archive:
                 self._reach(levels, begin, reader)
                 levels.caught_up.set()
 
-<<<<<<< HEAD
+        until_forgetting = FORGET_EVERY
         async for message in follow(self._bus, LEVELS_SIGNALS, begin - BEFORE, levels.life, catch_up):
             changed = self._take_levels(reader, message, levels, begin)
-=======
-        until_forgetting = FORGET_EVERY
-        async for message in follow(self._bus, LEVELS_SIGNALS, begin - BEFORE, levels, catch_up):
-            changed = self._take(reader, message, begin)
->>>>>>> 305fba5 (Forget old events also in a stream of many subjects)
             if message.seq >= begin:
                 # A verdict may have been judged by another clock: who has read it is not told it again.
                 read_ms = max(message.stored_us // 1000, self.cursor.server_ms)
