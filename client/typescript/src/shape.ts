@@ -18,6 +18,12 @@ export interface Shape {
   readonly rate?: number | undefined;
 }
 
+/** Which sections to ask for that are about the others. */
+export interface Asked {
+  readonly status: boolean;
+  readonly events: boolean;
+}
+
 const KEYS = ["sections", "near", "kinds", "levels", "confidence", "signals", "rate"] as const;
 
 /** Only the parts of a shape, of an object that may hold more; parts that are undefined are left out. */
@@ -26,17 +32,19 @@ export function shapeOf(of: Shape): Shape {
 }
 
 /** The URL with the parts of the shape as query parameters, beside those that it has; a gateway ignores what it does not know. */
-export function withShape(url: string, shape: Shape, status: boolean, last?: Status): string {
+export function withShape(url: string, shape: Shape, { status, events }: Asked, last?: Status, cursor?: string): string {
   const asked = new URL(url);
   for (const [key, value] of Object.entries(shape)) asked.searchParams.set(key, String(value));
   if (status) asked.searchParams.set("status", "1");
   if (status && last) asked.searchParams.set("since", `${last.epoch}:${last.seq}`);
+  if (events) asked.searchParams.set("events", "1");
+  if (events && cursor) asked.searchParams.set("events_since", cursor);
   return asked.href;
 }
 
 /** The message by which a connected viewer asks for another shape. */
-export function subscribeMessage(shape: Shape, status: boolean): string {
-  return JSON.stringify({ subscribe: status ? { ...shape, status } : shape });
+export function subscribeMessage(shape: Shape, { status, events }: Asked): string {
+  return JSON.stringify({ subscribe: { ...shape, ...(status && { status }), ...(events && { events }) } });
 }
 
 /** Whether both ask for the same content, at whatever rate. */

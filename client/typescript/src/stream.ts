@@ -1,7 +1,9 @@
 /** One stream: a connection that reconnects by itself, the newest payload, and its freshness. */
 
-import type { LevelsPayload, Payload, Status } from "./contract.js";
+import type { Events, LevelsPayload, Payload, Status } from "./contract.js";
+import { EventsTold, mayPass } from "./events.js";
 import { Cadence, stateOf, type Age, type SectionFreshness } from "./freshness.js";
+import { absolute, get, type Token } from "./http.js";
 import { Line } from "./line.js";
 import { disconnectOf, pauseMs, type Disconnect } from "./disconnect.js";
 import { sameContent, shapeOf, subscribeMessage, withShape, type Shape } from "./shape.js";
@@ -33,6 +35,14 @@ export interface InvalidFrame {
   readonly count: number;
 }
 
+/** What happened, as far as it was not told before. */
+export interface EventNews {
+  /** By their last occurrence; some may be older than those of the news before. An event comes again when it counts one more. */
+  readonly events: Events["events"];
+  /** False where some were missed that the gateway has no longer, or does not tell. */
+  readonly complete: boolean;
+}
+
 /** The events of a stream, with what a listener gets. */
 export interface StreamEvents {
   /** A payload with something new in it; sections that did not change are the same objects as before. */
@@ -45,6 +55,8 @@ export interface StreamEvents {
   viewport: Payload["viewport"];
   /** With each frame that has one, also when nothing else is new. */
   status: Status;
+  /** With the option `events`: of each frame, at once and not at the next repaint. */
+  events: EventNews;
   state: State;
   /** Four times a second, and with each payload. */
   freshness: Freshness;
@@ -68,13 +80,15 @@ export interface Socket {
 
 export interface Options extends Shape {
   /** Sent as the subprotocols `bearer, <token>`; a function is called before each attempt. */
-  token?: string | (() => string | Promise<string>) | undefined;
+  token?: Token;
   /** Further subprotocols. */
   protocols?: readonly string[] | undefined;
   /** For a runtime without one, such as Node 20: that of the package `ws`, for example. */
   WebSocket?: (new (url: string, protocols: string[]) => Socket) | undefined;
   /** Do not ask for the gateway's `status`: judge by the changes alone. */
   status?: false | undefined;
+  /** Ask for what happens: see the event `events`. Each frame is then parsed when it comes. */
+  events?: boolean | undefined;
   /** A section of this age is late, whatever the gateway says; without a status the default is 2.5 of its usual gaps and 250 ms. */
   lateAfterMs?: number | undefined;
   /** A section of this age is stale, whatever the gateway says; without a status the default is 8 of its usual gaps, 2.5 s at least. */
@@ -96,6 +110,7 @@ const LATE_CHECK_MS = 1_500; // browsers run the timers of a hidden page once a 
 const HEARTBEAT_CHARACTERS = 2_048; // at most; a heartbeat has some 700
 const RATE_WINDOW_MS = 5_000;
 const BEHIND_LIMIT_MS = 3_000; // one that has just found NATS again catches up in a second or two
+const MOST_ASKED = 8; // for events that a gateway has not read back to yet
 const BEHIND_IN_A_ROW = 3; // connections; then the stream itself is another one, and nobody has anything newer
 
 /**
@@ -112,7 +127,7 @@ export class Stream {
   #url: string;
   #options: Options;
   #shape: Shape;
-  #asksStatus: boolean;
+  #asked: { status: boolean; events: boolean };
   #WebSocket: Options["WebSocket"];
   #clock: () => number = monotonicClock();
   #listeners = new Map<string, Set<(news: never) => void>>();
@@ -147,12 +162,15 @@ export class Stream {
   #scheduled = false;
   #levels: Cadence = new Cadence();
   #flow: Cadence = new Cadence();
+  #events: EventsTold = new EventsTold();
+  #missing = 0; // counts the frames that told too little
+  #missingPause: ReturnType<typeof setTimeout> | undefined;
 
   constructor(url: string, options: Options) {
     this.#url = absolute(url);
     this.#options = options;
     this.#shape = shapeOf(options);
-    this.#asksStatus = options.status !== false;
+    this.#asked = { status: options.status !== false, events: options.events === true };
     this.#expectRate();
     this.#WebSocket = options.WebSocket ?? (globalThis.WebSocket as Options["WebSocket"]);
     if (!this.#url) return; // a server renders the page
@@ -231,7 +249,7 @@ export class Stream {
     this.#expectRate();
     if (!this.#isOpen) return; // the shape is sent when the connection opens
     this.#isAnother ||= !sameContent(before, this.#shape);
-    this.#socket!.send(subscribeMessage(this.#shape, this.#asksStatus));
+    this.#socket!.send(subscribeMessage(this.#shape, this.#asked));
   }
 
   get #asks(): Readonly<Record<"levels" | "flow", boolean>> {
@@ -248,6 +266,8 @@ export class Stream {
   close(): void {
     clearInterval(this.#check);
     clearTimeout(this.#pause);
+    clearTimeout(this.#missingPause);
+    this.#missing++;
     globalThis.removeEventListener?.("online", this.#wake);
     globalThis.document?.removeEventListener("visibilitychange", this.#wake);
     this.#drop();
@@ -267,7 +287,7 @@ export class Stream {
       if (attempt !== this.#attempt) return;
       const shape = this.#shape;
       const offered = [...(sent === undefined ? [] : ["bearer", sent]), ...protocols];
-      const socket = new this.#WebSocket!(withShape(this.#url, shape, this.#asksStatus, this.status), offered);
+      const socket = new this.#WebSocket!(withShape(this.#url, shape, this.#asked, this.status, this.#events.cursor), offered);
       this.#socket = socket;
       socket.onopen = () => {
         this.#isOpen = true;
@@ -287,7 +307,7 @@ export class Stream {
     const now = this.#clock();
     this.#drop();
     this.#lastDisconnect = disconnectOf(code, reason);
-    const { firstPauseMs = 250, longestPauseMs = 10_000, random = Math.random } = this.#options;
+    const { firstPauseMs, longestPauseMs, random } = this.#pauses;
     this.#failures = this.#hasFrame && now - this.#began > longestPauseMs ? 0 : this.#failures;
     if (this.#lastDisconnect.reconnect) {
       const pause = pauseMs(this.#failures++, firstPauseMs, longestPauseMs, random(), reason);
@@ -296,6 +316,11 @@ export class Stream {
     }
     this.#emit("disconnect", this.#lastDisconnect);
     if (!this.#lastDisconnect.reconnect) this.close();
+  }
+
+  get #pauses(): { firstPauseMs: number; longestPauseMs: number; random: () => number } {
+    const { firstPauseMs = 250, longestPauseMs = 10_000, random = Math.random } = this.#options;
+    return { firstPauseMs, longestPauseMs, random };
   }
 
   #drop(): void {
@@ -331,6 +356,7 @@ export class Stream {
     this.#skipped = this.#unread !== undefined;
     this.#unread = { text, at, another: this.#isAnother || this.#unread?.another === true };
     this.#isAnother = false;
+    if (this.#asked.events) this.#read(); // a state replaces the one before, and an event does not
     if (this.#scheduled) return;
     this.#scheduled = true;
     (this.#options.schedule ?? soon)(() => {
@@ -345,27 +371,31 @@ export class Stream {
     if (!frame) return;
     this.#unread = undefined;
     try {
-      const before = this.#payload ?? {};
-      const { at } = frame;
-      const first = frame.another || !this.#hasFrame;
-      const payload = parsed(frame.text, before, this.#older);
-      if (!this.#hasFrame && this.#isOlder(payload)) {
-        this.#older = payload;
-        this.#behindAt = Math.min(this.#behindAt, at);
-        return;
-      }
-      this.#payload = payload;
-      this.#older = undefined;
-      this.#hasFrame = true;
-      this.#behindAt = Infinity;
-      this.#behindInARow = 0;
-      if (payload.status) this.#toldAt = at - (this.#lineDelayMs = this.#line.delayMs(at, payload.status));
-      if (payload.levels !== before.levels || payload.viewport !== before.viewport)
-        this.#levels.add(at, first, this.#skipped);
-      if (payload.flow !== before.flow) this.#flow.add(at, first, this.#skipped);
+      const { events, ...payload } = parsed(frame.text, this.#payload ?? {}, this.#older);
+      this.#take(payload, frame.at, frame.another);
+      if (events) this.#hear(events);
     } catch (error) {
       this.#emit("invalid", { error: error as Error, count: ++this.#invalidFrames });
     }
+  }
+
+  #take(payload: Payload, at: number, another: boolean): void {
+    const before = this.#payload ?? {};
+    const first = another || !this.#hasFrame;
+    if (!this.#hasFrame && this.#isOlder(payload)) {
+      this.#older = payload;
+      this.#behindAt = Math.min(this.#behindAt, at);
+      return;
+    }
+    this.#payload = payload;
+    this.#older = undefined;
+    this.#hasFrame = true;
+    this.#behindAt = Infinity;
+    this.#behindInARow = 0;
+    if (payload.status) this.#toldAt = at - (this.#lineDelayMs = this.#line.delayMs(at, payload.status));
+    if (payload.levels !== before.levels || payload.viewport !== before.viewport)
+      this.#levels.add(at, first, this.#skipped);
+    if (payload.flow !== before.flow) this.#flow.add(at, first, this.#skipped);
   }
 
   /** Whether a lagging gateway sent it: it is older than what the connection before showed. */
@@ -375,6 +405,44 @@ export class Stream {
     if (!status || !shown || this.#behindInARow === BEHIND_IN_A_ROW) return false;
     return (asks.levels || asks.flow) && isBehind(status, shown);
   }
+
+  // -- events -----------------------------------------------------------------------------------------------------
+
+  #hear({ cursor, complete, events }: Events): void {
+    this.#events.reach(cursor, complete);
+    this.#tell({ events, complete: true });
+    if (complete || this.#events.missingSince === undefined) return;
+    clearTimeout(this.#missingPause);
+    void this.#ask(++this.#missing, 0);
+  }
+
+  #tell({ events, complete }: EventNews): void {
+    const news = this.#events.news(events);
+    if (news.length || !complete) this.#emit("events", { events: news, complete });
+  }
+
+  /** Asks for the events that frames did not tell, until the gateway has them or will not have them. */
+  async #ask(missing: number, failures: number): Promise<void> {
+    const { token } = this.#options;
+    const { firstPauseMs, longestPauseMs, random } = this.#pauses;
+    let told: EventNews = { events: [], complete: false };
+    let again = failures < MOST_ASKED;
+    try {
+      told = await get<Events>(this.#url, "events", { since: this.#events.missingSince }, token);
+      again &&= !told.complete;
+    } catch (error) {
+      again = mayPass(error);
+    }
+    if (missing !== this.#missing) return; // closed, or asked again
+    this.#tell({ events: told.events, complete: told.complete || again });
+    if (!again) this.#events.missingSince = undefined;
+    else {
+      const pause = pauseMs(failures, firstPauseMs, longestPauseMs, random());
+      this.#missingPause = setTimeout(() => void this.#ask(missing, failures + 1), pause);
+    }
+  }
+
+  // -- news -------------------------------------------------------------------------------------------------------
 
   #deliver(): void {
     this.#checkAge();
@@ -449,15 +517,15 @@ function soon(deliver: () => void): void {
 function parsed(text: unknown, before: Payload, older: Payload | undefined): Payload {
   if (typeof text !== "string") throw new TypeError("the frame is not text");
   const payload = JSON.parse(text) as Payload;
-  const { levels, status } = payload;
-  if (!isObject(payload) || (levels && !Array.isArray(levels.levels))) throw new TypeError("the frame is no payload");
+  const { levels, status, events } = payload;
+  if (!isObject(payload) || (events && !Array.isArray(events.events)) || (levels && !Array.isArray(levels.levels))) throw new TypeError("the frame is no payload");
   for (const name of Object.keys(payload) as (keyof Payload)[]) {
     if (!isObject(payload[name])) throw new TypeError(`${name} is no object`);
-    if (name === "status") continue; // another in each frame
+    if (name === "status" || name === "events") continue; // others in each frame
     keepUnchanged(name, payload, before);
     if (same(payload[name], before[name])) Object.assign(payload, { [name]: before[name] });
   }
-  const isAlone = status && Object.keys(payload).length === 1;
+  const isAlone = status && Object.keys(payload).length === (payload.events ? 2 : 1);
   return { ...(isAlone && [before, older].find((state) => sameState(status, state?.status))), ...payload };
 }
 
@@ -487,15 +555,6 @@ function same(a: unknown, b: unknown): boolean {
   if (typeof a !== "object" || typeof b !== "object" || !a || !b) return false;
   const keys = Object.keys(a) as (keyof typeof a)[];
   return keys.length === Object.keys(b).length && keys.every((key) => key in b && same(a[key], b[key]));
-}
-
-/** The URL of the stream with its scheme; empty where it is relative and there is no page that it could be relative to. */
-function absolute(url: string): string {
-  const base = globalThis.location?.href;
-  if (base === undefined && !/^[a-z][a-z0-9+.-]*:/i.test(url)) return "";
-  const found = new URL(url, base);
-  found.protocol = found.protocol.replace("http", "ws");
-  return found.href;
 }
 
 /** Milliseconds that never step back and, unlike performance.now(), go on while the machine sleeps. */

@@ -14,6 +14,10 @@ export class Recorder {
   readonly viewports: unknown[] = [];
   readonly payloads: StreamEvents["payload"][] = [];
   readonly statuses: StreamEvents["status"][] = [];
+  /** Each event as its id and count. */
+  readonly events: string[] = [];
+  /** How often it was told that events are missing. */
+  incomplete = 0;
   readonly stream: Stream;
   #passed = 0;
 
@@ -26,6 +30,10 @@ export class Recorder {
     stream.on("flow", ({ n }) => this.flows.push(n));
     stream.on("viewport", (viewport) => this.viewports.push(viewport));
     stream.on("status", (status) => this.statuses.push(status));
+    stream.on("events", ({ events, complete }) => {
+      this.events.push(...events.map(({ id, count }) => `${id} ${count}`));
+      this.incomplete += +!complete;
+    });
     stream.on("payload", (payload) => this.payloads.push(payload));
   }
 
@@ -46,9 +54,9 @@ export class Recorder {
   }
 }
 
-export async function until(condition: () => boolean, what: string): Promise<void> {
+export async function until(condition: () => boolean | Promise<boolean>, what: string): Promise<void> {
   const deadline = Date.now() + LIMIT_MS;
-  while (!condition()) {
+  while (!(await condition())) {
     if (Date.now() > deadline) throw new Error(`waited in vain: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }

@@ -1,8 +1,8 @@
 /** A WebSocket for Node 20, which has none of its own, and a server that does what no gateway would. */
 
-import type { Options, SectionStatus, Status } from "@spymaster/client";
+import type { Event, Options, SectionStatus, Status } from "@spymaster/client";
 import { once } from "node:events";
-import type { IncomingMessage } from "node:http";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { WebSocket as WebSocketOfWs, WebSocketServer, type WebSocket as Peer } from "ws";
 
@@ -12,10 +12,15 @@ export const WebSocket: Options["WebSocket"] = globalThis.WebSocket ?? WebSocket
 export class MisbehavingServer {
   readonly requests: IncomingMessage[] = [];
   readonly peers: Peer[] = [];
-  #server: WebSocketServer;
+  /** The plain requests. */
+  readonly asked: IncomingMessage[] = [];
+  /** Called with each of them, and with how many there have been. */
+  answer: (response: ServerResponse, nth: number) => void = (response) => void response.writeHead(404).end();
+  #http: Server = createServer((request, response) => this.answer(response, this.asked.push(request)));
+  #server: WebSocketServer = new WebSocketServer({ server: this.#http });
 
   private constructor(welcome: (peer: Peer, nth: number) => void) {
-    this.#server = new WebSocketServer({ host: "127.0.0.1", port: 0 });
+    this.#http.listen(0, "127.0.0.1");
     this.#server.on("connection", (peer, request) => {
       this.requests.push(request);
       welcome(peer, this.peers.push(peer));
@@ -25,12 +30,12 @@ export class MisbehavingServer {
   /** `welcome` is called with each viewer, and with how many there have been. */
   static async open(welcome: (peer: Peer, nth: number) => void = () => undefined): Promise<MisbehavingServer> {
     const server = new MisbehavingServer(welcome);
-    await once(server.#server, "listening");
+    await once(server.#http, "listening");
     return server;
   }
 
   get url(): string {
-    return `ws://127.0.0.1:${(this.#server.address() as AddressInfo).port}/ws/stream`;
+    return `ws://127.0.0.1:${(this.#http.address() as AddressInfo).port}/ws/stream`;
   }
 
   /** To the newest viewer. */
@@ -41,12 +46,26 @@ export class MisbehavingServer {
   async close(): Promise<void> {
     for (const peer of this.peers) peer.terminate();
     this.#server.close();
-    await once(this.#server, "close");
+    this.#http.closeAllConnections();
+    this.#http.close();
+    await once(this.#http, "close");
   }
 }
 
 export function frame(ts: number, further: object = {}): string {
   return JSON.stringify({ levels: { ts, spy: { spot: 1, bid: null, ask: null }, levels: [] }, ...further });
+}
+
+/** An event, known by its id and count. */
+export function event(id: string, further: Partial<Event> = {}): Event {
+  const when = { seq: 1, ts: 1, server_ms: 1, first_ts: 1 };
+  const level = { level: "VWAP", level_kind: "VWAP", price: 1, spot: 1, score: 50, confidence: "HIGH" };
+  return { id, kind: "signal", ...when, ...level, before: "NO_TRADE", after: "BREAK", count: 1, ...further };
+}
+
+/** A section `events`, or an answer of `/events`. */
+export function events(cursor: string, ...of: Event[]): { cursor: string; complete: boolean; events: Event[] } {
+  return { cursor, complete: true, events: of };
 }
 
 /** What the gateway says of one section. */

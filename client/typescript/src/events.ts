@@ -1,0 +1,37 @@
+/** Which events of a stream its listeners know, and which are missing. Rules only. */
+
+import type { Event } from "./contract.js";
+import { RefusedError } from "./http.js";
+
+const REMEMBERED = 4_000; // the newest that were told; a gateway's frames have the newest 1,000 at most
+const PASSING = [408, 425, 429];
+
+export class EventsTold {
+  /** Up to where they were told; undefined before the first. */
+  cursor: string | undefined;
+  /** From where on some are missing; undefined while none is. */
+  missingSince: string | undefined;
+  #counts: Map<string, number> = new Map();
+
+  /** A frame has a cursor, and tells all since the one before or not. */
+  reach(cursor: string, complete: boolean): void {
+    if (!complete) this.missingSince ??= this.cursor;
+    if (!cursor.startsWith("-")) this.cursor = cursor; // else the gateway itself has read nothing so far
+  }
+
+  /** Those that were not told yet, or count more by now. */
+  news(events: readonly Event[]): Event[] {
+    return events.filter(({ id, count }) => {
+      if (this.#counts.get(id)! >= count) return false;
+      this.#counts.delete(id); // the newest stand last
+      this.#counts.set(id, count);
+      if (this.#counts.size > REMEMBERED) this.#counts.delete(this.#counts.keys().next().value!);
+      return true;
+    });
+  }
+}
+
+/** Whether the same request may be answered later: the gateway is away, or has not read so far. */
+export function mayPass(error: unknown): boolean {
+  return !(error instanceof RefusedError) || error.status >= 500 || PASSING.includes(error.status);
+}
