@@ -10,6 +10,8 @@
 """
 
 from spymaster_client.contract import (
+    Event,
+    Events,
     LevelSignal,
     LevelsPayload,
     MarketStatus,
@@ -23,6 +25,7 @@ from spymaster_client.contract import (
 )
 from spymaster_client.disconnect import Disconnect
 from spymaster_client.freshness import Age, Freshness, SectionFreshness
+from spymaster_client.request import RequestError
 from spymaster_client.shape import Shape
 from spymaster_client.stream import ConnectionState, State, Stream, stream
 
@@ -30,12 +33,15 @@ __all__ = [
     "Age",
     "ConnectionState",
     "Disconnect",
+    "Event",
+    "Events",
     "Freshness",
     "LevelSignal",
     "LevelsPayload",
     "MarketStatus",
     "MlPredictions",
     "Payload",
+    "RequestError",
     "Retrieval",
     "SectionFreshness",
     "SectionStatus",

@@ -48,7 +48,8 @@ def disconnect_of(error: Exception) -> Disconnect:
         received = error.rcvd if error.rcvd_then_sent is not False else None
         return _closed(received.code, received.reason) if received else Disconnect(LOST, _lost(error), True)
     if isinstance(error, InvalidStatus):
-        return _refused(error.response)
+        response: Response = error.response
+        return disconnect_of_answer(response.status_code, response.headers.get("Retry-After", ""), response.body)
     if isinstance(error, TimeoutError):
         return Disconnect(LOST, "no answer", True)
     if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
@@ -79,10 +80,14 @@ def _lost(error: ConnectionClosed) -> str:
     return f"connection left: {error.sent.code} {error.sent.reason}".rstrip()  # no answer to pings, a frame too large
 
 
-def _refused(response: Response) -> Disconnect:
-    status, retry_after = response.status_code, response.headers.get("Retry-After", "")
+def disconnect_of_answer(status: int, retry_after: str, body: bytes | bytearray | None) -> Disconnect:
+    """What a refusal by HTTP means.
+
+    Args:
+        retry_after: the header of that name; empty where there is none.
+    """
     retry_after_s = _bounded(float(retry_after)) if retry_after.isascii() and retry_after.isdigit() else 0.0
-    reason = _detail(response.body)
+    reason = _detail(body)
     reconnect = status in PASSING or status >= 500 or retry_after_s > 0
     return Disconnect(status, f"refused: HTTP {status} {reason}".rstrip(), reconnect, reason, retry_after_s)
 

@@ -35,23 +35,36 @@ class Shape:
 WHOLE = Shape()
 
 
-def with_shape(url: str, shape: Shape, *, status: bool, last: Status | None = None) -> str:
+def with_shape(
+    url: str,
+    shape: Shape,
+    *,
+    status: bool,
+    last: Status | None = None,
+    events: bool = False,
+    cursor: str | None = None,
+) -> str:
     """The URL with the parts of the shape as query parameters, behind those that it has.
 
     Args:
         status: whether to ask for the section `status` too, unless the URL itself says so or not.
         last: of the connection before: the gateway then tells how much was missed.
+        events: whether to ask for the section `events` too.
+        cursor: of the last one: the gateway then tells what happened since.
     """
     asked = _asked(shape) | ({"status": 1} if status and "status" not in parse_qs(urlsplit(url).query) else {})
     if status and last is not None:
         asked |= {"since": f"{last['epoch']}:{last['seq']}"}
+    if events:
+        asked |= {"events": 1} | ({"events_since": cursor} if cursor else {})
     query = "&".join(f"{name}={quote(_text(value))}" for name, value in asked.items())
     return url + ("&" if "?" in url else "?") * bool(query) + query
 
 
-def subscribe_message(shape: Shape, *, status: bool) -> str:
-    """The message by which a connected viewer asks for another shape, and again for `status`: it replaces all."""
-    return json.dumps({"subscribe": _asked(shape) | ({"status": True} if status else {})})
+def subscribe_message(shape: Shape, *, status: bool, events: bool = False) -> str:
+    """The message by which a connected viewer asks for another shape, and again for the rest: it replaces all."""
+    further = {name: True for name, is_asked in (("status", status), ("events", events)) if is_asked}
+    return json.dumps({"subscribe": _asked(shape) | further})
 
 
 def same_content(one: Shape, other: Shape) -> bool:

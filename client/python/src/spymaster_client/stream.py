@@ -6,13 +6,12 @@ at its next step, and never a queue of old ones. The task keeps one payload.
 
 import asyncio
 import contextlib
-import inspect
 import json
 import random
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Final, Literal, NoReturn, Self, cast
 
@@ -20,10 +19,12 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidURI, WebSocketException
 from websockets.uri import parse_uri
 
-from spymaster_client.contract import Payload, Status
+from spymaster_client.contract import Event, Events, Payload, Status
 from spymaster_client.disconnect import LONGEST_PAUSE_S, LOST, Disconnect, disconnect_of, pause_s
+from spymaster_client.events import EventsTold, is_events
 from spymaster_client.freshness import Cadence, FrameRate, Freshness
 from spymaster_client.line import Line
+from spymaster_client.request import RequestError, Token, get, headers_of
 from spymaster_client.shape import WHOLE, Shape, same_content, subscribe_message, with_shape
 from spymaster_client.status import (
     JUDGED_BY,
@@ -38,7 +39,6 @@ from spymaster_client.status import (
 from spymaster_client.tasks import end
 
 ConnectionState = Literal["connecting", "live", "late", "stale", "replay", "market_closed", "closed"]
-Token = str | Callable[[], str | Awaitable[str]]
 
 OPEN_LIMIT_S: Final = 10.0
 CLOSE_HANDSHAKE_TIMEOUT_S: Final = 1.0
@@ -51,6 +51,7 @@ MAX_FRAME_BYTES: Final = 64 << 20
 UNAUTHORIZED: Final = 401
 SECTIONS: Final = ("flow", "levels", "viewport")
 BEHIND_LIMIT_S: Final = 3.0  # one that has just found NATS again catches up in a second or two
+MOST_ASKED: Final = 8  # for events that a gateway has not read back to yet
 BEHIND_IN_A_ROW: Final = 3  # connections; then the stream itself is another one, and nobody has anything newer
 
 
@@ -73,6 +74,11 @@ class State:
         freshness: ages, on this machine's clock.
         invalid_frames: how many frames were left out because they hold no payload.
         last_disconnect: why the last connection ended; None while none has.
+        events: where they are asked for, what happened since the state before it in the iteration, by the last
+            occurrence; some may be older than those of the state before. An event comes again, by its `id`, when it
+            counts one more. Those of `Stream.state()` are empty.
+        events_complete: False where some were missed that the gateway has no longer, or does not tell; or that were
+            not read in time.
     """
 
     connection: ConnectionState
@@ -81,6 +87,8 @@ class State:
     freshness: Freshness
     invalid_frames: int
     last_disconnect: Disconnect | None
+    events: tuple[Event, ...] = ()
+    events_complete: bool = True
 
 
 def stream(
@@ -90,6 +98,7 @@ def stream(
     ssl: ssl.SSLContext | None = None,
     shape: Shape = WHOLE,
     status: bool = True,
+    events: bool = False,
 ) -> "Stream":
     """The states of the gateway at `url`: each time something new came, and each time `connection` changed.
 
@@ -104,11 +113,12 @@ def stream(
         ssl: for `wss://` with certificates that the system does not know.
         shape: what to ask for; by default everything. `Stream.change` asks for another one.
         status: whether to ask for the section `status`, and judge by it. A gateway that does not know it sends none.
+        events: whether to ask for what happens: each event is in one state, however many states are skipped.
 
     Raises:
         ValueError: `url` is not the address of a WebSocket.
     """
-    return Stream(url, token, ssl=ssl, shape=shape, status=status)
+    return Stream(url, token, ssl=ssl, shape=shape, status=status, events=events)
 
 
 class Stream:
@@ -122,10 +132,12 @@ class Stream:
         ssl: ssl.SSLContext | None = None,
         shape: Shape = WHOLE,
         status: bool = True,
+        events: bool = False,
     ) -> None:
         self._url, self._token = url, token
-        self._shape, self._wants_status = shape, status
+        self._shape, self._wants_status, self._wants_events = shape, status, events
         self._is_another = False  # the next frame is the first of another shape
+        self._ssl_context = ssl
         self._ssl = ssl or True if _is_secure(url) else None
         self._socket: ClientConnection | None = None
         self._receiving: asyncio.Task[None] | None = None
@@ -140,6 +152,9 @@ class Stream:
         self._status: Status | None = None  # of this connection
         self._last_status: Status | None = None  # of this connection, or the one before
         self._levels, self._flow, self._rate, self._line = Cadence(), Cadence(), FrameRate(), Line()
+        self._told_events = EventsTold()
+        self._asking: asyncio.Task[None] | None = None  # for events that frames did not tell
+        self._asks_again = False  # a later frame did not tell them either
         self._invalid_frames = 0
         self._last_disconnect: Disconnect | None = None
         self._expect_rate()
@@ -167,7 +182,8 @@ class Stream:
             if self._news.is_set() or state.connection != self._told:
                 self._news.clear()
                 self._told = state.connection
-                return state
+                events, complete = self._told_events.take()
+                return replace(state, events=events, events_complete=complete)
             if self._is_closed:
                 raise StopAsyncIteration
             with contextlib.suppress(TimeoutError):
@@ -181,8 +197,9 @@ class Stream:
 
     def state(self) -> State:
         """What there is right now."""
-        if self._receiving is not None and self._receiving.done() and not self._receiving.cancelled():
-            self._receiving.result()  # a bug in the receiver is not taken for silence
+        for task in (self._receiving, self._asking):
+            if task is not None and task.done() and not task.cancelled():
+                task.result()  # a bug in it is not taken for silence
         now_s = clock_s()
         freshness = Freshness(self._levels.at(now_s), self._flow.at(now_s), self._rate.at(now_s))
         return State(
@@ -202,7 +219,7 @@ class Stream:
             return  # the next connection asks for it
         self._is_another = self._is_another or not same_content(before, shape)
         with contextlib.suppress(ConnectionClosed):
-            await self._socket.send(subscribe_message(shape, status=self._wants_status))
+            await self._socket.send(subscribe_message(shape, status=self._wants_status, events=self._wants_events))
 
     def _expect_rate(self) -> None:
         self._levels.least_gap_s = self._flow.least_gap_s = 1 / self._shape.rate if self._shape.rate else 0.0
@@ -217,6 +234,7 @@ class Stream:
                 await self._socket.close()
         finally:
             await end(self._receiving)
+            await end(self._asking)
 
     def _open(self) -> None:
         assert self._receiving is None, "a stream is opened once"
@@ -271,13 +289,13 @@ class Stream:
         """From the attempt to the end."""
         self._rate.begin(clock_s())
         try:
-            headers = await self._headers()
+            headers = await headers_of(self._token)
         except Exception as error:  # noqa: BLE001 - the caller's function may raise anything, and may succeed next time
             return Disconnect(LOST, f"no token: {error}", True)
         shape, self._is_another = self._shape, False
         try:
             async with connect(
-                with_shape(self._url, shape, status=self._wants_status, last=self._last_status),
+                self._address(shape),
                 additional_headers=headers,
                 ssl=self._ssl,
                 proxy=None,
@@ -300,11 +318,15 @@ class Stream:
         finally:
             self._socket = None
 
-    async def _headers(self) -> Mapping[str, str]:
-        token = self._token() if callable(self._token) else self._token
-        if inspect.isawaitable(token):
-            token = await token
-        return {} if token is None else {"Authorization": f"Bearer {token}"}
+    def _address(self, shape: Shape) -> str:
+        return with_shape(
+            self._url,
+            shape,
+            status=self._wants_status,
+            last=self._last_status,
+            events=self._wants_events,
+            cursor=self._told_events.cursor,
+        )
 
     async def _receive(self, socket: ClientConnection) -> NoReturn:
         """Until the connection ends.
@@ -351,12 +373,18 @@ class Stream:
     # -- frames ----------------------------------------------------------------------------------------------------
 
     def _take(self, frame: str | bytes, now_s: float) -> None:
-        before = self._payload
         try:
-            payload = read_payload(frame, before)
+            payload = read_payload(frame, self._payload)
         except ValueError:
             self._invalid_frames += 1
             return
+        events = payload.pop("events", None)
+        self._take_payload(payload, now_s)
+        if events is not None:
+            self._hear(events)
+
+    def _take_payload(self, payload: Payload, now_s: float) -> None:
+        before = self._payload
         status = payload.get("status")
         self._heartbeat_ms = None if status is None else status["heartbeat_ms"]
         if status is not None and is_heartbeat(payload, status, self._older.get("status")):
@@ -408,6 +436,52 @@ class Stream:
             else:
                 cadence.tell(now_s, age_of(section), section["age_ms"] / 1000, status["heartbeat_ms"] / 1000)
 
+    # -- events ----------------------------------------------------------------------------------------------------
+
+    def _hear(self, events: Events) -> None:
+        self._told_events.reach(events["cursor"], complete=events["complete"])
+        if self._told_events.add(events["events"]):
+            self._news.set()
+        if events["complete"] or self._told_events.missing_since is None:
+            return
+        self._asks_again = True
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._ask_for_missing(), name=f"events {self._url}")
+
+    async def _ask_for_missing(self) -> None:
+        """Until the gateway has the events that frames did not tell, or will not have them."""
+        failures = 0
+        while (since := self._told_events.missing_since) is not None:
+            self._asks_again = False
+            try:
+                told = await get(self._url, "events", {"since": since}, self._token, self._ssl_context)
+                disconnect = Disconnect(LOST, "not complete", failures < MOST_ASKED)
+                is_complete = self._take_answer(told)
+            except RequestError as error:
+                disconnect, is_complete = error.disconnect, False
+            if is_complete or not disconnect.reconnect:
+                if not is_complete:
+                    self._told_events.lose()
+                    self._news.set()
+                if not self._asks_again:
+                    self._told_events.missing_since = None
+                failures = 0
+            else:
+                await asyncio.sleep(pause_s(failures, disconnect, random.random()))
+                failures += 1
+
+    def _take_answer(self, told: Any) -> bool:
+        """Whether none is missing.
+
+        Raises:
+            RequestError: it is no answer of a gateway.
+        """
+        if not is_events(told):
+            raise RequestError(Disconnect(LOST, "no events", False))
+        if self._told_events.add(told["events"]):
+            self._news.set()
+        return bool(told["complete"])
+
 
 def read_payload(frame: str | bytes, before: Payload) -> Payload:
     """The payload of a frame, in which a section that equals the one in `before` is that very object.
@@ -425,6 +499,8 @@ def read_payload(frame: str | bytes, before: Payload) -> Payload:
         raise ValueError("the frame's levels are no list")
     if "status" in payload and not is_status(payload["status"]):
         raise ValueError("the frame's status is none")
+    if "events" in payload and not is_events(payload["events"]):
+        raise ValueError("the frame's events are none")
     unchanged = {name: before[name] for name in SECTIONS if name in payload and payload[name] == before.get(name)}
     return cast(Payload, payload | unchanged)
 

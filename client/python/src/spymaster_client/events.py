@@ -1,0 +1,71 @@
+"""Which events of a stream its reader has, and which are missing. Rules only: no clock, no socket."""
+
+from collections import deque
+from collections.abc import Iterable
+from typing import Any, Final
+
+from spymaster_client.contract import Event
+
+REMEMBERED: Final = 4_000  # the newest that came; a gateway's frames have the newest 1,000 at most
+MOST_UNREAD: Final = 20_000  # as many as a gateway keeps; the oldest go first, and the reader is told so
+
+
+class EventsTold:
+    """What frames and answers told.
+
+    Attributes:
+        cursor: up to where; None before the first.
+        missing_since: from where on some are missing; None while none is.
+    """
+
+    def __init__(self) -> None:
+        self.cursor: str | None = None
+        self.missing_since: str | None = None
+        self._counts: dict[str, int] = {}
+        self._unread: deque[Event] = deque(maxlen=MOST_UNREAD)
+        self._is_complete = True
+
+    def reach(self, cursor: str, *, complete: bool) -> None:
+        """A frame has a cursor, and tells all since the one before or not."""
+        if not complete and self.missing_since is None:
+            self.missing_since = self.cursor
+        if not cursor.startswith("-"):  # else the gateway itself has read nothing so far
+            self.cursor = cursor
+
+    def add(self, events: Iterable[Event]) -> bool:
+        """Keep those for the reader that did not come yet, or count more by now; whether there are any."""
+        new = [event for event in events if self._counts.get(event["id"], 0) < event["count"]]
+        for event in new:
+            self._counts.pop(event["id"], None)  # the newest stand last
+            self._counts[event["id"]] = event["count"]
+            if len(self._counts) > REMEMBERED:
+                del self._counts[next(iter(self._counts))]
+            self._is_complete = self._is_complete and len(self._unread) < MOST_UNREAD
+            self._unread.append(event)
+        return bool(new)
+
+    def lose(self) -> None:
+        """Those that are missing will not come."""
+        self._is_complete = False
+
+    def take(self) -> tuple[tuple[Event, ...], bool]:
+        """All that the reader did not have, and whether none is missing; from now on it has them."""
+        taken = tuple(self._unread), self._is_complete
+        self._unread.clear()
+        self._is_complete = True
+        return taken
+
+
+def is_events(section: Any) -> bool:
+    """Whether it has what the client reads of `Events`, in its types."""
+    return (
+        isinstance(section, dict)
+        and isinstance(section.get("cursor"), str)
+        and isinstance(section.get("complete"), bool)
+        and isinstance(section.get("events"), list)
+        and all(map(_is_event, section["events"]))
+    )
+
+
+def _is_event(event: Any) -> bool:
+    return isinstance(event, dict) and isinstance(event.get("id"), str) and isinstance(event.get("count"), int)
