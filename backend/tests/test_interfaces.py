@@ -11,7 +11,7 @@ import pytest
 from src.common.messages import MAX_DEPTH, REASONS
 from src.common.subjects import DURABLES, STREAMS
 from src.gateway.close_codes import OWN_CLOSE_CODES, PROTOCOL_ERROR_CODES
-from src.gateway.descriptions.typed_dicts import TYPED_DICTS
+from src.gateway.descriptions.typed_dicts import OF_A_FRAME
 from src.gateway.descriptions.typed_dicts import fields as fields_of
 from src.gateway.http.health import Health, HistoryHealth, Readiness, SubscriptionHealth, ViewersHealth, WorkerHealth
 from src.gateway.http.metrics_page import FAMILIES, WORKER_FAMILIES
@@ -52,7 +52,7 @@ def fields(table: list[Row]) -> dict[str, str]:
     return dict(zip(names, (row["type"] for row in table), strict=True))
 
 
-@pytest.mark.parametrize("typed_dict", TYPED_DICTS, ids=lambda typed_dict: typed_dict.__name__)
+@pytest.mark.parametrize("typed_dict", OF_A_FRAME, ids=lambda typed_dict: typed_dict.__name__)
 def test_the_fields_of_the_payload_are_those_of_the_contract(typed_dict: Any) -> None:
     assert is_typeddict(typed_dict)
     written = fields(DOCUMENT.table(typed_dict.__name__))
@@ -60,7 +60,7 @@ def test_the_fields_of_the_payload_are_those_of_the_contract(typed_dict: Any) ->
     assert list(written) == list(get_type_hints(typed_dict))
 
 
-@pytest.mark.parametrize("typed_dict", TYPED_DICTS, ids=lambda typed_dict: typed_dict.__name__)
+@pytest.mark.parametrize("typed_dict", OF_A_FRAME, ids=lambda typed_dict: typed_dict.__name__)
 def test_unit_and_range_of_a_field_are_those_of_the_contract(typed_dict: Any) -> None:
     told = [
         row["meaning, unit, range"].removesuffix("; see [mapping](#mapping)")
@@ -69,7 +69,7 @@ def test_unit_and_range_of_a_field_are_those_of_the_contract(typed_dict: Any) ->
     assert told == [str(field.description) for field in fields_of(typed_dict)]
 
 
-@pytest.mark.parametrize("typed_dict", TYPED_DICTS, ids=lambda typed_dict: typed_dict.__name__)
+@pytest.mark.parametrize("typed_dict", OF_A_FRAME, ids=lambda typed_dict: typed_dict.__name__)
 def test_a_field_is_told_as_absent_when_it_may_be(typed_dict: Any) -> None:
     hints = get_type_hints(typed_dict, include_extras=True)
     may_be_absent = {

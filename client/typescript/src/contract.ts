@@ -261,6 +261,88 @@ export interface Event {
   first_ts: number;
 }
 
+/** What the market looked like: the point i covers `step_ms` from `from_ms` + i · `step_ms` on, by Core's time. */
+export interface History {
+  /** the beginning of the first point, in ms since 1970 UTC, 0 to 253402300799999 */
+  from_ms: number;
+  /** the length of a point, in ms, 1000 or more */
+  step_ms: number;
+  /** how many points, 1 or more */
+  count: number;
+  /** the first second that has levels, or flow where there are none; null: nothing, in ms since 1970 UTC */
+  available_from_ms: number | null;
+  /** Core's time of the newest message; likewise, in ms since 1970 UTC */
+  available_to_ms: number | null;
+  /** whether all was read that the streams still have of the span; false while it is filled */
+  complete: boolean;
+  /** the underlying; a copy of `es` when Core sent only that */
+  spy?: SpotHistory;
+  /** the future, where Core sent it about that time */
+  es?: SpotHistory;
+  /** those of `levels`: BREAK, BOUNCE, NO_TRADE */
+  signals?: Known<"BREAK" | "BOUNCE" | "NO_TRADE">[];
+  /** likewise: HIGH, MEDIUM, LOW */
+  confidences?: Known<"HIGH" | "MEDIUM" | "LOW">[];
+  /** by price, the highest first; 256 at most */
+  levels?: LevelHistory[];
+  /** totals of the option flow */
+  flow?: FlowHistory;
+}
+
+/** The spot of an instrument, of all messages of a point. */
+export interface SpotHistory {
+  /** the first, in points */
+  open: (number | null)[];
+  /** the highest, in points */
+  high: (number | null)[];
+  /** the lowest, in points */
+  low: (number | null)[];
+  /** the last, in points */
+  close: (number | null)[];
+}
+
+/** A level, from the point `at` to the last that has it; null where the last message of a point did not list it. */
+export interface LevelHistory {
+  /** names the level */
+  id: string;
+  /** `level_kind_name`, the last */
+  kind: string;
+  /** `level_price`, the last, in points */
+  price: number;
+  /** of each point, where it moved, in points */
+  prices?: (number | null)[];
+  /** the first point that has it, from 0, 0 or more */
+  at: number;
+  /** the second of that point's last message, in ms since 1970 UTC */
+  first_ms: number;
+  /** the second of the last point's last message, in ms since 1970 UTC */
+  last_ms: number;
+  /** `break_score_smooth`, 0 to 100 */
+  score: (number | null)[];
+  /** from spot, in points */
+  distance: (number | null)[];
+  /** its place in `signals`, 0 or more */
+  signal: (number | null)[];
+  /** its place in `confidences`, 0 or more */
+  confidence: (number | null)[];
+}
+
+/** The totals of the last flow message of a point, over the contracts that it listed. Signs are Core's. */
+export interface FlowHistory {
+  /** of calls, cumulative, in contracts, 0 or more */
+  call_volume: (number | null)[];
+  /** of puts, cumulative, in contracts, 0 or more */
+  put_volume: (number | null)[];
+  /** of calls, cumulative, in dollars, 0 or more */
+  call_premium: (number | null)[];
+  /** of puts, cumulative, in dollars, 0 or more */
+  put_premium: (number | null)[];
+  /** the sum of `net_delta_flow`, in Core's unit */
+  net_delta: (number | null)[];
+  /** the sum of `net_gamma_flow`, in Core's unit */
+  net_gamma: (number | null)[];
+}
+
 /** The gateway's own close codes: what each means, and whether connecting again makes sense. */
 export const CLOSE_CODES: Readonly<Record<number, readonly [explanation: string, reconnect: boolean]>> = {
   1001: ["the gateway is stopping; reconnect", true],

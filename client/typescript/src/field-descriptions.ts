@@ -1,4 +1,4 @@
-import type { Event, Events, LevelSignal, LevelsPayload, MarketStatus, MlPredictions, Payload, ReplayStatus, Retrieval, SectionStatus, Skipped, SpotSnapshot, Status } from "./contract.js";
+import type { Event, Events, FlowHistory, History, LevelHistory, LevelSignal, LevelsPayload, MarketStatus, MlPredictions, Payload, ReplayStatus, Retrieval, SectionStatus, Skipped, SpotHistory, SpotSnapshot, Status } from "./contract.js";
 
 /** What each field of the payload means, for pages that show it. Written by `make contract`, like `contract.ts`. */
 
@@ -168,4 +168,53 @@ export const EVENT: Readonly<Record<keyof Event, FieldDescription>> = {
   confidence: { words: "in the level's signal; null likewise" },
   count: { words: "how often, each within 30 s of the next", least: 1 },
   first_ts: { words: "Core's time in the message that showed it first", unit: "ms since 1970 UTC" },
+};
+
+/** What the market looked like: the point i covers `step_ms` from `from_ms` + i · `step_ms` on, by Core's time. */
+export const HISTORY: Readonly<Record<keyof History, FieldDescription>> = {
+  from_ms: { words: "the beginning of the first point", unit: "ms since 1970 UTC", least: 0, most: 253402300799999 },
+  step_ms: { words: "the length of a point", unit: "ms", least: 1000 },
+  count: { words: "how many points", least: 1 },
+  available_from_ms: { words: "the first second that has levels, or flow where there are none; null: nothing", unit: "ms since 1970 UTC" },
+  available_to_ms: { words: "Core's time of the newest message; likewise", unit: "ms since 1970 UTC" },
+  complete: { words: "whether all was read that the streams still have of the span; false while it is filled" },
+  spy: { words: "the underlying; a copy of `es` when Core sent only that" },
+  es: { words: "the future, where Core sent it about that time" },
+  signals: { words: "those of `levels`", known: ["BREAK", "BOUNCE", "NO_TRADE"] },
+  confidences: { words: "likewise", known: ["HIGH", "MEDIUM", "LOW"] },
+  levels: { words: "by price, the highest first; 256 at most" },
+  flow: { words: "totals of the option flow" },
+};
+
+/** The spot of an instrument, of all messages of a point. */
+export const SPOT_HISTORY: Readonly<Record<keyof SpotHistory, FieldDescription>> = {
+  open: { words: "the first", unit: "points" },
+  high: { words: "the highest", unit: "points" },
+  low: { words: "the lowest", unit: "points" },
+  close: { words: "the last", unit: "points" },
+};
+
+/** A level, from the point `at` to the last that has it; null where the last message of a point did not list it. */
+export const LEVEL_HISTORY: Readonly<Record<keyof LevelHistory, FieldDescription>> = {
+  id: { words: "names the level" },
+  kind: { words: "`level_kind_name`, the last" },
+  price: { words: "`level_price`, the last", unit: "points" },
+  prices: { words: "of each point, where it moved", unit: "points" },
+  at: { words: "the first point that has it, from 0", least: 0 },
+  first_ms: { words: "the second of that point's last message", unit: "ms since 1970 UTC" },
+  last_ms: { words: "the second of the last point's last message", unit: "ms since 1970 UTC" },
+  score: { words: "`break_score_smooth`", least: 0, most: 100 },
+  distance: { words: "from spot", unit: "points" },
+  signal: { words: "its place in `signals`", least: 0 },
+  confidence: { words: "its place in `confidences`", least: 0 },
+};
+
+/** The totals of the last flow message of a point, over the contracts that it listed. Signs are Core's. */
+export const FLOW_HISTORY: Readonly<Record<keyof FlowHistory, FieldDescription>> = {
+  call_volume: { words: "of calls, cumulative", unit: "contracts", least: 0 },
+  put_volume: { words: "of puts, cumulative", unit: "contracts", least: 0 },
+  call_premium: { words: "of calls, cumulative", unit: "dollars", least: 0 },
+  put_premium: { words: "of puts, cumulative", unit: "dollars", least: 0 },
+  net_delta: { words: "the sum of `net_delta_flow`", unit: "Core's unit" },
+  net_gamma: { words: "the sum of `net_gamma_flow`", unit: "Core's unit" },
 };

@@ -5,7 +5,7 @@ from typing import Any
 from src.gateway import __version__
 from src.gateway.close_codes import OWN_CLOSE_CODES
 from src.gateway.delivery.stream_peer import STREAM_PATH
-from src.gateway.descriptions.json_schema import definitions
+from src.gateway.descriptions.json_schema import SCHEMAS, definitions
 from src.gateway.descriptions.shape_schema import shape_schema
 from src.gateway.signals.contract import Payload
 
@@ -64,7 +64,7 @@ def asyncapi() -> dict[str, Any]:
                     "name": "payload",
                     "title": "A frame",
                     "contentType": "application/json",
-                    "payload": {"$ref": f"#/components/schemas/{Payload.__name__}"},
+                    "payload": {"$ref": f"{SCHEMAS}/{Payload.__name__}"},
                 },
                 "subscribe": {
                     "name": "subscribe",
@@ -78,6 +78,6 @@ def asyncapi() -> dict[str, Any]:
                 },
             },
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
-            "schemas": definitions("#/components/schemas"),
+            "schemas": definitions(SCHEMAS),
         },
     }

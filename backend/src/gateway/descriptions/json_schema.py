@@ -7,6 +7,7 @@ from src.gateway.descriptions.typed_dicts import TYPED_DICTS, Field, fields, sum
 from src.gateway.signals.contract import EXACT, Payload
 
 DRAFT: Final = "http://json-schema.org/draft-07/schema#"
+SCHEMAS: Final = "#/components/schemas"  # where AsyncAPI and OpenAPI have them
 PLAIN: Final = {str: "string", float: "number", int: "integer", bool: "boolean", types.NoneType: "null"}
 
 Schema = dict[str, Any]
@@ -18,7 +19,7 @@ def json_schema() -> Schema:
         "$schema": DRAFT,
         "title": "A frame of the gateway",
         "description": "The gateway guarantees the types. Ranges are those that Core keeps; `x-known` lists the names "
-        "that Core uses today.",
+        "that Core uses today. `History` is the answer of `/history`, and `Events` also that of `/events`.",
         "allOf": [{"$ref": f"#/definitions/{Payload.__name__}"}],
         "definitions": definitions("#/definitions"),
     }
@@ -50,7 +51,9 @@ def _property(field: Field, home: str) -> Schema:
         "x-known": list(description.known),
     }
     given = {key: value for key, value in known.items() if value not in ("", None, [])}
-    return _kind(field.kind, home) | given | {"description": str(description)}
+    kind = _kind(field.kind, home)
+    (kind["items"] if kind.get("type") == "array" else kind).update(given)
+    return kind | {"description": str(description)}
 
 
 def _kind(kind: Any, home: str) -> Schema:

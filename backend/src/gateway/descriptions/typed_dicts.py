@@ -2,6 +2,7 @@
 
 from typing import Annotated, Any, Final, NamedTuple, NotRequired, get_args, get_origin, get_type_hints
 
+from src.gateway.history.contract import FlowHistory, History, LevelHistory, SpotHistory
 from src.gateway.signals.contract import (
     Event,
     Events,
@@ -19,7 +20,7 @@ from src.gateway.signals.contract import (
     Status,
 )
 
-TYPED_DICTS: Final[tuple[Any, ...]] = (
+OF_A_FRAME: Final[tuple[Any, ...]] = (
     Payload,
     LevelsPayload,
     SpotSnapshot,
@@ -34,6 +35,8 @@ TYPED_DICTS: Final[tuple[Any, ...]] = (
     Events,
     Event,
 )
+OF_THE_PAST: Final[tuple[Any, ...]] = (History, SpotHistory, LevelHistory, FlowHistory)
+TYPED_DICTS: Final = OF_A_FRAME + OF_THE_PAST
 
 
 class Field(NamedTuple):

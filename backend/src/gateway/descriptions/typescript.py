@@ -70,6 +70,8 @@ def _given(field: Field) -> str:
 def _kind_of(field: Field) -> str:
     if field.description.known:
         known = f"Known<{' | '.join(map(json.dumps, field.description.known))}>"
+        if get_origin(field.kind) is list:
+            return f"{known}[]"
         return f"{known} | null" if types.NoneType in get_args(field.kind) else known
     return _kind(field.kind)
 
@@ -78,7 +80,8 @@ def _kind(kind: Any) -> str:
     if is_typeddict(kind):
         return str(kind.__name__)
     if get_origin(kind) is list:
-        return f"{_kind(get_args(kind)[0])}[]"
+        element = _kind(get_args(kind)[0])
+        return f"({element})[]" if " | " in element else f"{element}[]"
     if get_origin(kind) is dict:
         return "Record<string, unknown>"
     if get_origin(kind) in (Union, types.UnionType):

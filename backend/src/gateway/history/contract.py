@@ -18,10 +18,7 @@ class SpotHistory(TypedDict):
 
 
 class LevelHistory(TypedDict):
-    """A level while it was there: its arrays begin with the point `at` and end with the last that has it.
-
-    A point has the levels of its last message, as the screens showed them then. Null: the level was not among them.
-    """
+    """A level, from the point `at` to the last that has it; null where the last message of a point did not list it."""
 
     id: Annotated[str, FieldDescription("names the level")]
     kind: Annotated[str, FieldDescription("`level_kind_name`, the last")]

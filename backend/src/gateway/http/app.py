@@ -9,6 +9,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from src.gateway import __version__
 from src.gateway.admission.cors import Cors
 from src.gateway.delivery.stream_peer import STREAM_PATH
+from src.gateway.descriptions.json_schema import SCHEMAS, definitions
 from src.gateway.http.console_files import console_router
 from src.gateway.http.health import health_router
 from src.gateway.http.history import history_router
@@ -38,7 +39,7 @@ def make_app(
         metrics_page: the page at `/metrics`; by default of this process alone. `GATEWAY_METRICS=off` removes the route.
     """
     viewer_count = viewer_count or ViewerCount()
-    app = FastAPI(
+    app = _Described(
         title="Spymaster Gateway",
         version=__version__,
         description=f"Live market state. The stream itself is a WebSocket at `{STREAM_PATH}`.",
@@ -59,6 +60,16 @@ def make_app(
     app.add_route("/docs", _docs, include_in_schema=False)
     app.add_exception_handler(404, _not_found)
     return app
+
+
+class _Described(FastAPI):
+    """Its OpenAPI document has the types that the routes' answers refer to."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The document; made once."""
+        document = super().openapi()
+        document.setdefault("components", {}).setdefault("schemas", {}).update(definitions(SCHEMAS))
+        return document
 
 
 async def _docs(_request: Request) -> HTMLResponse:

@@ -1,14 +1,17 @@
 """`GET /events` and `GET /history`: the past, as the history process has it."""
 
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
 
+from src.gateway.descriptions.json_schema import SCHEMAS
 from src.gateway.history.client import HistoryClient, HistoryUnavailable
+from src.gateway.history.contract import History
 from src.gateway.history.event_query import EVENT_PARAMETERS
 from src.gateway.history.history_query import HISTORY_PARAMETERS
 from src.gateway.http.client_request import client_request, may_read
+from src.gateway.signals.contract import Events
 from src.gateway.socket_broadcaster import SocketBroadcaster
 
 AGAIN: Final = {"Retry-After": "1"}
@@ -31,7 +34,7 @@ def history_router(broadcaster: SocketBroadcaster, history: HistoryClient) -> AP
     """The routes ask for the same token as the stream."""
     router = APIRouter(dependencies=[Depends(may_read(broadcaster))])
 
-    @router.get("/events", responses={400: {}, 401: {}, 503: {}}, response_class=Response)
+    @router.get("/events", responses=_answers(Events), response_class=Response)
     async def events(
         request: Request,
         since: Annotated[str | None, Query(description=EVENT_PARAMETERS["since"])] = None,
@@ -41,7 +44,7 @@ def history_router(broadcaster: SocketBroadcaster, history: HistoryClient) -> AP
         """What happened since the beginning of the stream, which keeps 24 hours; or since a cursor."""
         return await answer_of(history, request)
 
-    @router.get("/history", responses={400: {}, 401: {}, 503: {}}, response_class=Response)
+    @router.get("/history", responses=_answers(History), response_class=Response)
     async def history_of_the_day(
         request: Request,
         from_: Annotated[str | None, Query(alias="from", description=HISTORY_PARAMETERS["from"])] = None,
@@ -54,3 +57,9 @@ def history_router(broadcaster: SocketBroadcaster, history: HistoryClient) -> AP
         return await answer_of(history, request)
 
     return router
+
+
+def _answers(answer: Any) -> dict[int | str, dict[str, Any]]:
+    """For OpenAPI: the type of the answer, and the refusals."""
+    schema = {"$ref": f"{SCHEMAS}/{answer.__name__}"}
+    return {200: {"content": {"application/json": {"schema": schema}}}, 400: {}, 401: {}, 503: {}}

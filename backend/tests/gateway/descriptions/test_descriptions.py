@@ -6,7 +6,7 @@ import json
 import re
 from datetime import date
 from pathlib import Path
-from typing import Any, Final, get_type_hints
+from typing import Any, Final, get_origin, get_type_hints
 
 import pytest
 from jsonschema import Draft7Validator
@@ -19,9 +19,14 @@ from src.gateway.descriptions.json_schema import json_schema
 from src.gateway.descriptions.shape_schema import shape_schema
 from src.gateway.descriptions.typed_dicts import TYPED_DICTS, Field, fields
 from src.gateway.descriptions.typescript import field_descriptions_module, types_module
+from src.gateway.history.client import HistoryClient
+from src.gateway.http.app import make_app
+from src.gateway.settings import Settings
 from src.gateway.signals.shape import PARAMETERS
+from src.gateway.socket_broadcaster import SocketBroadcaster
 from src.simulator.pacing import CLOSE_S, PREMARKET_S, Moment
 from src.simulator.session import Session
+from tests.gateway.history.test_history_answer import T0, Entry, flow, level, levels, told
 from tests.gateway.signals.normalizing import normalize, normalize_bytes
 
 PAIRS: Final = sorted((ROOT / "backend" / "tests" / "contract").glob("*.json"))
@@ -102,6 +107,26 @@ def test_what_comes_of_recorded_messages_is_valid() -> None:
                     assert faults_of(payload_of(json.dumps(message["data"]).encode(), {})) == []
 
 
+def test_an_answer_of_the_history_is_valid() -> None:
+    of_history = Draft7Validator({**strict(), "allOf": [{"$ref": "#/definitions/History"}]})
+    both: list[Entry] = [levels(1, T0, 690.0, level()), flow(2, T0), levels(3, T0 + 2000, 691.0, level(price=692.5))]
+    answer = told(both)
+    assert {"spy", "levels", "flow"} <= answer.keys()
+    assert [error.message for error in of_history.iter_errors(answer)] == []
+    answer["levels"][0]["score"][0] = 101
+    assert [error.json_path for error in of_history.iter_errors(answer)] == ["$.levels[0].score[0]"]
+
+
+def test_openapi_has_the_type_of_each_answer_of_the_past() -> None:
+    broadcaster = SocketBroadcaster(settings=Settings(), history=HistoryClient("nowhere"))
+    document = make_app(broadcaster).openapi()
+    for path, name in (("/history", "History"), ("/events", "Events")):
+        content = document["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]
+        assert content["schema"] == {"$ref": f"#/components/schemas/{name}"}
+    described = asyncapi()["components"]["schemas"]
+    assert described.items() <= document["components"]["schemas"].items()
+
+
 WRONG: Final[dict[str, tuple[str, Any]]] = {
     "a string for a number": ("level_price", "687.5"),
     "null for a number": ("level_price", None),
@@ -140,6 +165,7 @@ def test_a_field_keeps_unit_and_range_in_schema_and_asyncapi(typed_dict: Any, fi
     for home in (SCHEMA["definitions"], document["components"]["schemas"]):
         described = home[typed_dict.__name__]["properties"][field.name]
         assert described["description"] == str(field.description)
+        described = described["items"] if get_origin(field.kind) is list else described
         assert described.get("x-unit", "") == field.description.unit
         assert described.get("x-known", []) == list(field.description.known)
         for key, bound in (("minimum", field.description.least), ("maximum", field.description.most)):

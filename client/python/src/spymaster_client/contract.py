@@ -3,6 +3,92 @@
 from typing import Any, Final, NotRequired, TypedDict
 
 
+class FlowHistory(TypedDict):
+    """The totals of the last flow message of a point, over the contracts that it listed. Signs are Core's."""
+
+    call_volume: list[int | None]
+    """of calls, cumulative, in contracts, 0 or more"""
+    put_volume: list[int | None]
+    """of puts, cumulative, in contracts, 0 or more"""
+    call_premium: list[int | None]
+    """of calls, cumulative, in dollars, 0 or more"""
+    put_premium: list[int | None]
+    """of puts, cumulative, in dollars, 0 or more"""
+    net_delta: list[float | None]
+    """the sum of `net_delta_flow`, in Core's unit"""
+    net_gamma: list[float | None]
+    """the sum of `net_gamma_flow`, in Core's unit"""
+
+
+class LevelHistory(TypedDict):
+    """A level, from the point `at` to the last that has it; null where the last message of a point did not list it."""
+
+    id: str
+    """names the level"""
+    kind: str
+    """`level_kind_name`, the last"""
+    price: float
+    """`level_price`, the last, in points"""
+    prices: NotRequired[list[float | None]]
+    """of each point, where it moved, in points"""
+    at: int
+    """the first point that has it, from 0, 0 or more"""
+    first_ms: int
+    """the second of that point's last message, in ms since 1970 UTC"""
+    last_ms: int
+    """the second of the last point's last message, in ms since 1970 UTC"""
+    score: list[float | None]
+    """`break_score_smooth`, 0 to 100"""
+    distance: list[float | None]
+    """from spot, in points"""
+    signal: list[int | None]
+    """its place in `signals`, 0 or more"""
+    confidence: list[int | None]
+    """its place in `confidences`, 0 or more"""
+
+
+class SpotHistory(TypedDict):
+    """The spot of an instrument, of all messages of a point."""
+
+    open: list[float | None]
+    """the first, in points"""
+    high: list[float | None]
+    """the highest, in points"""
+    low: list[float | None]
+    """the lowest, in points"""
+    close: list[float | None]
+    """the last, in points"""
+
+
+class History(TypedDict):
+    """What the market looked like: the point i covers `step_ms` from `from_ms` + i · `step_ms` on, by Core's time."""
+
+    from_ms: int
+    """the beginning of the first point, in ms since 1970 UTC, 0 to 253402300799999"""
+    step_ms: int
+    """the length of a point, in ms, 1000 or more"""
+    count: int
+    """how many points, 1 or more"""
+    available_from_ms: int | None
+    """the first second that has levels, or flow where there are none; null: nothing, in ms since 1970 UTC"""
+    available_to_ms: int | None
+    """Core's time of the newest message; likewise, in ms since 1970 UTC"""
+    complete: bool
+    """whether all was read that the streams still have of the span; false while it is filled"""
+    spy: NotRequired[SpotHistory]
+    """the underlying; a copy of `es` when Core sent only that"""
+    es: NotRequired[SpotHistory]
+    """the future, where Core sent it about that time"""
+    signals: NotRequired[list[str]]
+    """those of `levels`: BREAK, BOUNCE, NO_TRADE"""
+    confidences: NotRequired[list[str]]
+    """likewise: HIGH, MEDIUM, LOW"""
+    levels: NotRequired[list[LevelHistory]]
+    """by price, the highest first; 256 at most"""
+    flow: NotRequired[FlowHistory]
+    """totals of the option flow"""
+
+
 class Event(TypedDict):
     """What happened between two messages. A transition that repeats within 30 s is one event with a count."""
 
