@@ -8,7 +8,7 @@ export default defineConfig({
     copyPublicDir: false,
     target: "es2022",
     lib: {
-      entry: "../client/typescript/src/index.ts",
+      entry: "src/client.ts",
       formats: ["iife"],
       name: "spymaster",
       fileName: () => "client.js",

@@ -14,7 +14,7 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
 from spymaster_client import Shape, Stream, stream
-from spymaster_client.events import MOST_UNREAD, REMEMBERED, EventsTold, is_events
+from spymaster_client.events_told import MOST_UNREAD, REMEMBERED, EventsTold, is_events
 from tests.client.test_status import status
 from tests.client.test_stream import frame, gateway_that, number_of, sends, state_with, url_of
 from tests.conftest import LaunchGateway

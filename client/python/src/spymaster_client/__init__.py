@@ -12,6 +12,9 @@
 from spymaster_client.contract import (
     Event,
     Events,
+    FlowHistory,
+    History,
+    LevelHistory,
     LevelSignal,
     LevelsPayload,
     MarketStatus,
@@ -20,11 +23,13 @@ from spymaster_client.contract import (
     Retrieval,
     SectionStatus,
     Skipped,
+    SpotHistory,
     SpotSnapshot,
     Status,
 )
 from spymaster_client.disconnect import Disconnect
 from spymaster_client.freshness import Age, Freshness, SectionFreshness
+from spymaster_client.past import Moment, events, history
 from spymaster_client.request import RequestError
 from spymaster_client.shape import Shape
 from spymaster_client.stream import ConnectionState, State, Stream, stream
@@ -35,11 +40,15 @@ __all__ = [
     "Disconnect",
     "Event",
     "Events",
+    "FlowHistory",
     "Freshness",
+    "History",
+    "LevelHistory",
     "LevelSignal",
     "LevelsPayload",
     "MarketStatus",
     "MlPredictions",
+    "Moment",
     "Payload",
     "RequestError",
     "Retrieval",
@@ -47,9 +56,12 @@ __all__ = [
     "SectionStatus",
     "Shape",
     "Skipped",
+    "SpotHistory",
     "SpotSnapshot",
     "State",
     "Status",
     "Stream",
+    "events",
+    "history",
     "stream",
 ]

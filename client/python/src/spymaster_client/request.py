@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 from urllib.parse import parse_qs, urlencode
 
+from websockets.exceptions import InvalidURI
 from websockets.headers import build_authorization_basic
 from websockets.uri import WebSocketURI, parse_uri
 
@@ -42,6 +43,18 @@ async def headers_of(token: Token | None) -> Mapping[str, str]:
     return {} if sent is None else {"Authorization": f"Bearer {sent}"}
 
 
+def uri_of(url: str) -> WebSocketURI:
+    """The parts of the address of a stream.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        return parse_uri(url)
+    except (InvalidURI, ValueError):
+        raise ValueError(f"{url!r} is not the address of a stream, such as ws://localhost:8000/ws/stream") from None
+
+
 async def get(
     url: str, path: str, query: Mapping[str, object], token: Token | None, ssl_context: ssl.SSLContext | None
 ) -> Any:
@@ -52,8 +65,9 @@ async def get(
 
     Raises:
         RequestError: see there.
+        ValueError: `url` is not the address of a WebSocket.
     """
-    uri = parse_uri(url)
+    uri = uri_of(url)
     asked = {"token": parse_qs(uri.query).get("token"), **query}
     given = urlencode({name: _text(value) for name, value in asked.items() if value is not None})
     target = f"{uri.path.rsplit('/', 2)[0]}/{path}" + f"?{given}" * bool(given)

@@ -16,15 +16,14 @@ from types import TracebackType
 from typing import Any, Final, Literal, NoReturn, Self, cast
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidURI, WebSocketException
-from websockets.uri import parse_uri
+from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from spymaster_client.contract import Event, Events, Payload, Status
 from spymaster_client.disconnect import LONGEST_PAUSE_S, LOST, Disconnect, disconnect_of, pause_s
-from spymaster_client.events import EventsTold, is_events
+from spymaster_client.events_told import EventsTold, is_events
 from spymaster_client.freshness import Cadence, FrameRate, Freshness
 from spymaster_client.line import Line
-from spymaster_client.request import RequestError, Token, get, headers_of
+from spymaster_client.request import RequestError, Token, get, headers_of, uri_of
 from spymaster_client.shape import WHOLE, Shape, same_content, subscribe_message, with_shape
 from spymaster_client.status import (
     JUDGED_BY,
@@ -138,7 +137,7 @@ class Stream:
         self._shape, self._wants_status, self._wants_events = shape, status, events
         self._is_another = False  # the next frame is the first of another shape
         self._ssl_context = ssl
-        self._ssl = ssl or True if _is_secure(url) else None
+        self._ssl = ssl or True if uri_of(url).secure else None
         self._socket: ClientConnection | None = None
         self._receiving: asyncio.Task[None] | None = None
         self._news = asyncio.Event()
@@ -519,10 +518,3 @@ _CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", None)  # Linux; the usual clock 
 
 def _refuse(constant: str) -> Any:
     raise ValueError(f"{constant} is not strict JSON")
-
-
-def _is_secure(url: str) -> bool:
-    try:
-        return parse_uri(url).secure
-    except (InvalidURI, ValueError):
-        raise ValueError(f"{url!r} is not the address of a stream, such as ws://localhost:8000/ws/stream") from None
