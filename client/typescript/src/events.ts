@@ -11,12 +11,21 @@ export class EventsTold {
   cursor: string | undefined;
   /** From where on some are missing; undefined while none is. */
   missingSince: string | undefined;
+  #isPast = false; // the frame before was of the past, which tells no events
   #counts: Map<string, number> = new Map();
 
-  /** A frame has a cursor, and tells all since the one before or not. */
-  reach(cursor: string, complete: boolean): void {
-    if (!complete) this.missingSince ??= this.cursor;
+  /** A frame shows the past. */
+  pass(): void {
+    this.#isPast = true;
+  }
+
+  /** A frame has a cursor, and tells all since the one before or not; whether some are missing now. */
+  reach(cursor: string, complete: boolean): boolean {
+    const isMissing = (!complete || this.#isPast) && this.cursor !== undefined;
+    if (isMissing) this.missingSince ??= this.cursor;
+    this.#isPast = false;
     if (!cursor.startsWith("-")) this.cursor = cursor; // else the gateway itself has read nothing so far
+    return isMissing;
   }
 
   /** Those that were not told yet, or count more by now. */

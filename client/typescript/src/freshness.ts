@@ -4,7 +4,7 @@ import type { SectionStatus, Status } from "./contract.js";
 
 /**
  * `late`: overdue by well over the usual gap. `stale`: too old to trade on. Only where the gateway sends a status:
- * `replay`: Core's time is that of another day. `market_closed`: nothing new is to be expected.
+ * `replay`: Core's time is that of another day, or this stream was asked for the past. `market_closed`: nothing new is to be expected.
  */
 export type Age = "live" | "late" | "stale" | "replay" | "market_closed";
 
@@ -129,7 +129,7 @@ export function stateOf(
   { cause, market }: Status,
   asks: Readonly<Record<"levels" | "flow", boolean>>,
 ): Age {
-  if (levels === "replay" || flow === "replay") return "replay";
+  if (levels === "replay" || flow === "replay" || cause === "past") return "replay";
   const state = levels ?? flow ?? (market.open ? "late" : "market_closed");
   if (state !== "live") return state;
   const isMissing = cause === "flow_silent" ? asks.flow : asks.levels && LEVELS_MISSING.includes(cause!);

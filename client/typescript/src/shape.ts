@@ -32,9 +32,16 @@ export function shapeOf(of: Shape): Shape {
 }
 
 /** The URL with the parts of the shape as query parameters, beside those that it has; a gateway ignores what it does not know. */
-export function withShape(url: string, shape: Shape, { status, events }: Asked, last?: Status, cursor?: string): string {
+export function withShape(
+  url: string,
+  shape: Shape,
+  { status, events }: Asked,
+  last?: Status,
+  cursor?: string,
+  further: object = {},
+): string {
   const asked = new URL(url);
-  for (const [key, value] of Object.entries(shape)) asked.searchParams.set(key, String(value));
+  for (const [key, value] of Object.entries({ ...shape, ...further })) asked.searchParams.set(key, String(value));
   if (status) asked.searchParams.set("status", "1");
   if (status && last) asked.searchParams.set("since", `${last.epoch}:${last.seq}`);
   if (events) asked.searchParams.set("events", "1");

@@ -105,6 +105,16 @@ export interface Options extends Shape {
   schedule?: ((deliver: () => void) => void) | undefined;
 }
 
+/** What a stream of the past adds to its connections; see past.ts. */
+export interface Past {
+  /** Query parameters of the next connection. */
+  query(): object;
+  /** What to say on it first. */
+  message(): object | undefined;
+  /** A frame is shown that has this status. */
+  shows(status: Status | undefined): void;
+}
+
 const CHECK_EVERY_MS = 250;
 const LATE_CHECK_MS = 1_500; // browsers run the timers of a hidden page once a second, or once a minute
 const HEARTBEAT_CHARACTERS = 2_048; // at most; a heartbeat has some 700
@@ -126,6 +136,7 @@ export function connect(url: string, options: Options = {}): Stream {
 export class Stream {
   #url: string;
   #options: Options;
+  #past: Past | undefined;
   #shape: Shape;
   #asked: { status: boolean; events: boolean };
   #WebSocket: Options["WebSocket"];
@@ -166,9 +177,10 @@ export class Stream {
   #missing = 0; // counts the frames that told too little
   #missingPause: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(url: string, options: Options) {
+  constructor(url: string, options: Options, past?: Past) {
     this.#url = absolute(url);
     this.#options = options;
+    this.#past = past;
     this.#shape = shapeOf(options);
     this.#asked = { status: options.status !== false, events: options.events === true };
     this.#expectRate();
@@ -262,6 +274,12 @@ export class Stream {
     this.#levels.leastGapMs = this.#flow.leastGapMs = this.#shape.rate ? 1_000 / this.#shape.rate : 0;
   }
 
+  /** Says it where there is a connection, and returns whether there is; the next one begins with what `Past` has. */
+  protected say(message: object): boolean {
+    if (this.#isOpen) this.#socket!.send(JSON.stringify(message));
+    return this.#isOpen;
+  }
+
   /** Closes the stream for good. */
   close(): void {
     clearInterval(this.#check);
@@ -287,11 +305,14 @@ export class Stream {
       if (attempt !== this.#attempt) return;
       const shape = this.#shape;
       const offered = [...(sent === undefined ? [] : ["bearer", sent]), ...protocols];
-      const socket = new this.#WebSocket!(withShape(this.#url, shape, this.#asked, this.status, this.#events.cursor), offered);
+      const asked = withShape(this.#url, shape, this.#asked, this.status, this.#events.cursor, this.#past?.query());
+      const socket = new this.#WebSocket!(asked, offered);
       this.#socket = socket;
       socket.onopen = () => {
         this.#isOpen = true;
         this.#line = new Line(this.#clock());
+        const first = this.#past?.message();
+        if (first) this.say(first);
         if (this.#shape !== shape) this.change(this.#shape); // changed while it connected
       };
       socket.onmessage = ({ data }: { data: unknown }) => this.#receive(data);
@@ -381,7 +402,9 @@ export class Stream {
 
   #take(payload: Payload, at: number, another: boolean): void {
     const before = this.#payload ?? {};
-    const first = another || !this.#hasFrame;
+    const isPast = !!payload.status?.replay;
+    const isTurn = isPast === !before.status?.replay;
+    const first = another || isTurn || !this.#hasFrame;
     if (!this.#hasFrame && this.#isOlder(payload)) {
       this.#older = payload;
       this.#behindAt = Math.min(this.#behindAt, at);
@@ -392,6 +415,13 @@ export class Stream {
     this.#hasFrame = true;
     this.#behindAt = Infinity;
     this.#behindInARow = 0;
+    if (isPast) this.#events.pass();
+    if (isTurn) {
+      this.#levels = new Cadence(); // the pace of a replay is none of Core's
+      this.#flow = new Cadence();
+      this.#expectRate();
+    }
+    this.#past?.shows(payload.status);
     if (payload.status) this.#toldAt = at - (this.#lineDelayMs = this.#line.delayMs(at, payload.status));
     if (payload.levels !== before.levels || payload.viewport !== before.viewport)
       this.#levels.add(at, first, this.#skipped);
@@ -402,16 +432,16 @@ export class Stream {
   #isOlder({ status }: Payload): boolean {
     const shown = this.#payload?.status;
     const asks = this.#asks; // of other sections a status says nothing
-    if (!status || !shown || this.#behindInARow === BEHIND_IN_A_ROW) return false;
+    if (!status || status.replay || !shown || this.#behindInARow === BEHIND_IN_A_ROW) return false;
     return (asks.levels || asks.flow) && isBehind(status, shown);
   }
 
   // -- events -----------------------------------------------------------------------------------------------------
 
   #hear({ cursor, complete, events }: Events): void {
-    this.#events.reach(cursor, complete);
+    const isMissing = this.#events.reach(cursor, complete);
     this.#tell({ events, complete: true });
-    if (complete || this.#events.missingSince === undefined) return;
+    if (!isMissing) return;
     clearTimeout(this.#missingPause);
     void this.#ask(++this.#missing, 0);
   }
