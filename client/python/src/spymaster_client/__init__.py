@@ -20,6 +20,7 @@ from spymaster_client.contract import (
     MarketStatus,
     MlPredictions,
     Payload,
+    ReplayStatus,
     Retrieval,
     SectionStatus,
     Skipped,
@@ -30,6 +31,7 @@ from spymaster_client.contract import (
 from spymaster_client.disconnect import Disconnect
 from spymaster_client.freshness import Age, Freshness, SectionFreshness
 from spymaster_client.past import Moment, events, history
+from spymaster_client.replay import Replay, at
 from spymaster_client.request import RequestError
 from spymaster_client.shape import Shape
 from spymaster_client.stream import ConnectionState, State, Stream, stream
@@ -50,6 +52,8 @@ __all__ = [
     "MlPredictions",
     "Moment",
     "Payload",
+    "Replay",
+    "ReplayStatus",
     "RequestError",
     "Retrieval",
     "SectionFreshness",
@@ -61,6 +65,7 @@ __all__ = [
     "State",
     "Status",
     "Stream",
+    "at",
     "events",
     "history",
     "stream",

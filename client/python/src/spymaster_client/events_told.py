@@ -24,13 +24,21 @@ class EventsTold:
         self._counts: dict[str, int] = {}
         self._unread: deque[Event] = deque(maxlen=MOST_UNREAD)
         self._is_complete = True
+        self._is_past = False
 
-    def reach(self, cursor: str, *, complete: bool) -> None:
-        """A frame has a cursor, and tells all since the one before or not."""
-        if not complete and self.missing_since is None:
+    def pass_by(self) -> None:
+        """A frame shows the past, which tells no events."""
+        self._is_past = True
+
+    def reach(self, cursor: str, *, complete: bool) -> bool:
+        """A frame has a cursor, and tells all since the one before or not; whether some are missing now."""
+        is_missing = (self._is_past or not complete) and self.cursor is not None
+        if is_missing and self.missing_since is None:
             self.missing_since = self.cursor
+        self._is_past = False
         if not cursor.startswith("-"):  # else the gateway itself has read nothing so far
             self.cursor = cursor
+        return is_missing
 
     def add(self, events: Iterable[Event]) -> bool:
         """Keep those for the reader that did not come yet, or count more by now; whether there are any."""

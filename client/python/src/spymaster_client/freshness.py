@@ -91,7 +91,7 @@ class Cadence:
     def interrupt(self) -> None:
         """A connection ended: the next change spans the outage and says nothing about the cadence."""
         self._moves = False
-        self._verdict = None
+        self._verdict = "replay" if self._verdict == "replay" else None  # what is of another day is not stale
         self._long_gaps_s.clear()
 
     def at(self, now_s: float) -> SectionFreshness | None:

@@ -38,7 +38,7 @@ async def history(
         RequestError: the gateway refuses, or does not answer.
         ValueError: `url` is not the address of a WebSocket, or a datetime has no time zone.
     """
-    span = {"from": moment_text(from_), "to": moment_text(to)}
+    span = {name: moment_text(moment) for name, moment in (("from", from_), ("to", to)) if moment is not None}
     asked = span | {"step": step, "fields": _list(fields), "levels": _list(levels)}
     return cast(History, await get(url, "history", asked, token, ssl))
 
@@ -68,10 +68,14 @@ async def events(
     return cast(Events, await get(url, "events", asked, token, ssl))
 
 
-def moment_text(moment: Moment | None) -> str | None:
-    """As the gateway reads it."""
+def moment_text(moment: Moment) -> str:
+    """As the gateway reads it.
+
+    Raises:
+        ValueError: a datetime has no time zone.
+    """
     if not isinstance(moment, datetime):
-        return None if moment is None else str(moment)
+        return str(moment)
     if moment.tzinfo is None:
         raise ValueError(f"{moment} has no time zone; the gateway would have to guess it")
     return str(int(moment.timestamp() * 1000))

@@ -1,9 +1,9 @@
 """What a viewer may ask for instead of the whole payload."""
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal
+from types import MappingProxyType
+from typing import Any, Literal
 from urllib.parse import parse_qs, quote, urlsplit
 
 from spymaster_client.contract import Status
@@ -43,6 +43,7 @@ def with_shape(
     last: Status | None = None,
     events: bool = False,
     cursor: str | None = None,
+    further: Mapping[str, object] = MappingProxyType({}),
 ) -> str:
     """The URL with the parts of the shape as query parameters, behind those that it has.
 
@@ -51,20 +52,22 @@ def with_shape(
         last: of the connection before: the gateway then tells how much was missed.
         events: whether to ask for the section `events` too.
         cursor: of the last one: the gateway then tells what happened since.
+        further: parameters.
     """
     asked = _asked(shape) | ({"status": 1} if status and "status" not in parse_qs(urlsplit(url).query) else {})
     if status and last is not None:
         asked |= {"since": f"{last['epoch']}:{last['seq']}"}
     if events:
         asked |= {"events": 1} | ({"events_since": cursor} if cursor else {})
+    asked |= further
     query = "&".join(f"{name}={quote(_text(value))}" for name, value in asked.items())
     return url + ("&" if "?" in url else "?") * bool(query) + query
 
 
-def subscribe_message(shape: Shape, *, status: bool, events: bool = False) -> str:
+def subscribe_message(shape: Shape, *, status: bool, events: bool = False) -> dict[str, Any]:
     """The message by which a connected viewer asks for another shape, and again for the rest: it replaces all."""
     further = {name: True for name, is_asked in (("status", status), ("events", events)) if is_asked}
-    return json.dumps({"subscribe": _asked(shape) | further})
+    return {"subscribe": _asked(shape) | further}
 
 
 def same_content(one: Shape, other: Shape) -> bool:

@@ -42,7 +42,13 @@ def is_status(status: object) -> bool:
         and isinstance(market, dict)
         and all(isinstance(market.get(name), str) for name in ("name", "sentence"))
         and all(_is_section(status[name]) for name in ("levels", "flow") if name in status)
+        and ("replay" not in status or _is_replay(status["replay"]))
     )
+
+
+def is_past(status: Status | None) -> bool:
+    """Whether its frame shows the past, because that was asked for."""
+    return status is not None and "replay" in status
 
 
 def is_heartbeat(frame: Mapping[str, object], status: Status, before: Status | None) -> bool:
@@ -82,7 +88,8 @@ def age_of(section: SectionStatus) -> Age:
 def verdict_of(ages: Mapping[str, Age], sections: Sequence[str] | None, cause: str | None) -> Verdict:
     """How far to believe a frame: as its levels, or its flow where it has no levels.
 
-    Live levels beside a dead flow are not all live: that is late. A replay of either is a replay of both.
+    Live levels beside a dead flow are not all live: that is late. A replay of either is a replay of both, and so is the
+    past that was asked for.
 
     Args:
         ages: of those of levels and flow that are known.
@@ -91,7 +98,7 @@ def verdict_of(ages: Mapping[str, Age], sections: Sequence[str] | None, cause: s
     """
     asked = {JUDGED_BY.get(name) for name in (JUDGED_BY if sections is None else sections)}
     words = {name: VERDICTS[age] for name, age in ages.items() if name in asked}
-    if "replay" in words.values():
+    if "replay" in words.values() or cause == "past":
         return "replay"
     if not words:
         return "live" if cause is None else "market_closed" if cause == "market_closed" else "late"
@@ -111,6 +118,15 @@ def news_of(status: Status) -> object:
 def _is_section(section: Any) -> bool:
     is_judged = isinstance(section, dict) and isinstance(section.get("verdict"), str)
     return is_judged and _is_number(section.get("age_ms"), 0) and _is_number(section.get("published_ms", 0), 0)
+
+
+def _is_replay(replay: Any) -> bool:
+    return (
+        isinstance(replay, dict)
+        and _is_number(replay.get("at_ms"), 0)
+        and isinstance(replay.get("speed"), int | float)
+        and isinstance(replay.get("paused"), bool)
+    )
 
 
 def _is_number(value: Any, least: int) -> bool:

@@ -10,7 +10,7 @@ import json
 import random
 import ssl
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Final, Literal, NoReturn, Self, cast
@@ -31,6 +31,7 @@ from spymaster_client.status import (
     age_of,
     is_behind,
     is_heartbeat,
+    is_past,
     is_status,
     news_of,
     verdict_of,
@@ -62,10 +63,10 @@ class State:
         connection: `connecting`: no frame on this connection yet, or only older ones than `payload`. `closed`: for
             good. The others are the gateway's verdict on the levels, or on the flow where there are none. `live`: all
             that is asked for arrives at its usual pace. `late`: they are due, or a part is dead. `stale`: too old to
-            trade on. `replay`: Core publishes a recorded day. `market_closed`: nothing new comes until it opens. Where
-            the gateway sends no `status`, the client judges by the levels (the flow, where there are none): `live`,
-            `late` or `stale`, and `late` also when they are only the last known state, as in the first frame of a
-            connection.
+            trade on. `replay`: Core publishes a recorded day, or the past was asked for, and `status["cause"]` is
+            `past`. `market_closed`: nothing new comes until it opens. Where the gateway sends no `status`, the client
+            judges by the levels (the flow, where there are none): `live`, `late` or `stale`, and `late` also when they
+            are only the last known state, as in the first frame of a connection.
         payload: the newest, also while connecting; empty before the first. A section that did not change is the same
             object as before. Do not change it: it is what the next frame is compared with.
         status: the gateway's newest word on how fresh that is, and why: as `payload["status"]`, but None while
@@ -217,8 +218,13 @@ class Stream:
         if self._socket is None:
             return  # the next connection asks for it
         self._is_another = self._is_another or not same_content(before, shape)
-        with contextlib.suppress(ConnectionClosed):
-            await self._socket.send(subscribe_message(shape, status=self._wants_status, events=self._wants_events))
+        await self._send(subscribe_message(shape, status=self._wants_status, events=self._wants_events))
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        """Where there is a connection; the next one begins by itself with what counts then."""
+        if self._socket is not None:
+            with contextlib.suppress(ConnectionClosed):
+                await self._socket.send(json.dumps(message))
 
     def _expect_rate(self) -> None:
         self._levels.least_gap_s = self._flow.least_gap_s = 1 / self._shape.rate if self._shape.rate else 0.0
@@ -304,6 +310,7 @@ class Stream:
                 ping_interval=PING_EVERY_S,
                 ping_timeout=PONG_LIMIT_S,
             ) as self._socket:
+                await self._begin()
                 if self._shape != shape:
                     await self.change(self._shape)  # changed while it connected
                 await self._receive(self._socket)
@@ -325,7 +332,15 @@ class Stream:
             last=self._last_status,
             events=self._wants_events,
             cursor=self._told_events.cursor,
+            further=self._further(),
         )
+
+    def _further(self) -> Mapping[str, object]:
+        """Parameters of the next connection beside those of every stream."""
+        return {}
+
+    async def _begin(self) -> None:
+        """Say what a connection begins with."""
 
     async def _receive(self, socket: ClientConnection) -> NoReturn:
         """Until the connection ends.
@@ -378,6 +393,8 @@ class Stream:
             self._invalid_frames += 1
             return
         events = payload.pop("events", None)
+        if is_past(payload.get("status")):
+            self._told_events.pass_by()
         self._take_payload(payload, now_s)
         if events is not None:
             self._hear(events)
@@ -392,6 +409,10 @@ class Stream:
             self._older = payload
             return
         self._older, self._behind_in_a_row = {}, 0
+        if is_past(status) != is_past(before.get("status")):
+            self._levels, self._flow = Cadence(), Cadence()  # the pace of a replay is none of Core's
+            self._expect_rate()
+            self._is_another = True
         if status is not None and is_heartbeat(payload, status, before.get("status")):
             self._payload = {**before, "status": status}
             if self._status is None or news_of(status) != news_of(self._status):
@@ -405,7 +426,7 @@ class Stream:
 
     def _is_older(self, status: Status | None) -> bool:
         """Whether a lagging gateway sent it: it is older than what the connection before showed."""
-        if self._connection_has_frame or self._behind_in_a_row == BEHIND_IN_A_ROW:
+        if self._connection_has_frame or self._behind_in_a_row == BEHIND_IN_A_ROW or is_past(status):
             return False
         asks = self._shape.sections is None or any(name in JUDGED_BY for name in self._shape.sections)
         # Of other sections a status says nothing.
@@ -438,10 +459,10 @@ class Stream:
     # -- events ----------------------------------------------------------------------------------------------------
 
     def _hear(self, events: Events) -> None:
-        self._told_events.reach(events["cursor"], complete=events["complete"])
+        is_missing = self._told_events.reach(events["cursor"], complete=events["complete"])
         if self._told_events.add(events["events"]):
             self._news.set()
-        if events["complete"] or self._told_events.missing_since is None:
+        if not is_missing:
             return
         self._asks_again = True
         if self._asking is None or self._asking.done():
