@@ -45,7 +45,7 @@ export function attention(row: Row, past: LevelPast | undefined, spot: number | 
   if ((level.ml_predictions?.p_tradeable_2 ?? 0) >= TRADEABLE) weights.tradeable = 0.25;
   if (past !== undefined) {
     const { signalSince, sweepSince, rise } = past;
-    if (signalSince.exact && atMs - signalSince.atMs < NEW_SIGNAL_MS) weights.changed = 0.5;
+    if (signalSince.exact && atMs - signalSince.atMs < NEW_SIGNAL_MS) weights.changed = level.signal === "NO_TRADE" ? 0.2 : 0.5;
     if (isNewSweep(past, atMs) && sweepSince !== undefined) weights.sweep = 0.3;
     if (Math.abs(rise) >= RISING) weights[rise > 0 ? "rising" : "falling"] = 0.3;
   }

@@ -47,6 +47,8 @@ export class SpotChart {
   private spot: number | undefined;
   private selectedKey: string | undefined;
   private dirty = "";
+  private unit = 1; // as last read: reading it forces the styles of the whole page
+  private moved = 0; // the frame in which the names follow a scale that was moved
   private due: Change = "none";
   private drawing: ReturnType<typeof setTimeout> | undefined;
   private drawnMs = -Infinity;
@@ -77,7 +79,15 @@ export class SpotChart {
     this.marks = createSeriesMarkers(this.series, []);
     this.restyle();
     new ResizeObserver(() => this.restyle()).observe(element);
-    this.chart.timeScale().subscribeVisibleLogicalRangeChange(() => requestAnimationFrame(() => this.drawLevels()));
+    this.chart.timeScale().subscribeVisibleLogicalRangeChange(() => this.follow());
+  }
+
+  private follow(): void {
+    if (this.moved !== 0) return;
+    this.moved = requestAnimationFrame(() => {
+      this.moved = 0;
+      this.drawLevels();
+    });
   }
 
   /** Takes note of every payload, and draws twice a second at most: to draw is most of what the page costs. */
@@ -133,12 +143,13 @@ export class SpotChart {
 
   /** Apply the colours after a change of theme. */
   restyle(): void {
+    this.unit = unit();
     const grid = { color: colour("grid") };
     this.chart.applyOptions({
       layout: {
         background: { type: ColorType.Solid, color: colour("panel") },
         textColor: colour("dim"),
-        fontSize: TEXT * unit(),
+        fontSize: TEXT * this.unit,
         fontFamily: getComputedStyle(document.body).fontFamily,
       },
       grid: { vertLines: grid, horzLines: grid },
@@ -169,7 +180,7 @@ export class SpotChart {
       const nearness = 1 / (1 + Math.abs(place - spot));
       return { key, y: this.yOf(place), weight: rank + nearness };
     });
-    return fitting(labels, this.chart.paneSize().height, APART * unit(), [this.yOf(spot)]);
+    return fitting(labels, this.chart.paneSize().height, APART * this.unit, [this.yOf(spot)]);
   }
 
   private yOf(price: number): number {

@@ -33,17 +33,15 @@ const MEANINGS: readonly (readonly [string, string])[] = [
 ];
 
 export class Help {
-  private readonly dialog = make("dialog", { "aria-labelledby": "help-title" });
+  private readonly dialog = make("dialog", { "aria-labelledby": "help-title", class: "help" });
 
   constructor(button: HTMLElement) {
     const close = make("button", { type: "button", autofocus: "" }, "Close");
     close.addEventListener("click", () => this.dialog.close());
     this.dialog.append(
-      make("h2", { id: "help-title" }, "Keys and meanings"),
-      list(KEYS, "keys"),
-      list(MEANINGS, "meanings"),
+      make("div", { class: "dialog-head" }, make("h2", { id: "help-title" }, "Keys and meanings"), close), // in sight from the start
+      make("div", { class: "lists" }, list(KEYS, "keys"), list(MEANINGS, "meanings")),
       make("p", { class: "licence" }, "Charts: Lightweight Charts™, © TradingView, Inc. ", make("a", { href: "https://www.tradingview.com/", target: "_blank", rel: "noopener noreferrer" }, "tradingview.com")),
-      close,
     );
     document.body.append(this.dialog);
     button.addEventListener("click", () => this.open());

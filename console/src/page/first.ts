@@ -49,7 +49,9 @@ export class First {
       if (its === undefined || row === undefined) return;
       line.key = row.key;
       line.name.show(`${kindsOf(row)} ${price(row.level.level_price)}`);
-      line.why.show(its.reasons.slice(0, REASONS).map((reason) => WORDS[reason](row)).join(" · "));
+      const why = its.reasons.slice(0, REASONS).map((reason) => WORDS[reason](row)).join(" · ");
+      line.why.show(why);
+      setAttribute(line.button, "title", why);
       setAttribute(line.button, "data-signal", row.level.signal);
     });
   }

@@ -55,9 +55,11 @@ export class LevelRow {
   private readonly tradeable = this.cell("tradeable");
   private readonly sample = this.cell("sample");
   private readonly sweep = this.cell("sweep");
-  private readonly scoreWidth = new StyleCell(this.element, "--score");
-  private readonly breakWidth = new StyleCell(this.element, "--p-break");
-  private readonly bounceWidth = new StyleCell(this.element, "--p-bounce");
+  // Each on the one element that has it: on the row, it would be looked up again for every cell.
+  private readonly balance = make("span", { class: "balance" });
+  private readonly scoreWidth = new StyleCell(this.score.element, "--score");
+  private readonly breakWidth = new StyleCell(this.balance, "--p-break");
+  private readonly bounceWidth = new StyleCell(this.balance, "--p-bounce");
   private readonly y = new StyleCell(this.element, "transform");
   private shownSignal: string | undefined;
   private swept: boolean | undefined;
@@ -66,7 +68,7 @@ export class LevelRow {
   constructor(id: string) {
     this.element.id = id;
     const [left, right] = [make("span", { class: "left" }), make("span", { class: "right" })];
-    this.compound("model").append(left, make("span", { class: "balance" }), right);
+    this.compound("model").append(left, this.balance, right);
     this.pBreak = new TextCell(left);
     this.pBounce = new TextCell(right);
     const side = this.compound("side");
