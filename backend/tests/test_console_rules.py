@@ -797,3 +797,22 @@ def test_zero_is_in_the_range_where_it_is_near(rules: Path) -> None:
     samples = [[{"atMs": 0, "value": one}, {"atMs": 1, "value": other}] for one, other in RANGES]
     asked = ask(rules, "series.js", f"{json.dumps(samples)}.map(m.rangeWithZero)")
     assert [[each["low"], each["high"]] for each in asked] == [pytest.approx(each) for each in RANGES.values()]
+
+
+BEFORE_ES = {"name": "ES", "spot": 6926.0}
+# The spot, the price of a level, flow, and what the instrument was; then what it is.
+NAMES: list[tuple[float | None, float, dict[str, Any], dict[str, Any] | None, str]] = [
+    (None, 6930.0, ES_FLOW, None, "ES"),
+    (None, 6930.0, {}, BEFORE_ES, "ES"),
+    (6926.0, 6930.0, {}, BEFORE_ES, "ES"),
+    (691.0, 690.0, {}, BEFORE_ES, "SPY"),
+    (691.0, 690.0, ES_FLOW, BEFORE_ES, "SPY"),
+    (6926.0, 6930.0, SPY_FLOW, None, "SPY"),
+]
+
+
+def test_a_name_is_kept_while_nothing_tells_another(rules: Path) -> None:
+    for spot, price, flow, before, name in NAMES:
+        payload = {"spy": {**NO_SPOT, "spot": spot}, "levels": [{"level_price": price}]}
+        asked = f"m.instruments({json.dumps(payload)}, {json.dumps(flow)}, {json.dumps(before)} ?? undefined).main.name"
+        assert ask(rules, "instruments.js", asked) == name, (spot, price, before)

@@ -7,7 +7,7 @@ import { nearestLevels } from "./market/bounds.ts";
 import { changes } from "./market/changes.ts";
 import { newYork } from "./market/clock.ts";
 import { isFiltered, type Row, rowsOf, togglePin } from "./market/choice.ts";
-import { type Instruments, instruments } from "./market/instruments.ts";
+import { type Instrument, type Instruments, instruments } from "./market/instruments.ts";
 import { LevelPasts } from "./market/level_past.ts";
 import { price } from "./market/words.ts";
 import { Announcer } from "./page/announcer.ts";
@@ -57,6 +57,7 @@ let refused = false;
 let newestFlow: Readonly<Record<string, unknown>> = {};
 let newestLevels: LevelsPayload | undefined;
 let firstKeys: readonly string[] = [];
+let named: Instrument | undefined; // the last main instrument that had a spot
 let seen: ReadonlyMap<string, LevelSignal> | undefined;
 
 // -- input ------------------------------------------------------------------------------------------------------------
@@ -67,7 +68,7 @@ function listen(): void {
   const { token } = tokenDialog;
   const opened = (stream = connect(STREAM, { ...shown(), token }));
   opened.on("levels", showLevels);
-  opened.on("flow", (flow) => strikes.show((newestFlow = flow), newestLevels?.ts ?? Date.now()));
+  opened.on("flow", showFlow);
   opened.on("freshness", (freshness) => showFreshness(opened, freshness));
   opened.on("disconnect", () => void askForToken(opened));
 }
@@ -87,7 +88,8 @@ async function askForToken(of: Stream): Promise<void> {
 
 function showLevels(payload: LevelsPayload): void {
   newestLevels = payload;
-  const both = instruments(payload, newestFlow);
+  const both = instruments(payload, newestFlow, named);
+  if (both.main.spot !== null) named = both.main;
   showSpots(both);
   status.arrived(payload.ts, Date.now());
   const levels = nearestLevels(payload.levels, both);
@@ -125,6 +127,13 @@ function showSpots({ main, other }: Instruments): void {
   otherName.show(other?.name ?? "");
   otherSpot.show(price(other?.spot));
   byId("other-part").hidden = other === undefined;
+}
+
+function showFlow(flow: Readonly<Record<string, unknown>>): void {
+  newestFlow = flow;
+  strikes.show(flow, newestLevels?.ts ?? Date.now());
+  const isNamed = newestLevels === undefined || instruments(newestLevels, flow, named).main.name === instrument.element.textContent;
+  if (newestLevels !== undefined && !isNamed) showLevels(newestLevels);
 }
 
 /** How many levels there are, and how many of them the page shows. */

@@ -642,11 +642,11 @@ async def test_axe_finds_no_serious_fault(
     assert await serious_faults(page) == []
 
 
-async def serious_faults(page: Page) -> list[Any]:
-    """Rule, and where, of each fault that axe calls serious or critical."""
+async def serious_faults(page: Page, everything: bool = False) -> list[Any]:
+    """Rule, and where, of each fault that axe calls serious or critical, or of all."""
     await page.evaluate(AXE.read_text())  # by the debugger, which the page's policy does not bind
     violations = (await page.evaluate("axe.run(document, {resultTypes: ['violations']})"))["violations"]
-    serious = [each for each in violations if each["impact"] in ("serious", "critical")]
+    serious = [each for each in violations if everything or each["impact"] in ("serious", "critical")]
     return [(each["id"], [node["html"][:200] for node in each["nodes"]]) for each in serious]
 
 
@@ -750,3 +750,21 @@ async def test_a_flash_covers_nothing_of_the_row_that_it_announces(
     await expect(row(page, "VWAP")).to_have_class(re.compile("flipped"))
     drawn = "each => getComputedStyle(each, '::after').backgroundColor"
     assert await row(page, "VWAP").evaluate(drawn) == "rgba(0, 0, 0, 0)"
+
+
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+async def test_axe_finds_nothing_at_any_width_with_a_level_a_filter_or_net_gamma_shown(
+    gateway: GatewayProcess, core: Publisher, open_console: OpenConsole, scheme: str
+) -> None:
+    page = await open_console(gateway, scheme)
+    levels = [level("VWAP", 687.25, "REJECT"), level("LOW", 687.0, "BREAK"), level("HIGH", 700.0, distance=12.5)]
+    await core.levels(1, ts=now_ms(), levels=levels, viewport={"targets": [PREDICTION]})
+    await core.publish(FLOW, {CALL: {"net_gamma_flow": 1500}, PUT.replace("688", "687"): {"net_gamma_flow": -2000}})
+    await page.get_by_label("What is compared").select_option("gamma")
+    await expect(row(page, "VWAP")).to_be_visible()
+    await page.keyboard.press("j")
+    for width, height in (PHONE, ON_ITS_SIDE, (768, 1024), (1280, 800), (2560, 1440)):
+        await page.set_viewport_size({"width": width, "height": height})
+        for key in ("Enter", "f", "Escape", "Escape"):
+            await page.keyboard.press(key)
+            assert await serious_faults(page, everything=True) == [], (width, key)

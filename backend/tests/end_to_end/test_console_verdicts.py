@@ -210,6 +210,13 @@ async def test_the_page_shows_what_belongs_to_it(browser: Browser, name: str) ->
         )
 
 
+@pytest.mark.parametrize("name", ["live", "spot missing"])
+async def test_the_first_frame_names_the_instrument_by_its_flow(browser: Browser, name: str) -> None:
+    async with CraftedGateway(frame_of(STATES[name])) as gateway, console(browser, gateway) as page:
+        await expect(page.locator("#instrument")).to_have_text("ES")
+        await expect(page.locator("#chart-title")).to_have_text("ES and levels")
+
+
 async def test_a_verdict_that_changes_in_silence_is_told_by_a_heartbeat(browser: Browser) -> None:
     async with CraftedGateway(frame_of(STATES["live"])) as gateway, console(browser, gateway) as page:
         await expect(page.locator("#state")).to_have_text("LIVE")

@@ -34,9 +34,16 @@ export class Instruments {
   }
 }
 
-/** @param flow the newest option flow: the underlying of its contracts names a spot that their strikes surround */
-export function instruments({ spy, es, levels }: LevelsPayload, flow: Readonly<Record<string, unknown>>): Instruments {
-  if (es === undefined) return new Instruments({ ...spy, name: underlying(flow, spy.spot) ?? "SPY" }, undefined);
+/**
+ * @param flow the newest option flow: the underlying of its contracts names a price that their strikes surround
+ * @param before the main instrument until now: a name is kept while nothing tells another
+ */
+export function instruments({ spy, es, levels }: LevelsPayload, flow: Readonly<Record<string, unknown>>, before?: Instrument): Instruments {
+  if (es === undefined) {
+    const about = spy.spot ?? levels[levels.length >> 1]?.level_price ?? before?.spot ?? null;
+    const kept = before !== undefined && ratio(about ?? 0, before.spot) < ANOTHER ? before.name : undefined;
+    return new Instruments({ ...spy, name: underlying(flow, about) ?? kept ?? "SPY" }, undefined);
+  }
   const future = { ...es, name: "ES" };
   if (spy.spot === es.spot && spy.bid === es.bid && spy.ask === es.ask) return new Instruments(future, undefined);
   const etf = { ...spy, name: "SPY" };
@@ -53,15 +60,15 @@ function ratio(price: number, spot: number | null): number {
 
 const ANOTHER = Math.log(3);
 
-const ABOUT_SPOT = 0.1; // of spot, that a strike may be away
+const ABOUT = 0.1; // of the price, that a strike may be away
 
-/** The underlying of most contracts about spot; undefined where there are none. */
-function underlying(flow: Readonly<Record<string, unknown>>, spot: number | null): string | undefined {
-  if (spot === null) return undefined;
+/** The underlying of most contracts about a price; undefined where there are none. */
+function underlying(flow: Readonly<Record<string, unknown>>, price: number | null): string | undefined {
+  if (price === null) return undefined;
   const counts = new Map<string, number>();
   for (const ticker of Object.keys(flow)) {
     const contract = readTicker(ticker);
-    if (contract === undefined || Math.abs(contract.strike - spot) > spot * ABOUT_SPOT) continue;
+    if (contract === undefined || Math.abs(contract.strike - price) > price * ABOUT) continue;
     counts.set(contract.underlying, (counts.get(contract.underlying) ?? 0) + 1);
   }
   return [...counts].reduce<[string, number] | undefined>((most, each) => (most === undefined || each[1] > most[1] ? each : most), undefined)?.[0];

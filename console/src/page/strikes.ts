@@ -232,7 +232,7 @@ class OverTime {
     if (samples === this.drawn) return;
     this.drawn = samples;
     const [first, last] = [samples[0], samples.at(-1)];
-    this.element.hidden = first === undefined;
+    this.element.hidden = samples.length < 2; // one is no line
     if (first === undefined || last === undefined) return;
     const range = rangeWithZero(samples);
     const zeroY = 1 + (PLOT.height - 2) * (range.high / (range.high - range.low));
