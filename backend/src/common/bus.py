@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import msgspec
 from nats.errors import Error as NatsError
-from nats.js.errors import NoStreamResponseError
+from nats.js.errors import NoStreamResponseError, NotFoundError
 from nats.nuid import NUID
 
 from src.common.access import Access
@@ -22,7 +22,7 @@ from src.common.arrivals import PUBLICATION, Publication
 from src.common.connection import PASSING, BusError, Connection, Link, reason
 from src.common.messages import decode_object
 from src.common.ordered_consumer import OrderedConsumer
-from src.common.streams import find_or_make_stream, stream_of
+from src.common.streams import find_or_make_stream
 from src.common.subjects import STREAMS, USUAL_JETSTREAM, JetStreamOptions
 from src.common.subscription import Callback, Decoder, Stored, Subscription
 from src.common.tasks import end
@@ -35,7 +35,10 @@ DEFAULT_NATS_URL: Final = "nats://nats:4222"
 MAX_MESSAGE_BYTES: Final = 8 << 20
 CONNECT_TIMEOUT_S: Final = 10.0
 PUBLISH_LIMIT_S: Final = 2.0
-BLIND_S: Final = 1.0  # without a message and without JetStream, before another server is looked for
+BLIND_S: Final = 1.0  # without JetStream and without a message since, before another server is looked for
+# And so long without a message at all. A publisher that waits for a stream without a leader publishes each
+# `PUBLISH_LIMIT_S`; its messages arrive, and one that is published during a move would be missed.
+SILENT_S: Final = PUBLISH_LIMIT_S + 1.0
 LONGEST_LOOK_PAUSE_S: Final = 30.0  # where no other server is better, as without a quorum
 
 
@@ -206,7 +209,7 @@ class NATSBus:
         await self._connection.close()
 
     async def _leave_servers_that_are_cut_off(self) -> None:
-        """Move where JetStream has the streams, when nothing arrives from the present server although it answers."""
+        """Move to where JetStream answers, when nothing arrives from the present server although it lives."""
         pause_s = BLIND_S
         while True:
             await asyncio.sleep(pause_s)
@@ -214,21 +217,27 @@ class NATSBus:
                 pause_s = BLIND_S
                 continue
             try:
-                await self._connection.move(self._has_streams, self._is_blind)
+                await self._connection.move(self._is_with_the_majority, self._is_blind)
             except Exception:
                 logger.exception("unexpected error; looking for a better server again")
-            pause_s = min(2 * pause_s, LONGEST_LOOK_PAUSE_S)
+            pause_s = min(1.5 * pause_s, LONGEST_LOOK_PAUSE_S)
 
     def _is_blind(self) -> bool:
         """Whether no subscription is shown to work: see `Subscription.unproven_s`."""
         return (
             self.is_connected
             and bool(self.subscriptions)
+            and time.monotonic() - self._connection.heard_s > SILENT_S
             and all(one.unproven_s > BLIND_S for one in self.subscriptions)
         )
 
-    async def _has_streams(self, link: Link) -> bool:
-        return all([await stream_of(link.jetstream, one.subject) is not None for one in self.subscriptions])
+    async def _is_with_the_majority(self, link: Link) -> bool:
+        """Whether JetStream knows the stream there: the leader of the cluster answers that, not the stream's."""
+        try:
+            await link.jetstream.find_stream_name_by_subject(self.subscriptions[0].subject)
+        except NotFoundError:
+            return False
+        return True
 
     async def _publish(self, subject: str, body: bytes) -> None:
         link = self._connection.link_nowait()
