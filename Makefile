@@ -52,7 +52,7 @@ help:
 	@echo 'make conformance   the Autobahn suite against the WebSocket peer; takes long, needs a Python 2.7'
 	@echo 'make bench    what the gateway costs, beside other servers; six minutes, writes docs/benchmarks'
 	@echo 'make soak     thousands of viewers and every fault, for MINUTES (30); writes docs/soak'
-	@echo 'make cluster  gateways on a cluster of three nats-servers, through each fault of it'
+	@echo 'make cluster  gateways on a cluster of three nats-servers, through each fault of it; writes docs/cluster'
 	@echo 'make faults   each fault of NATS, Core and the gateway, also those that take half a minute'
 	@echo 'make fuzz     150,000 invalid inputs'
 	@echo 'make lock     write the requirements files again from backend/pyproject.toml'
@@ -164,7 +164,7 @@ soak: $(READY)
 	@$(IN_BACKEND) '$(UV)' pip install --quiet --python $(PYTHON) --require-hashes -r requirements-bench.txt
 	@$(IN_BACKEND) exec $(PYTHON) -m soak --minutes $(or $(MINUTES),30) $(OPTIONS)
 
-# Three gateways on a cluster of three nats-servers; about nine minutes.
+# Three gateways on a cluster of three nats-servers; about eight minutes. Writes docs/cluster/measured.md.
 cluster: $(READY)
 	@$(IN_BACKEND) PYTHONPATH=../client/python/src exec $(PYTHON) -m tests.cluster.run $(OPTIONS)
 

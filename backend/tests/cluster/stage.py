@@ -241,8 +241,8 @@ class Watch:
 def table(rows: Sequence[Row]) -> str:
     """As Markdown; gaps in seconds."""
     lines = [
-        "| fault | levels: Core, plain, viewers (median) | flow | older after newer | refused | not ready | |",
-        "|---|---|---|---|---|---|---|",
+        "| fault | levels: Core, plain, viewers (median) | flow | older after newer | refused | not ready | kept | |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         gaps = [
@@ -250,13 +250,9 @@ def table(rows: Sequence[Row]) -> str:
             for subject in SUBJECTS
         ]
         counts = f"{row.older_after_newer} | {row.refused} | {row.not_ready}"
-        lines.append(f"| {row.words} | {gaps[0]} | {gaps[1]} | {counts} | {row.remark} |")
+        is_kept = "yes" if row.is_kept else "NO"
+        lines.append(f"| {row.words} | {gaps[0]} | {gaps[1]} | {counts} | {is_kept} | {row.remark} |")
     return "\n".join(lines) + "\n"
-
-
-def line(row: Row) -> str:
-    """The row alone, and whether it is as it should be."""
-    return f"{table([row]).splitlines()[-1]} {'kept' if row.is_kept else 'NOT KEPT'}"
 
 
 def _gaps(times: Collection[Times], begin_s: float, end_s: float) -> dict[str, Gap]:
