@@ -167,7 +167,8 @@ async def test_one_worker_is_the_process_itself_with_durables(
     make_gateway: LaunchGateway, publisher: Publisher
 ) -> None:
     gateway = make_gateway(GATEWAY_WORKERS="1").start()
-    assert workers_of(gateway) == []
+    (history,) = workers_of(gateway)
+    assert b"src.gateway.history" in Path(f"/proc/{history}/cmdline").read_bytes(), "its only child"
     assert gateway.health()["workers"] == {"configured": 1, "live": 1}
     assert (await publisher.jetstream.consumer_info("LEVEL_SIGNALS", "gateway_levels")).name == "gateway_levels"
     async with Viewer(gateway), Viewer(gateway):
