@@ -440,6 +440,7 @@ class Connection:
         """
         present = self._link
         assert present is not None, "there was a first link"
+        self._told = present.told_servers or self._told
         better = await self._another(present, works)
         if better is None:
             return
