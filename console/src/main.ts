@@ -221,7 +221,7 @@ document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]") !== null) return;
   const inside = target instanceof Element ? target : document.body;
   if (inside.closest("input, select, textarea") !== null) return;
-  if (key === "Enter" && inside.closest("button, a") !== null) return;
+  if (key === "Enter" && inside.closest("button, a, summary") !== null) return;
   if (key.startsWith("Arrow") && inside !== document.body && inside.closest("#ladder") === null) return;
   const act = KEYS[key];
   if (act === undefined) return;

@@ -291,6 +291,8 @@ async def test_a_pin_and_a_filter_are_kept_from_visit_to_visit(
     await expect(page.locator(".row")).to_have_count(4)
     await page.keyboard.press("Escape")
     await expect(page.get_by_label("Signals only")).to_be_hidden()
+    await page.locator("#filter summary").press("Enter")
+    await expect(page.get_by_label("Signals only")).to_be_visible()
 
 
 async def test_the_names_of_forty_levels_cover_neither_the_chart_nor_one_another(
@@ -733,6 +735,11 @@ async def test_a_phone_on_its_side_has_levels_beside_the_chart_and_nothing_colli
     await expect(page.locator("#reason")).to_contain_text("old")
     for one, other in itertools.combinations(("#spot", ".tools", "#state", "#reason"), 2):
         assert not await overlap(page, one, other), (one, other)
+    await expect(row(page, "VWAP").locator(".rank")).to_have_text("1")
+    rank, its_row = await row(page, "VWAP").locator(".rank").bounding_box(), await row(page, "VWAP").bounding_box()
+    assert rank is not None
+    assert its_row is not None
+    assert rank["x"] >= its_row["x"], "a row shows nothing outside of itself"
     await expect(page.locator("#ladder")).to_be_in_viewport(ratio=0.9)
     await expect(page.locator("#chart")).to_be_in_viewport(ratio=0.9)
     await row(page, "VWAP").click()

@@ -44,7 +44,9 @@ export class Choices {
     this.within.addEventListener("input", () => this.choose({ within: this.within.valueAsNumber > 0 ? this.within.valueAsNumber : undefined }));
     all.addEventListener("click", () => this.choose({ ...EVERYTHING, pinned: this.choice.pinned, merged: this.choice.merged }));
     element.addEventListener("keydown", (event) => {
-      if (event.key === "Escape" && element.open) this.toggle();
+      if (event.key !== "Escape" || !element.open) return;
+      event.stopPropagation(); // it closes this, and nothing behind it
+      this.toggle();
     });
     document.addEventListener("pointerdown", ({ target }) => {
       if (target instanceof Node && !element.contains(target)) element.open = false;
