@@ -260,6 +260,20 @@ async def test_the_real_gateway_plays_steps_jumps_and_reaches_the_present(
         assert "replay" not in state.status
 
 
+async def test_the_real_gateway_plays_levels_where_no_flow_was_ever_published(
+    make_gateway: LaunchGateway, publisher: Publisher
+) -> None:
+    gateway = make_gateway().start()
+    begin = int(time.time() * 1000) - 20_000
+    for number in range(3):
+        await publisher.levels(begin + number * 1000)
+    await until(lambda: gateway.get("/events").status == 200, "its history is read")
+    async with at(gateway.url(), begin, paused=True) as states:
+        await state_with(states, begin)
+        await states.step(2)
+        await state_with(states, begin + 2000)
+
+
 async def publishing(publisher: Publisher) -> None:
     """Levels and flow of now, until it is cancelled."""
     while True:

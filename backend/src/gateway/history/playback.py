@@ -153,7 +153,7 @@ class Playback:
         async with contextlib.AsyncExitStack() as closing:
             self._tracks = []
             for subject, seq in ((LEVELS_SIGNALS, place.levels_seq), (MARKET_FLOW, place.flow_seq)):
-                consumer = await self._bus.follow(subject, since_seq=seq)
+                consumer = await self._bus.follow(subject, since_seq=max(seq, 1))  # 0: an empty stream
                 closing.push_async_callback(self._bus.leave, consumer)
                 self._tracks.append(track := Track(consumer))
                 filling = asyncio.create_task(track.fill(self._woken), name="playback")
