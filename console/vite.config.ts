@@ -16,6 +16,8 @@ export default defineConfig({
       "/ws": { target: GATEWAY, ws: true },
       "/health": GATEWAY,
       "/snapshot": GATEWAY,
+      "/history": GATEWAY,
+      "/events": GATEWAY,
     },
   },
 });

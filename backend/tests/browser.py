@@ -22,8 +22,8 @@ ARGUMENTS: Final = [
     "--disable-sync",
     "--no-first-run",
 ]
-# What the browser says when the gateway is away or refuses, which some tests see to.
-EXPECTED: Final = ("WebSocket connection to", "net::ERR_", "status of 401")
+# What the browser says when the gateway is away, refuses, or keeps no history, which some tests see to.
+EXPECTED: Final = ("WebSocket connection to", "net::ERR_", "status of 401", "status of 404", "status of 503")
 
 
 def what_is_missing() -> str | None:

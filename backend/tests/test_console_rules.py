@@ -448,11 +448,141 @@ def test_amounts_are_short_and_of_one_width(rules: Path) -> None:
     ]
 
 
-def test_history_takes_a_point_a_second_and_restarts_with_another_clock(rules: Path) -> None:
-    said = "[[1000, 1], [1400, 2], [1400, 2], [2000, 3], [1900, 4], [500000, 5], [3000, 6]].map((p) => h.add(...p))"
-    asked = ask(rules, "history.js", f"((h) => [{said}, h.points])(new m.SpotHistory())")
-    assert asked[0] == ["all", "point", "none", "point", "point", "point", "all"]
-    assert asked[1] == [{"time": 3, "value": 6}]
+def test_a_bar_takes_all_spots_of_its_step_and_another_clock_begins_again(rules: Path) -> None:
+    said = [[1000, 1], [1400, 3], [1400, 3], [2000, 2], [1900, 4], [500000, 5], [3000, 6]]
+    add = f"{said}.map(([ts, spot]) => s.add(ts, spot, []))"
+    asked = ask(rules, "session.js", f"((s) => [{add}, s.bars])(new m.Session(1000, 900))")
+    assert asked[0] == ["all", "last", "none", "last", "last", "last", "all"]
+    assert asked[1] == [bar(3, 6)]
+
+
+def bar(
+    time: int, open_: float, high: float | None = None, low: float | None = None, close: float | None = None
+) -> Any:
+    return {
+        "time": time,
+        "open": open_,
+        "high": open_ if high is None else high,
+        "low": open_ if low is None else low,
+        "close": open_ if close is None else close,
+    }
+
+
+def told(bars: list[tuple[float, float, float, float] | None], to_ms: int, **further: Any) -> dict[str, Any]:
+    """An answer of `/history` from 60 s on, in points of 10 s."""
+    names = ("open", "high", "low", "close")
+    spot = {name: [None if each is None else each[at] for each in bars] for at, name in enumerate(names)}
+    span = {"from_ms": 60_000, "step_ms": 10_000, "count": len(bars), "available_from_ms": 0, "available_to_ms": to_ms}
+    return {**span, "complete": True, "spy": spot, **further}
+
+
+# What the page saw, as time and spot; the answer; then the bars. The seam is the bar of 80 s, of which both tell.
+SEAMS: list[tuple[list[list[float]], dict[str, Any], list[dict[str, Any]]]] = [
+    ([], told([(1, 2, 0, 1), None, (3, 3, 3, 3)], 85_000), [bar(60, 1, 2, 0, 1), bar(80, 3)]),
+    (
+        [[84_000, 5], [86_000, 4], [91_000, 6]],
+        told([(1, 2, 0, 1), None, (3, 5, 3, 5)], 85_000),
+        [bar(60, 1, 2, 0, 1), bar(80, 3, 5, 3, 4), bar(90, 6)],
+    ),
+    # What was seen of a bar that the answer has to its end does not count; what it lacks altogether does.
+    (
+        [[50_000, 9], [61_000, 1.5], [72_000, 7], [80_000, 3]],
+        told([(1, 2, 0, 1), None, (3, 3, 3, 3)], 85_000),
+        [bar(60, 1, 2, 0, 1), bar(70, 7), bar(80, 3)],
+    ),
+    ([[84_000, 5]], told([None, None, None], 85_000) | {"available_to_ms": None}, [bar(80, 5)]),
+]
+
+
+def test_a_filled_session_and_live_frames_have_neither_a_seam_nor_a_point_twice(rules: Path) -> None:
+    for seen, answer, bars in SEAMS:
+        add = f"{seen}.forEach(([ts, spot]) => s.add(ts, spot, []))"
+        run = f"((s) => {{ {add}; s.fill({json.dumps(answer)}, 'spy'); return s.bars; }})(new m.Session(1000, 900))"
+        assert ask(rules, "session.js", run) == bars, seen
+
+
+def test_a_session_that_is_filled_first_grows_from_there(rules: Path) -> None:
+    answer = json.dumps(told([(1, 2, 0, 1), None, (3, 3, 3, 3)], 85_000))
+    run = f"((s) => {{ s.fill({answer}, 'spy'); s.add(86000, 4, []); s.add(97000, 5, []); return s.bars; }})"
+    asked = ask(rules, "session.js", f"{run}(new m.Session(30000, 900))")
+    assert asked == [bar(60, 1, 2, 0, 1), bar(80, 3, 4, 3, 4), bar(90, 5)]
+
+
+def test_a_level_lives_from_the_past_into_the_present_and_has_runs_of_one_signal(rules: Path) -> None:
+    level = {"id": "VWAP", "kind": "VWAP", "price": 7.0, "at": 0, "score": [50, 60, None], "signal": [0, 1, None]}
+    answer = told([(1, 1, 1, 1)] * 3, 85_000, signals=["NO_TRADE", "BREAK"], levels=[level])
+    now = json.dumps([{"id": "VWAP", "kind": "VWAP", "price": 7.5, "signal": "BREAK", "score": 70}])
+    run = f"s.fill({json.dumps(answer)}, 'spy'); s.add(120000, 2, {now}); s.add(130000, 2, {now});"
+    states = "[...s.lives].flatMap(({states}) => m.runsOf(states, s.stepS, s.gapS))"
+    run = f"((s) => {{ {run} return [{states}, s.levelsAt(70)]; }})"
+    asked = ask(rules, "session.js", f"{run}(new m.Session(1000, 900))")
+    assert asked[0] == [
+        {"from": 60, "to": 70, "price": 7, "signal": "NO_TRADE"},
+        {"from": 70, "to": 80, "price": 7, "signal": "BREAK"},
+        {"from": 120, "to": 140, "price": 7.5, "signal": "BREAK"},
+    ]
+    assert asked[1] == [{"id": "VWAP", "kind": "VWAP", "time": 70, "price": 7, "signal": "BREAK", "score": 60}]
+
+
+def test_a_gap_is_kept_as_empty_steps_and_longer_candles_are_made_of_bars(rules: Path) -> None:
+    bars = json.dumps([bar(60, 1), bar(90, 2, 4, 1, 3), bar(120, 5)])
+    asked = ask(rules, "session.js", f"m.plotted({bars}, 30, Infinity)")
+    assert asked["slots"] == json.loads(bars)
+    asked = ask(rules, "session.js", f"m.plotted({bars}, 30, 2)")
+    assert asked == {"stepS": 60, "slots": [bar(60, 1, 4, 1, 3), bar(120, 5)]}
+    gap = json.dumps([bar(60, 1), bar(150, 5)])
+    asked = ask(rules, "session.js", f"m.plotted({gap}, 30, Infinity).slots")
+    assert asked == [bar(60, 1), {"time": 90}, {"time": 120}, bar(150, 5)]
+    far = json.dumps([bar(60, 1), bar(1_000_000, 5)])
+    assert ask(rules, "session.js", f"m.plotted({far}, 30, Infinity).slots") == [bar(1_000_000 // 30 * 30, 5)]
+
+
+def test_spot_at_a_moment_is_known_in_a_bar_and_nowhere_else(rules: Path) -> None:
+    answer = json.dumps(told([(1, 2, 0, 2), None, (3, 3, 3, 3)], 85_000))
+    moments = [60_000, 65_000, 75_000, 85_000, 90_000]
+    run = f"((s) => {{ s.fill({answer}, 'spy'); return {moments}.map((at) => s.spotAt(at)); }})"
+    asked = ask(rules, "session.js", f"{run}(new m.Session(1000, 900)).map((spot) => spot ?? null)")
+    assert asked == [1, 1.5, None, 3, None]
+
+
+# The status, whether all is there, failures before; then the pause in ms.
+PAUSES: list[tuple[int | None, bool, int, float | None]] = [
+    (200, True, 0, None),
+    (200, False, 0, 1000),
+    (404, False, 0, None),
+    (401, False, 0, None),
+    (503, False, 0, 500),
+    (503, False, 3, 4000),
+    (None, False, 20, 30_000),
+]
+
+
+def test_the_past_is_asked_for_again_until_it_is_there_or_will_not_be(rules: Path) -> None:
+    for status, complete, failures, pause in PAUSES:
+        outcome = json.dumps({"status": status, "complete": complete}).replace("null", "undefined")
+        assert ask(rules, "asking.js", f"m.pauseMs({outcome}, {failures}, 1) ?? null") == pause, status
+    read_to = new_york("2025-12-16 10:12:59")
+    said = f"[m.progress(200, false, {read_to}), m.progress(200, true, 0), m.progress(404, false, null)]"
+    assert ask(rules, "asking.js", said) == ["the session is being read: back to 10:12", "", ""]
+
+
+def event(id_: str, minute: float, kind: str, before: str, after: str, **further: Any) -> dict[str, Any]:
+    ts = new_york("2025-12-16 09:41:00") + round(minute * 60_000)
+    facts = {"level": "VWAP", "level_kind": "VWAP", "price": 687.25, "spot": 687.4, "score": 72.4, "confidence": "HIGH"}
+    place = {"id": id_, "kind": kind, "seq": 1, "ts": ts, "server_ms": ts, "count": 1, "first_ts": ts}
+    return {**place, **facts, "before": before, "after": after, **further}
+
+
+def test_an_event_is_told_once_and_again_when_it_counts_one_more(rules: Path) -> None:
+    first, second = event("a", 0, "signal", "NO_TRADE", "BREAK"), event("b", -1, "signal", "NO_TRADE", "BOUNCE")
+    more = first | {"count": 2, "server_ms": first["server_ms"] + 1}
+    told = [([first], False), ([second, first], True), ([more], False)]
+    adds = "".join(f"f.add({json.dumps(events)}, {json.dumps(past)});" for events, past in told)
+    run = f"((f, told) => {{ f.subscribe((news) => told.push(news)); {adds} return [told, f.all]; }})"
+    news, all_ = ask(rules, "event_feed.js", f"{run}(new m.EventFeed(), [])")
+    found = [([each["id"] for each in one["events"]], one["past"]) for one in news]
+    assert found == [(["a"], False), (["b"], True), (["a"], False)]
+    assert [(each["id"], each["count"]) for each in all_] == [("b", 1), ("a", 2)]
 
 
 EXTREMES = [0, -0.0, 5e-324, 0.5, 687.25, -6926, 1e9, 1e15, -1e15, 1.7976931348623157e308, -1.7976931348623157e308]

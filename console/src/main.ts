@@ -1,23 +1,26 @@
 /** The console: a stream comes in, the parts of the page show it. */
 
 import "./style.css";
-import { type Freshness, type LevelSignal, type LevelsPayload, type Shape, type Stream, connect } from "./feed.ts";
+import { type Freshness, type LevelSignal, type LevelsPayload, type Shape, type State, type Stream, connect } from "./feed.ts";
 import { attention, first, isNewSweep } from "./market/attention.ts";
 import { nearestLevels } from "./market/bounds.ts";
 import { changes } from "./market/changes.ts";
-import { newYork } from "./market/clock.ts";
 import { isFiltered, type Row, rowsOf, togglePin } from "./market/choice.ts";
+import { newYork } from "./market/clock.ts";
 import { type Instrument, type Instruments, instruments } from "./market/instruments.ts";
 import { LevelPasts } from "./market/level_past.ts";
+import type { ChartChoice } from "./market/spans.ts";
 import { price } from "./market/words.ts";
 import { Announcer } from "./page/announcer.ts";
 import { TextCell, byId, setAttribute } from "./page/cells.ts";
 import { SpotChart } from "./page/chart.ts";
+import { ChartControls } from "./page/chart_controls.ts";
 import { Choices } from "./page/choices.ts";
 import { Help, TokenDialog } from "./page/dialogs.ts";
 import { First } from "./page/first.ts";
 import { Ladder, keyed } from "./page/ladder.ts";
 import type { Look } from "./page/level_row.ts";
+import { Past } from "./page/past.ts";
 import { Probe } from "./page/probe.ts";
 import { Sheet } from "./page/sheet.ts";
 import { Status } from "./page/status.ts";
@@ -36,24 +39,28 @@ const instrument = new TextCell(byId("instrument"));
 const otherName = new TextCell(byId("other-name"));
 const otherSpot = new TextCell(byId("other-spot"));
 const chartTitle = new TextCell(byId("chart-title"));
+const chartProgress = new TextCell(byId("chart-progress"));
 const count = new TextCell(byId("levels-count"));
 const announcer = new Announcer(byId("announcer"));
 const status = new Status();
-const chart = new SpotChart(byId("chart"));
+const chartControls = new ChartControls(onChartChoice);
+const chart = new SpotChart(byId("chart"), chartControls.choice);
 const strikes = new Strikes(byId("strikes"), byId("measure") as HTMLSelectElement);
 const sheet = new Sheet(byId("sheet"), () => byId("ladder").focus({ preventScroll: true }), pin);
 const ladder = new Ladder(byId("ladder"), onActive, openSheet, (away) => (byId("centre").hidden = !away));
 const choices = new Choices(byId("filter") as HTMLDetailsElement, onChoice);
-const tape = new Tape(byId("tape"), openSheet);
 const help = new Help(byId("help"));
 const theme = new Theme(byId("theme"), () => chart.restyle());
 const probe = new Probe();
 const tokenDialog = new TokenDialog(() => listen());
+const past = new Past(chartControls.choice.span, () => tokenDialog.token, onFilled);
+const tape = new Tape(byId("tape"), openSheet);
 
 const firstPart = new First(byId("first"), look);
 const pasts = new LevelPasts();
 let stream: Stream | undefined;
 let refused = false;
+let lastState: State | undefined;
 let newestFlow: Readonly<Record<string, unknown>> = {};
 let newestLevels: LevelsPayload | undefined;
 let firstKeys: readonly string[] = [];
@@ -71,6 +78,14 @@ function listen(): void {
   opened.on("flow", showFlow);
   opened.on("freshness", (freshness) => showFreshness(opened, freshness));
   opened.on("disconnect", () => void askForToken(opened));
+  opened.on("state", (state) => wakePast(state));
+  past.ask();
+}
+
+/** After an outage the past may have what the page did not see. */
+function wakePast(state: State): void {
+  if (state !== "connecting" && lastState === "connecting") past.ask();
+  lastState = state;
 }
 
 /** What the page shows; a hidden page only has to know the newest when it is looked at again. */
@@ -107,7 +122,8 @@ function showLevels(payload: LevelsPayload): void {
   firstPart.show(chosen, rows);
   ladder.show(rows, pasts, both, (key) => lookOf(key, payload.ts));
   strikes.showSpot(both);
-  chart.show(payload.ts, rows, both);
+  const change = past.add(payload, both);
+  chart.show({ tsMs: payload.ts, rows, instruments: both, session: past.session, change, withGone: !isFiltered(choices.choice) });
   tellChanges(payload.ts, rows);
   if (sheet.of !== undefined) sheet.show(ladder.row(sheet.of));
 }
@@ -153,14 +169,26 @@ function onChoice(): void {
 
 function tellChanges(tsMs: number, rows: ReadonlyMap<string, Row>): void {
   const levels = new Map([...rows].map(([key, { level }]) => [key, level]));
-  const { time } = newYork(tsMs);
   const found = changes(seen, levels);
-  tape.add(time, found);
-  const flips = found.filter(({ signal }) => signal !== undefined);
-  for (const { words } of flips) announcer.say(words);
-  chart.mark(flips.map(({ signal }) => signal ?? ""));
+  tape.add(newYork(tsMs).time, found);
+  for (const { words } of found.filter(({ signal }) => signal !== undefined)) announcer.say(words);
   seen = levels;
 }
+
+function onFilled(progress: string): void {
+  chartProgress.show(progress);
+  chart.refill();
+}
+
+function onChartChoice(choice: ChartChoice): void {
+  past.choose(choice.span);
+  chart.choose(choice);
+  if (newestLevels !== undefined) showLevels(newestLevels);
+}
+
+past.feed.subscribe(({ events }) => {
+  if (events.some(({ kind }) => kind === "signal")) chart.mark(past.feed.all.filter(({ kind }) => kind === "signal"));
+});
 
 function showFreshness(of: Stream, freshness: Freshness): void {
   if (of !== stream) return;
@@ -184,8 +212,10 @@ const KEYS: Readonly<Record<string, () => void>> = {
   3: () => look(firstPart.keyOf(3)),
   c: () => ladder.centre(),
   f: () => choices.toggle(),
+  l: () => chartControls.nextForm(),
   m: () => strikes.next(),
   p: () => pin(ladder.active),
+  s: () => chartControls.nextSpan(),
   t: () => theme.toggle(),
   "?": () => help.open(),
 };
@@ -195,9 +225,9 @@ function onActive(key: string | undefined): void {
   if (sheet.isOpen && key !== undefined) openSheet(key);
 }
 
-function openSheet(key: string): void {
-  const row = ladder.row(key);
-  if (row !== undefined) sheet.open(key, row);
+function openSheet(key: string | undefined): void {
+  const row = key === undefined ? undefined : ladder.row(key);
+  if (key !== undefined && row !== undefined) sheet.open(key, row);
 }
 
 /** Moves the cursor to a row. */

@@ -11,6 +11,8 @@ const KEYS: readonly (readonly [string, string])[] = [
   ["p", "pin the level, or let it go: a pinned level passes every filter"],
   ["f", "which levels are shown"],
   ["m", "what the option flow compares"],
+  ["s", "the chart shows the session, an hour, or 15 minutes; a double click fits it again"],
+  ["l", "the chart shows spot as a line or as candles"],
   ["t", "dark or light"],
   ["?", "this page"],
 ];

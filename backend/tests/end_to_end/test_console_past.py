@@ -1,0 +1,179 @@
+"""The past on the console: the session so far, and what happened, of a gateway that keeps its history."""
+
+import re
+from typing import Any
+
+import pytest
+from playwright.async_api import Route, expect
+
+from tests.conftest import LaunchGateway
+from tests.end_to_end.crafted_gateway import now_ms
+from tests.end_to_end.gateway_process import GatewayProcess
+from tests.end_to_end.publisher import Publisher
+from tests.end_to_end.test_console import OpenConsole, level, open_console, serious_faults, settled
+from tests.waiting import until
+
+__all__ = ["open_console"]  # a fixture
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
+
+STEP_MS = 10_000
+GAP_FROM, GAP_TO = 60, 90  # of the messages below, those that are missing
+LAST = 150
+
+
+@pytest.fixture
+def gateway(make_gateway: LaunchGateway) -> GatewayProcess:
+    """One that keeps its history, and whose market never closes."""
+    return make_gateway(GATEWAY_MARKET="24x7", GATEWAY_HISTORY="on").start()
+
+
+def begun_ms() -> int:
+    """The time of the first message, so that the last one is of now."""
+    return now_ms() - LAST * STEP_MS
+
+
+async def publish_past(core: Publisher, from_ms: int) -> None:
+    """A session with a gap of five minutes, and a level that calls for a break at message 100."""
+    for number in (*range(GAP_FROM), *range(GAP_TO, LAST)):
+        await core.levels(1, ts=from_ms + number * STEP_MS, **market(number))
+
+
+def market(number: int) -> dict[str, Any]:
+    spot = (700.0 if number < GAP_FROM else 690.0) + number / 100
+    signal = "BREAK" if 100 <= number < 106 else "NEUTRAL"
+    vwap = level("VWAP", 690.5, signal, break_score_smooth=72.4, confidence="HIGH", distance=1.0)
+    gone = [level("GONE", 695.0)] if number < GAP_FROM else []
+    return {"spy": {"spot": spot}, "levels": [vwap, *gone]}
+
+
+async def until_read(gateway: GatewayProcess) -> None:
+    def is_read() -> bool:
+        answer = gateway.get("/events")
+        return answer.status == 200 and len([each for each in answer.json["events"] if each["kind"] == "signal"]) == 2
+
+    await until(is_read, "the gateway has read the session")
+
+
+async def bars_of(gateway: GatewayProcess) -> int:
+    """How many bars the session has, as the gateway says."""
+    return len([each for each in gateway.get("/history?fields=spot").json["spy"]["close"] if each is not None])
+
+
+SPOT_IN_THE_MIDDLE = """
+shown => {
+    const canvas = document.querySelector("#chart canvas");
+    const { width, height } = canvas;
+    const copy = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
+    copy.drawImage(canvas, 0, 0);
+    const { data } = copy.getImageData(Math.round(width * shown), 0, 1, height);
+    const rows = [...Array(height).keys()];
+    return rows.filter(y => data[4 * y] > 200 && data[4 * y + 1] > 200 && data[4 * y + 2] > 200).length;
+}
+"""
+
+
+async def test_a_page_opens_on_the_session_so_far_and_grows_without_a_seam(
+    gateway: GatewayProcess, core: Publisher, open_console: OpenConsole
+) -> None:
+    await publish_past(core, begun_ms())
+    await until_read(gateway)
+    bars = await bars_of(gateway)
+    page = await open_console(gateway)
+    chart = page.locator("#chart")
+    await expect(chart).to_have_attribute("data-points", str(bars))
+    await expect(page.locator("#chart-progress")).to_be_empty()
+    ts = now_ms() + 60_000  # a bar of its own, whatever the step
+    for each in (ts, ts + 1):
+        await core.levels(2, ts=each, **market(LAST))
+        await expect(chart).to_have_attribute("data-drawn", str(each))
+        await expect(chart).to_have_attribute("data-points", str(bars + 1))
+    await page.reload()
+    await expect(chart).to_have_attribute("data-points", str(bars + 1))
+
+
+async def test_a_gap_is_a_gap_and_hover_tells_what_was_so_then(
+    gateway: GatewayProcess, core: Publisher, open_console: OpenConsole
+) -> None:
+    await publish_past(core, begun_ms())
+    await until_read(gateway)
+    page = await open_console(gateway)
+    await page.keyboard.press("s")
+    await expect(page.locator("#chart")).to_have_attribute("data-points", str(LAST - (GAP_TO - GAP_FROM)))
+    in_gap, in_session = (GAP_FROM + GAP_TO) / 2 / LAST / 1.02, 103 / LAST / 1.02
+    dotted = 2  # pixels of the line of the newest price
+    await settled(page)
+    assert await page.evaluate(SPOT_IN_THE_MIDDLE, in_session) > 0
+    assert await page.evaluate(SPOT_IN_THE_MIDDLE, in_gap) <= dotted
+    box = await page.locator("#chart canvas").first.bounding_box()
+    assert box is not None
+    await page.locator("#chart .plot").hover(position={"x": box["width"] * in_session, "y": box["height"] / 2})
+    hover = page.locator("#chart .hover")
+    await expect(hover).to_be_visible()
+    prices = "".join(rf"{name} 691\.\d\d" for name in "OHLC")
+    await expect(hover).to_have_text(re.compile(rf"^\d\d:\d\d:\d\d{prices}690.50VWAP72BREAK"))
+    await page.locator("#chart .plot").hover(position={"x": box["width"] * in_gap, "y": box["height"] / 2})
+    await expect(hover).to_have_text(re.compile(r"^\d\d:\d\d:\d\d no spot$"))
+
+
+async def test_the_chart_shows_an_hour_or_candles_and_the_browser_keeps_that(
+    gateway: GatewayProcess, core: Publisher, open_console: OpenConsole
+) -> None:
+    await publish_past(core, begun_ms())
+    await until_read(gateway)
+    page = await open_console(gateway)
+    chart = page.locator("#chart")
+    await expect(chart).to_have_attribute("data-points", str(await bars_of(gateway)))
+    await page.keyboard.press("s")
+    await expect(page.get_by_label("How much of the past the chart shows")).to_have_value("hour")
+    await expect(chart).to_have_attribute("data-points", str(LAST - (GAP_TO - GAP_FROM)))
+    await expect(chart).to_have_attribute("data-step", "5")
+    await page.keyboard.press("l")
+    await expect(chart).not_to_have_attribute("data-step", "5")  # longer ones, so that each is seen
+    assert await serious_faults(page) == []
+    await page.reload()
+    await expect(page.get_by_label("How much of the past the chart shows")).to_have_value("hour")
+    await expect(page.get_by_label("How the chart shows spot")).to_have_value("candles")
+    await expect(chart).to_have_attribute("data-points", str(LAST - (GAP_TO - GAP_FROM)))
+
+
+async def test_the_page_says_how_far_the_session_is_read_and_asks_until_it_is(
+    gateway: GatewayProcess, core: Publisher, open_console: OpenConsole
+) -> None:
+    """The answers before the last are those of a gateway that has just begun to read."""
+    await publish_past(core, begun_ms())
+    await until_read(gateway)
+    page = await open_console(gateway)
+    await expect(page.locator("#chart-progress")).to_be_empty()
+    answers = [503, 503, 200]
+
+    async def begin(route: Route) -> None:
+        status = answers.pop(0) if answers else None
+        if status is None:
+            await route.continue_()
+        elif status == 503:
+            await route.fulfill(status=503, json={"detail": "not yet"})
+        else:
+            answer = await (await route.fetch()).json()
+            await route.fulfill(json={**answer, "complete": False})
+
+    await page.route("**/history?*", begin)
+    await page.reload()
+    await expect(page.locator("#chart-progress")).to_have_text("the session so far is not there yet")
+    read = re.compile(r"^the session is being read: back to \d\d:\d\d$")
+    await expect(page.locator("#chart-progress")).to_have_text(read)
+    await expect(page.locator("#chart-progress")).to_be_empty()
+    assert answers == []
+
+
+async def test_without_a_history_the_page_shows_what_it_saw_itself(
+    make_gateway: LaunchGateway, core: Publisher, open_console: OpenConsole
+) -> None:
+    gateway = make_gateway(GATEWAY_MARKET="24x7").start()
+    from_ms = begun_ms()
+    await core.levels(1, ts=from_ms, **market(99))
+    page = await open_console(gateway)
+    for number, ts in enumerate((from_ms + 60_000, from_ms + 120_000), 100):
+        await core.levels(1, ts=ts, **market(number))
+        await expect(page.locator("#chart")).to_have_attribute("data-drawn", str(ts))
+    await expect(page.locator("#chart")).to_have_attribute("data-points", "3")
+    await expect(page.locator("#chart-progress")).to_be_empty()

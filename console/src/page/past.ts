@@ -1,0 +1,108 @@
+/** The past that the gateway keeps, and what the page has seen itself: the market over time, and what happened. */
+
+import type { LevelsPayload } from "../feed.ts";
+import { progress } from "../market/asking.ts";
+import { EventFeed } from "../market/event_feed.ts";
+import type { Instruments } from "../market/instruments.ts";
+import { type Change, Session } from "../market/session.ts";
+import { SPANS, type Span } from "../market/spans.ts";
+import type { Events, HistoryAnswer } from "../past_contract.ts";
+import { PastReader } from "./past_reader.ts";
+
+const FINEST: readonly Span[] = ["quarter", "hour", "session"];
+const EVENTS_EVERY_MS = 2_000;
+const OTHER_CLOCK_MS = 5_000; // by so much Core's time steps back where a replay begins or ends
+
+export class Past {
+  readonly feed = new EventFeed();
+  private readonly sessions: Readonly<Record<Span, Session>>;
+  private readonly changes: Record<Span, Change> = { session: "none", hour: "none", quarter: "none" };
+  private readonly history: PastReader<HistoryAnswer>;
+  private readonly events: PastReader<Events>;
+  private cursor = ""; // up to which all events are known
+  private askedMs = -Infinity;
+  private instrument: "spy" | "es" = "spy";
+  private instrumentName = "";
+  private newestMs = -Infinity;
+
+  /**
+   * @param onFilled the session was filled; with how far the gateway has read
+   */
+  constructor(
+    private span: Span,
+    token: () => string | undefined,
+    private readonly onFilled: (progress: string) => void,
+  ) {
+    const sessions = Object.entries(SPANS).map(([name, { stepMs, most }]) => [name, new Session(stepMs, most)]);
+    this.sessions = Object.fromEntries(sessions) as Record<Span, Session>;
+    this.history = new PastReader(
+      () => `history?fields=spot,levels${SPANS[this.span].query}`,
+      token,
+      (status, told) => this.fill(status, told),
+    );
+    this.events = new PastReader(() => (this.cursor === "" ? "events" : `events?since=${this.cursor}`), token, (_, told) => this.hear(told));
+  }
+
+  get session(): Session {
+    return this.sessions[this.span];
+  }
+
+  /** Of all that is kept, the bars that tell it most exactly. */
+  readonly spotAt = (atMs: number): number | undefined => {
+    for (const span of FINEST) {
+      const spot = this.sessions[span].spotAt(atMs);
+      if (spot !== undefined) return spot;
+    }
+    return undefined;
+  };
+
+  /** Asks for what may be missing: at the beginning, and after each outage. */
+  ask(): void {
+    this.history.ask();
+    this.cursor = "";
+    this.askForEvents();
+  }
+
+  private askForEvents(): void {
+    this.askedMs = performance.now();
+    this.events.ask();
+  }
+
+  choose(span: Span): void {
+    this.span = span;
+    this.history.ask();
+  }
+
+  /** A live frame; returns what of the chosen session changed. */
+  add({ ts, levels, es }: LevelsPayload, { main }: Instruments): Change {
+    const begins = this.instrumentName !== "" && (main.name !== this.instrumentName || ts < this.newestMs - OTHER_CLOCK_MS);
+    this.instrument = es !== undefined && main.name === "ES" ? "es" : "spy";
+    this.instrumentName = main.name;
+    this.newestMs = ts;
+    if (begins) for (const session of Object.values(this.sessions)) session.clear();
+    const now = levels.map((level) => ({
+      id: level.id,
+      kind: level.level_kind_name,
+      price: level.level_price,
+      signal: level.signal,
+      score: level.break_score_smooth,
+    }));
+    for (const [span, session] of Object.entries(this.sessions) as [Span, Session][]) this.changes[span] = session.add(ts, main.spot, now);
+    if (begins) this.ask();
+    else if (this.cursor !== "" && performance.now() - this.askedMs > EVENTS_EVERY_MS) this.askForEvents();
+    return begins ? "all" : this.changes[this.span];
+  }
+
+  private fill(status: number | undefined, told: HistoryAnswer | undefined): void {
+    if (told !== undefined) this.session.fill(told, this.instrument);
+    const fromMs = told?.available_from_ms ?? null;
+    this.onFilled(progress(status, told?.complete === true, fromMs === null ? null : Math.max(fromMs, told?.from_ms ?? 0)));
+  }
+
+  private hear(told: Events | undefined): void {
+    if (told !== undefined) {
+      this.feed.add(told.events, this.cursor === "");
+      this.cursor = told.complete ? told.cursor : "";
+    }
+  }
+}
