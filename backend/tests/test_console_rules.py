@@ -456,16 +456,10 @@ def test_a_bar_takes_all_spots_of_its_step_and_another_clock_begins_again(rules:
     assert asked[1] == [bar(3, 6)]
 
 
-def bar(
-    time: int, open_: float, high: float | None = None, low: float | None = None, close: float | None = None
-) -> Any:
-    return {
-        "time": time,
-        "open": open_,
-        "high": open_ if high is None else high,
-        "low": open_ if low is None else low,
-        "close": open_ if close is None else close,
-    }
+def bar(time: int, *prices: float) -> Any:
+    """Its open, high, low and close; one price stands for all."""
+    open_, high, low, close = prices if len(prices) == 4 else prices * 4
+    return {"time": time, "open": open_, "high": high, "low": low, "close": close}
 
 
 def told(bars: list[tuple[float, float, float, float] | None], to_ms: int, **further: Any) -> dict[str, Any]:
@@ -583,6 +577,51 @@ def test_an_event_is_told_once_and_again_when_it_counts_one_more(rules: Path) ->
     found = [([each["id"] for each in one["events"]], one["past"]) for one in news]
     assert found == [(["a"], False), (["b"], True), (["a"], False)]
     assert [(each["id"], each["count"]) for each in all_] == [("b", 1), ("a", 2)]
+
+
+def test_a_signal_says_since_when_it_stands_how_often_it_came_and_what_became_of_it(rules: Path) -> None:
+    begun = event("a", 0, "signal", "NO_TRADE", "BREAK", count=3, first_ts=new_york("2025-12-16 09:40:00"))
+    ended = event("b", 3, "signal", "BREAK", "NO_TRADE")
+    stands = event("c", 20, "signal", "NO_TRADE", "BOUNCE", score=None)
+    swept = event("d", 21, "sweep_detected", "false", "true", count=2)
+    over = event("e", 22, "sweep_detected", "true", "false")
+    verdict = event("f", 23, "verdict", "live", "stale", level="flow", level_kind=None, price=None)
+    events = json.dumps([begun, ended, stands, swept, over, verdict])
+    spot = f"(at) => at < {begun['ts'] + 6 * 60_000} ? 687.4 + (at - {begun['ts']}) / 60000 : undefined"
+    lines = ask(rules, "tape.js", f"m.signalLines({events}, {spot})")
+    assert [(each["time"], each["what"], each["name"], each["facts"]) for each in lines] == [
+        ("10:01:00", "→ BOUNCE", "687.25 VWAP", "since 10:01 · spot 687.40"),
+        ("09:41:00", "→ BREAK", "687.25 VWAP", "09:40 for 4 min ×3 · score 72 · spot 687.40"),  # noqa: RUF001
+    ]
+    assert lines[1]["moves"] == [{"after": "1 min", "points": "+1.00"}, {"after": "5 min", "points": "+5.00"}]
+    rest = ask(rules, "tape.js", f"m.restLines({events}, {{part: 'rest', hidden: []}})")
+    assert [(each["what"], each["name"], each["facts"]) for each in rest] == [
+        ("flow: live → stale", "", ""),
+        ("SWEEP", "687.25 VWAP", "×2 since 10:02"),  # noqa: RUF001
+    ]
+    hidden = ask(
+        rules, "tape.js", f"m.restLines({events}, m.readTapeChoice('rest verdict nonsense')).map((l) => l.kind)"
+    )
+    assert hidden == ["sweep_detected"]
+
+
+def test_what_the_page_sees_without_a_gateway_that_keeps_events_is_counted_as_there(rules: Path) -> None:
+    def level(signal: str) -> dict[str, Any]:
+        facts = {"level_kind_name": "VWAP", "level_price": 687.25, "break_score_smooth": 72.4, "confidence": "LOW"}
+        return {"id": "VWAP", "signal": signal, "sweep_detected": False, "barrier_state": "WALL", **facts}
+
+    frames = {0: ["NO_TRADE"], 1000: ["BREAK"], 2000: ["NO_TRADE"], 3000: ["BREAK"], 90000: [], 91000: ["BREAK"]}
+    moments = json.dumps([[ts, [["VWAP", level(each)] for each in signals]] for ts, signals in frames.items()])
+    run = f"((s) => {moments}.map(([ts, levels]) => s.next(new Map(levels), ts, () => 687.4)))"
+    asked = ask(rules, "seen_events.js", f"{run}(new m.SeenEvents())")
+    assert [[(each["kind"], each["after"], each["count"], each["first_ts"]) for each in found] for found in asked] == [
+        [],
+        [("signal", "BREAK", 1, 1000)],
+        [("signal", "NO_TRADE", 1, 2000)],
+        [("signal", "BREAK", 2, 1000)],
+        [("level", "absent", 1, 90000)],
+        [],
+    ]
 
 
 EXTREMES = [0, -0.0, 5e-324, 0.5, 687.25, -6926, 1e9, 1e15, -1e15, 1.7976931348623157e308, -1.7976931348623157e308]

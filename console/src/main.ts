@@ -6,7 +6,6 @@ import { attention, first, isNewSweep } from "./market/attention.ts";
 import { nearestLevels } from "./market/bounds.ts";
 import { changes } from "./market/changes.ts";
 import { isFiltered, type Row, rowsOf, togglePin } from "./market/choice.ts";
-import { newYork } from "./market/clock.ts";
 import { type Instrument, type Instruments, instruments } from "./market/instruments.ts";
 import { LevelPasts } from "./market/level_past.ts";
 import type { ChartChoice } from "./market/spans.ts";
@@ -54,7 +53,7 @@ const theme = new Theme(byId("theme"), () => chart.restyle());
 const probe = new Probe();
 const tokenDialog = new TokenDialog(() => listen());
 const past = new Past(chartControls.choice.span, () => tokenDialog.token, onFilled);
-const tape = new Tape(byId("tape"), openSheet);
+const tape = new Tape(() => past.feed.all, past.spotAt, (id) => openSheet(keyOf(id)));
 
 const firstPart = new First(byId("first"), look);
 const pasts = new LevelPasts();
@@ -63,6 +62,7 @@ let refused = false;
 let lastState: State | undefined;
 let newestFlow: Readonly<Record<string, unknown>> = {};
 let newestLevels: LevelsPayload | undefined;
+let newestRows: ReadonlyMap<string, Row> = new Map();
 let firstKeys: readonly string[] = [];
 let named: Instrument | undefined; // the last main instrument that had a spot
 let seen: ReadonlyMap<string, LevelSignal> | undefined;
@@ -110,6 +110,7 @@ function showLevels(payload: LevelsPayload): void {
   const levels = nearestLevels(payload.levels, both);
   choices.offer(levels);
   const rows = rowsOf(keyed(levels), choices.choice, both);
+  newestRows = rows;
   showCount(payload.levels.length, rows);
   for (const { key, level } of rows.values()) {
     pasts.add({ atMs: payload.ts, key, signal: level.signal, score: level.break_score_smooth, swept: level.sweep_detected });
@@ -124,7 +125,7 @@ function showLevels(payload: LevelsPayload): void {
   strikes.showSpot(both);
   const change = past.add(payload, both);
   chart.show({ tsMs: payload.ts, rows, instruments: both, session: past.session, change, withGone: !isFiltered(choices.choice) });
-  tellChanges(payload.ts, rows);
+  tellChanges(payload.ts, rows, both);
   if (sheet.of !== undefined) sheet.show(ladder.row(sheet.of));
 }
 
@@ -164,20 +165,22 @@ function showCount(all: number, rows: ReadonlyMap<string, Row>): void {
 /** What is shown changed, and the market did not. */
 function onChoice(): void {
   seen = undefined;
+  past.showOther();
   if (newestLevels !== undefined) showLevels(newestLevels);
 }
 
-function tellChanges(tsMs: number, rows: ReadonlyMap<string, Row>): void {
+function tellChanges(tsMs: number, rows: ReadonlyMap<string, Row>, both: Instruments): void {
   const levels = new Map([...rows].map(([key, { level }]) => [key, level]));
-  const found = changes(seen, levels);
-  tape.add(newYork(tsMs).time, found);
-  for (const { words } of found.filter(({ signal }) => signal !== undefined)) announcer.say(words);
+  for (const { words } of changes(seen, levels).filter(({ signal }) => signal !== undefined)) announcer.say(words);
   seen = levels;
+  past.see(levels, tsMs, (price) => both.of(price).spot);
+  tape.show(); // also for what became of a signal
 }
 
 function onFilled(progress: string): void {
   chartProgress.show(progress);
   chart.refill();
+  tape.show();
 }
 
 function onChartChoice(choice: ChartChoice): void {
@@ -188,6 +191,7 @@ function onChartChoice(choice: ChartChoice): void {
 
 past.feed.subscribe(({ events }) => {
   if (events.some(({ kind }) => kind === "signal")) chart.mark(past.feed.all.filter(({ kind }) => kind === "signal"));
+  tape.show();
 });
 
 function showFreshness(of: Stream, freshness: Freshness): void {
@@ -228,6 +232,11 @@ function onActive(key: string | undefined): void {
 function openSheet(key: string | undefined): void {
   const row = key === undefined ? undefined : ladder.row(key);
   if (key !== undefined && row !== undefined) sheet.open(key, row);
+}
+
+/** The row that a level is in. */
+function keyOf(id: string): string | undefined {
+  return [...newestRows.values()].find(({ levels }) => levels.some((level) => level.id === id))?.key;
 }
 
 /** Moves the cursor to a row. */

@@ -10,7 +10,7 @@ from tests.conftest import LaunchGateway
 from tests.end_to_end.crafted_gateway import now_ms
 from tests.end_to_end.gateway_process import GatewayProcess
 from tests.end_to_end.publisher import Publisher
-from tests.end_to_end.test_console import OpenConsole, level, open_console, serious_faults, settled
+from tests.end_to_end.test_console import SHOW, OpenConsole, level, open_console, serious_faults, settled
 from tests.waiting import until
 
 __all__ = ["open_console"]  # a fixture
@@ -136,6 +136,50 @@ async def test_the_chart_shows_an_hour_or_candles_and_the_browser_keeps_that(
     await expect(chart).to_have_attribute("data-points", str(LAST - (GAP_TO - GAP_FROM)))
 
 
+async def test_a_signal_of_the_past_says_what_became_of_it_and_is_apart_from_the_rest(
+    gateway: GatewayProcess, core: Publisher, open_console: OpenConsole
+) -> None:
+    await publish_past(core, begun_ms())
+    await until_read(gateway)
+    page = await open_console(gateway)
+    signals, rest = page.locator("#tape li"), page.locator("#rest li")
+    await expect(signals).to_have_count(1)
+    await expect(signals.locator(".what")).to_have_text("→ BREAK")
+    await expect(signals.locator(".level")).to_have_text("690.50 VWAP")
+    await expect(signals.locator(".facts")).to_have_text(re.compile(r"^\d\d:\d\d for 60 s · score 72 · spot 691\.00$"))
+    await expect(signals.locator(".moves")).to_have_text(re.compile(r"^1 min \+0\.\d\d · 5 min \+0\.\d\d$"))
+    await page.get_by_role("button", name="All else").click()
+    await expect(signals).to_be_hidden()
+    await expect(rest.filter(has_text="went")).to_have_count(1)
+    await page.locator("#tape-kinds summary").click()
+    await page.get_by_label("Levels that came or went").uncheck()
+    await expect(rest.filter(has_text="went")).to_have_count(0)
+    assert await serious_faults(page) == []
+    await page.reload()
+    await expect(page.get_by_role("button", name="All else")).to_have_attribute("aria-pressed", "true")
+    await expect(page.locator("#tape li")).to_have_count(1)
+    await expect(rest.filter(has_text="went")).to_have_count(0)
+
+
+async def test_a_signal_that_lived_for_one_message_while_the_page_was_hidden_is_in_the_list(
+    gateway: GatewayProcess, core: Publisher, open_console: OpenConsole
+) -> None:
+    page = await open_console(gateway)
+    await core.levels(1, ts=now_ms(), levels=[level("VWAP", 690.5)])
+    await expect(page.locator(".row")).to_have_count(1)
+    await page.evaluate(SHOW, True)
+    for signal in ("BREAK", "NEUTRAL"):
+        await core.levels(1, ts=now_ms(), levels=[level("VWAP", 690.5, signal)])
+    await core.levels(1, ts=now_ms(), levels=[level("VWAP", 690.75)])
+    await page.evaluate(SHOW, False)
+    for _ in range(50):  # frames go on
+        await core.levels(1, ts=now_ms(), levels=[level("VWAP", 690.75)])
+        if await page.locator("#tape li").count() > 0:
+            break
+        await page.evaluate("new Promise(done => setTimeout(done, 100))")
+    await expect(page.locator("#tape li .what")).to_have_text("→ BREAK")
+
+
 async def test_the_page_says_how_far_the_session_is_read_and_asks_until_it_is(
     gateway: GatewayProcess, core: Publisher, open_console: OpenConsole
 ) -> None:
@@ -177,3 +221,6 @@ async def test_without_a_history_the_page_shows_what_it_saw_itself(
         await expect(page.locator("#chart")).to_have_attribute("data-drawn", str(ts))
     await expect(page.locator("#chart")).to_have_attribute("data-points", "3")
     await expect(page.locator("#chart-progress")).to_be_empty()
+    await expect(page.locator("#tape li .what")).to_have_text("→ BREAK")
+    since = re.compile(r"^since \d\d:\d\d · score 72 · spot 691\.00$")
+    await expect(page.locator("#tape li .facts")).to_have_text(since)

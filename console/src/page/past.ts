@@ -1,12 +1,13 @@
 /** The past that the gateway keeps, and what the page has seen itself: the market over time, and what happened. */
 
-import type { LevelsPayload } from "../feed.ts";
+import type { LevelSignal, LevelsPayload } from "../feed.ts";
 import { progress } from "../market/asking.ts";
 import { EventFeed } from "../market/event_feed.ts";
 import type { Instruments } from "../market/instruments.ts";
+import { SeenEvents } from "../market/seen_events.ts";
 import { type Change, Session } from "../market/session.ts";
 import { SPANS, type Span } from "../market/spans.ts";
-import type { Events, HistoryAnswer } from "../past_contract.ts";
+import type { Events, HistoryAnswer, MarketEvent } from "../past_contract.ts";
 import { PastReader } from "./past_reader.ts";
 
 const FINEST: readonly Span[] = ["quarter", "hour", "session"];
@@ -19,6 +20,9 @@ export class Past {
   private readonly changes: Record<Span, Change> = { session: "none", hour: "none", quarter: "none" };
   private readonly history: PastReader<HistoryAnswer>;
   private readonly events: PastReader<Events>;
+  private readonly seen = new SeenEvents();
+  private unsure: MarketEvent[] = []; // seen by the page, before it is known whether the gateway keeps events
+  private keepsEvents: boolean | undefined;
   private cursor = ""; // up to which all events are known
   private askedMs = -Infinity;
   private instrument: "spy" | "es" = "spy";
@@ -40,7 +44,7 @@ export class Past {
       token,
       (status, told) => this.fill(status, told),
     );
-    this.events = new PastReader(() => (this.cursor === "" ? "events" : `events?since=${this.cursor}`), token, (_, told) => this.hear(told));
+    this.events = new PastReader(() => (this.cursor === "" ? "events" : `events?since=${this.cursor}`), token, (status, told) => this.hear(status, told));
   }
 
   get session(): Session {
@@ -93,16 +97,32 @@ export class Past {
     return begins ? "all" : this.changes[this.span];
   }
 
+  /** What the page sees between two frames counts only where the gateway keeps no events. */
+  see(levels: ReadonlyMap<string, LevelSignal>, tsMs: number, spotOf: (price: number) => number | null): void {
+    const seen = this.seen.next(levels, tsMs, spotOf);
+    if (this.keepsEvents === undefined) this.unsure.push(...seen);
+    else if (!this.keepsEvents) this.feed.add(seen, false);
+  }
+
+  /** What is shown changed, and the market did not. */
+  showOther(): void {
+    this.seen.begin();
+  }
+
   private fill(status: number | undefined, told: HistoryAnswer | undefined): void {
     if (told !== undefined) this.session.fill(told, this.instrument);
     const fromMs = told?.available_from_ms ?? null;
     this.onFilled(progress(status, told?.complete === true, fromMs === null ? null : Math.max(fromMs, told?.from_ms ?? 0)));
   }
 
-  private hear(told: Events | undefined): void {
+  private hear(status: number | undefined, told: Events | undefined): void {
     if (told !== undefined) {
       this.feed.add(told.events, this.cursor === "");
       this.cursor = told.complete ? told.cursor : "";
     }
+    if (status !== 200 && status !== 404) return;
+    this.keepsEvents = status === 200;
+    if (!this.keepsEvents) this.feed.add(this.unsure, false);
+    this.unsure = [];
   }
 }

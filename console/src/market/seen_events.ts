@@ -1,0 +1,69 @@
+/** Events between one frame and the next, where the gateway keeps none: what was conflated away is not among them. */
+
+import type { LevelSignal } from "../feed.ts";
+import type { MarketEvent } from "../past_contract.ts";
+
+const FLAP_MS = 30_000; // as the gateway counts
+const MOST = 2_000; // transitions that are remembered, to count them
+
+type Levels = ReadonlyMap<string, LevelSignal>;
+type Facts = Pick<MarketEvent, "kind" | "before" | "after">;
+
+export class SeenEvents {
+  private before: Levels | undefined;
+  private last = new Map<string, MarketEvent>();
+  private number = 0;
+
+  /** What changed since the frame before; nothing at the first. */
+  next(levels: Levels, tsMs: number, spotOf: (price: number) => number | null): MarketEvent[] {
+    const { before } = this;
+    this.before = levels;
+    if (before === undefined || before.size === 0) return [];
+    const found: MarketEvent[] = [];
+    const add = (level: LevelSignal, facts: Facts): void => void found.push(this.event(level, facts, tsMs, spotOf(level.level_price)));
+    for (const [key, level] of levels) {
+      const old = before.get(key);
+      if (old === undefined) add(level, { kind: "level", before: "absent", after: "present" });
+      else for (const [kind, was, is] of changed(old, level)) if (was !== is) add(level, { kind, before: was, after: is });
+    }
+    for (const [key, level] of before) if (!levels.has(key)) add(level, { kind: "level", before: "present", after: "absent" });
+    return found;
+  }
+
+  /** What is shown changed, and the market did not. */
+  begin(): void {
+    this.before = undefined;
+  }
+
+  private event(level: LevelSignal, facts: Facts, ts: number, spot: number | null): MarketEvent {
+    const transition = [facts.kind, level.id, facts.before, facts.after].join("\n");
+    const last = this.last.get(transition);
+    const flaps = last !== undefined && Math.abs(ts - last.ts) <= FLAP_MS;
+    const event: MarketEvent = {
+      ...facts,
+      id: flaps ? last.id : `seen-${(this.number += 1)}`,
+      seq: 0,
+      ts,
+      server_ms: ts,
+      level: level.id,
+      level_kind: level.level_kind_name,
+      price: level.level_price,
+      spot,
+      score: level.break_score_smooth,
+      confidence: level.confidence,
+      count: flaps ? last.count + 1 : 1,
+      first_ts: flaps ? last.first_ts : ts,
+    };
+    if (this.last.size >= MOST) this.last.clear();
+    this.last.set(transition, event);
+    return event;
+  }
+}
+
+function changed(old: LevelSignal, level: LevelSignal): (readonly [string, string, string])[] {
+  return [
+    ["signal", old.signal, level.signal],
+    ["sweep_detected", String(old.sweep_detected), String(level.sweep_detected)],
+    ["barrier_state", old.barrier_state, level.barrier_state],
+  ];
+}
