@@ -52,14 +52,14 @@ const help = new Help(byId("help"));
 const theme = new Theme(byId("theme"), () => chart.restyle());
 const probe = new Probe();
 const tokenDialog = new TokenDialog(() => listen());
-const past = new Past(chartControls.choice.span, () => tokenDialog.token, onFilled);
+const past = new Past(chartControls.choice.span, STREAM, () => tokenDialog.token, onFilled);
 const tape = new Tape(() => past.feed.all, past.spotAt, (id) => openSheet(keyOf(id)));
 
 const firstPart = new First(byId("first"), look);
 const pasts = new LevelPasts();
 let stream: Stream | undefined;
 let refused = false;
-let lastState: State | undefined;
+let lastState: State = "connecting";
 let newestFlow: Readonly<Record<string, unknown>> = {};
 let newestLevels: LevelsPayload | undefined;
 let newestRows: ReadonlyMap<string, Row> = new Map();
@@ -73,18 +73,18 @@ function listen(): void {
   stream?.close();
   refused = false;
   const { token } = tokenDialog;
-  const opened = (stream = connect(STREAM, { ...shown(), token }));
+  const opened = (stream = connect(STREAM, { ...shown(), token, events: true }));
   opened.on("levels", showLevels);
   opened.on("flow", showFlow);
   opened.on("freshness", (freshness) => showFreshness(opened, freshness));
   opened.on("disconnect", () => void askForToken(opened));
-  opened.on("state", (state) => wakePast(state));
-  past.ask();
+  opened.on("state", (state) => fillPast(state));
+  opened.on("events", (news) => past.hear(news));
 }
 
-/** After an outage the past may have what the page did not see. */
-function wakePast(state: State): void {
-  if (state !== "connecting" && lastState === "connecting") past.ask();
+/** With the first frame of a connection: its events begin there, and what the page did not see is asked for. */
+function fillPast(state: State): void {
+  if (state !== "connecting" && state !== "closed" && lastState === "connecting") past.ask();
   lastState = state;
 }
 

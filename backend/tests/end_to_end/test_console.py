@@ -478,14 +478,14 @@ async def test_a_page_asks_for_what_it_shows_and_for_less_while_it_is_hidden(
     page.on("websocket", remember)
     await page.reload()
     async with alive(core, page, spy={"spot": 687.5}):
-        assert asked == [f"ws://127.0.0.1:{gateway.port}/ws/stream?sections=levels%2Cflow&status=1"]
+        assert asked == [f"ws://127.0.0.1:{gateway.port}/ws/stream?sections=levels%2Cflow&status=1&events=1"]
         await page.evaluate(SHOW, True)
         await until(lambda: len(asked) == 2, "less is asked for")
         await page.evaluate(SHOW, False)
         await until(lambda: len(asked) == 3, "all is asked for again")
         assert asked[1:] == [
-            '{"subscribe":{"sections":["levels","flow"],"rate":2,"status":true}}',
-            '{"subscribe":{"sections":["levels","flow"],"status":true}}',
+            '{"subscribe":{"sections":["levels","flow"],"rate":2,"status":true,"events":true}}',
+            '{"subscribe":{"sections":["levels","flow"],"status":true,"events":true}}',
         ]
     async with alive(core, page, spy={"spot": 688.5}):
         await core.levels(10_000, spy={"spot": 688.5})

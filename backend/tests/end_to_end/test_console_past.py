@@ -216,6 +216,7 @@ async def test_without_a_history_the_page_shows_what_it_saw_itself(
     from_ms = begun_ms()
     await core.levels(1, ts=from_ms, **market(99))
     page = await open_console(gateway)
+    await expect(page.locator("#chart")).to_have_attribute("data-drawn", str(from_ms))
     for number, ts in enumerate((from_ms + 60_000, from_ms + 120_000), 100):
         await core.levels(1, ts=ts, **market(number))
         await expect(page.locator("#chart")).to_have_attribute("data-drawn", str(ts))

@@ -3,11 +3,11 @@
  * subscribes: the list, the chart, and what else calls the trader.
  */
 
-import type { MarketEvent } from "../past_contract.ts";
+import type { Event } from "../feed.ts";
 
 export type News = {
   /** New, or counting one more; by their last occurrence. */
-  readonly events: readonly MarketEvent[];
+  readonly events: readonly Event[];
   /** Told as history, and not when it happened. */
   readonly past: boolean;
 };
@@ -15,11 +15,11 @@ export type News = {
 const MOST = 5_000; // events; the oldest go. A session has some hundreds
 
 export class EventFeed {
-  private kept = new Map<string, MarketEvent>();
+  private kept = new Map<string, Event>();
   private readonly listeners = new Set<(news: News) => void>();
 
   /** By their last occurrence. */
-  get all(): readonly MarketEvent[] {
+  get all(): readonly Event[] {
     return [...this.kept.values()];
   }
 
@@ -29,7 +29,7 @@ export class EventFeed {
     return () => void this.listeners.delete(listener);
   }
 
-  add(events: readonly MarketEvent[], past: boolean): void {
+  add(events: readonly Event[], past: boolean): void {
     const fresh = events.filter(({ id, count }) => count > (this.kept.get(id)?.count ?? 0));
     if (fresh.length === 0) return;
     for (const event of fresh) this.kept.set(event.id, event);

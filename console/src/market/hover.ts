@@ -1,6 +1,6 @@
 /** What was so at a moment: the bar, the levels near it, and what happened in it. */
 
-import type { MarketEvent } from "../past_contract.ts";
+import type { Event } from "../feed.ts";
 import { newYork } from "./clock.ts";
 import type { Bar, LevelState } from "./session.ts";
 import { cut } from "./bounds.ts";
@@ -20,7 +20,7 @@ type Level = LevelState & { readonly kind: string };
 const NEAR = 4; // levels
 const HAPPENED = 3;
 
-export function hoverOf(time: number, bar: Bar | undefined, levels: readonly Level[], events: readonly MarketEvent[]): Hover {
+export function hoverOf(time: number, bar: Bar | undefined, levels: readonly Level[], events: readonly Event[]): Hover {
   const spot = bar?.close;
   const near = [...levels].sort((one, other) => Math.abs(one.price - (spot ?? 0)) - Math.abs(other.price - (spot ?? 0))).slice(0, NEAR);
   return {

@@ -1,25 +1,24 @@
 /** Events between one frame and the next, where the gateway keeps none: what was conflated away is not among them. */
 
-import type { LevelSignal } from "../feed.ts";
-import type { MarketEvent } from "../past_contract.ts";
+import type { Event, LevelSignal } from "../feed.ts";
 
 const FLAP_MS = 30_000; // as the gateway counts
 const MOST = 2_000; // transitions that are remembered, to count them
 
 type Levels = ReadonlyMap<string, LevelSignal>;
-type Facts = Pick<MarketEvent, "kind" | "before" | "after">;
+type Facts = Pick<Event, "kind" | "before" | "after">;
 
 export class SeenEvents {
   private before: Levels | undefined;
-  private last = new Map<string, MarketEvent>();
+  private last = new Map<string, Event>();
   private number = 0;
 
   /** What changed since the frame before; nothing at the first. */
-  next(levels: Levels, tsMs: number, spotOf: (price: number) => number | null): MarketEvent[] {
+  next(levels: Levels, tsMs: number, spotOf: (price: number) => number | null): Event[] {
     const { before } = this;
     this.before = levels;
     if (before === undefined || before.size === 0) return [];
-    const found: MarketEvent[] = [];
+    const found: Event[] = [];
     const add = (level: LevelSignal, facts: Facts): void => void found.push(this.event(level, facts, tsMs, spotOf(level.level_price)));
     for (const [key, level] of levels) {
       const old = before.get(key);
@@ -35,11 +34,11 @@ export class SeenEvents {
     this.before = undefined;
   }
 
-  private event(level: LevelSignal, facts: Facts, ts: number, spot: number | null): MarketEvent {
+  private event(level: LevelSignal, facts: Facts, ts: number, spot: number | null): Event {
     const transition = [facts.kind, level.id, facts.before, facts.after].join("\n");
     const last = this.last.get(transition);
     const flaps = last !== undefined && Math.abs(ts - last.ts) <= FLAP_MS;
-    const event: MarketEvent = {
+    const event: Event = {
       ...facts,
       id: flaps ? last.id : `seen-${(this.number += 1)}`,
       seq: 0,

@@ -3,7 +3,7 @@
  * grown by live frames. Both may tell of the same bar, in any order: it is one bar.
  */
 
-import type { HistoryAnswer, LevelColumns } from "../past_contract.ts";
+import type { History, LevelHistory } from "../feed.ts";
 import { isDrawable } from "./bounds.ts";
 
 /** Prices from `time` on, in seconds since 1970, for one step. */
@@ -68,7 +68,7 @@ export class Session {
   }
 
   /** What the gateway has of the past takes the place of what was seen of it; what came later stays. */
-  fill(answer: HistoryAnswer, instrument: "spy" | "es"): void {
+  fill(answer: History, instrument: "spy" | "es"): void {
     this.stepMs = answer.step_ms;
     const toldTo = answer.available_to_ms === null ? -Infinity : this.timeOf(answer.available_to_ms);
     const from = answer.from_ms / 1000;
@@ -141,7 +141,7 @@ export class Session {
     this.kept.set(id, life);
   }
 
-  private fillLevels(answer: HistoryAnswer, toldTo: number): void {
+  private fillLevels(answer: History, toldTo: number): void {
     const seen = this.kept;
     this.kept = new Map();
     const { levels = [], signals = [] } = answer;
@@ -164,7 +164,7 @@ export class Session {
   }
 }
 
-function barsOf({ from_ms, step_ms, spy, es }: HistoryAnswer, instrument: "spy" | "es"): Bar[] {
+function barsOf({ from_ms, step_ms, spy, es }: History, instrument: "spy" | "es"): Bar[] {
   const columns = (instrument === "es" ? es : undefined) ?? spy;
   if (columns === undefined) return [];
   return columns.close.flatMap((close, point) => {
@@ -174,7 +174,7 @@ function barsOf({ from_ms, step_ms, spy, es }: HistoryAnswer, instrument: "spy" 
   });
 }
 
-function statesOf(level: LevelColumns, { from_ms, step_ms }: HistoryAnswer, signals: readonly string[]): LevelState[] {
+function statesOf(level: LevelHistory, { from_ms, step_ms }: History, signals: readonly string[]): LevelState[] {
   return level.signal.flatMap((signal, point) => {
     if (signal === null) return [];
     const time = (from_ms + (level.at + point) * step_ms) / 1000;

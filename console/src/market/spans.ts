@@ -7,7 +7,7 @@ export type ChartChoice = { readonly span: Span; readonly form: Form };
 type SpanFacts = {
   readonly name: string;
   /** Of `/history`; the session begins at its open, with the step that the gateway finds fitting. */
-  readonly query: string;
+  readonly asked: { readonly from?: string; readonly step?: string };
   /** Of a bar, until the gateway has said another. */
   readonly stepMs: number;
   /** Bars that are kept. */
@@ -15,9 +15,9 @@ type SpanFacts = {
 };
 
 export const SPANS: Readonly<Record<Span, SpanFacts>> = {
-  session: { name: "Session", query: "", stepMs: 30_000, most: 2_500 },
-  hour: { name: "1 h", query: "&from=-1h&step=5s", stepMs: 5_000, most: 720 },
-  quarter: { name: "15 min", query: "&from=-15m&step=1s", stepMs: 1_000, most: 900 },
+  session: { name: "Session", asked: {}, stepMs: 30_000, most: 2_500 },
+  hour: { name: "1 h", asked: { from: "-1h", step: "5s" }, stepMs: 5_000, most: 720 },
+  quarter: { name: "15 min", asked: { from: "-15m", step: "1s" }, stepMs: 1_000, most: 900 },
 };
 
 export const FORMS: Readonly<Record<Form, string>> = { line: "Line", candles: "Candles" };

@@ -1,6 +1,6 @@
 /** The list "What changed": which events are a line, and what it says. */
 
-import type { MarketEvent } from "../past_contract.ts";
+import type { Event } from "../feed.ts";
 import { newYork } from "./clock.ts";
 import { cut } from "./bounds.ts";
 import { age, fixed, plain, price, signed, spaced } from "./words.ts";
@@ -43,7 +43,7 @@ const SAME_INSTRUMENT = 1.2; // times: SPY and ES differ by ten
 const ABSENT = "absent";
 
 /** The calls for a break or a bounce, the newest first: that one ended is said in its own line. */
-export function signalLines(events: readonly MarketEvent[], spotAt: SpotAt): Line[] {
+export function signalLines(events: readonly Event[], spotAt: SpotAt): Line[] {
   const ends = endsOf(events);
   const calls = events.filter(({ kind, after }) => kind === "signal" && after !== NO_TRADE);
   return newest(calls).map((event) => ({
@@ -56,27 +56,27 @@ export function signalLines(events: readonly MarketEvent[], spotAt: SpotAt): Lin
 }
 
 /** All else, without what only ends what another line tells. */
-export function restLines(events: readonly MarketEvent[], { hidden }: TapeChoice): Line[] {
+export function restLines(events: readonly Event[], { hidden }: TapeChoice): Line[] {
   const shown = events.filter(({ kind, after }) => kind !== "signal" && !hidden.includes(kind) && !(kind === "sweep_detected" && after !== "true"));
   return newest(shown).map((event) => ({ ...common(event), signal: "", what: wordsOf(event), facts: countOf(event), moves: [] }));
 }
 
-function newest(events: readonly MarketEvent[]): MarketEvent[] {
+function newest(events: readonly Event[]): Event[] {
   return events.slice(-MOST).reverse();
 }
 
-function common({ id, level, kind, ts, level_kind, price: at }: MarketEvent): Pick<Line, "id" | "level" | "kind" | "time" | "name"> {
+function common({ id, level, kind, ts, level_kind, price: at }: Event): Pick<Line, "id" | "level" | "kind" | "time" | "name"> {
   const name = at === null ? "" : `${price(at)} ${cut(spaced(level_kind ?? ""))}`;
   return { id, level: at === null ? "" : (level ?? ""), kind, time: newYork(ts).time, name };
 }
 
-function factsOf({ score, spot }: MarketEvent, since: string): string {
+function factsOf({ score, spot }: Event, since: string): string {
   return [since, score === null ? "" : `score ${fixed(score, 0)}`, spot === null ? "" : `spot ${price(spot)}`].filter((each) => each !== "").join(" · ");
 }
 
 /** By level, when it had another signal than before, or went. */
-function endsOf(events: readonly MarketEvent[]): Map<string, MarketEvent[]> {
-  const ends = new Map<string, MarketEvent[]>();
+function endsOf(events: readonly Event[]): Map<string, Event[]> {
+  const ends = new Map<string, Event[]>();
   for (const event of events) {
     if (event.level === null || !(event.kind === "signal" || (event.kind === "level" && event.after === ABSENT))) continue;
     const its = ends.get(event.level);
@@ -87,18 +87,18 @@ function endsOf(events: readonly MarketEvent[]): Map<string, MarketEvent[]> {
 }
 
 /** What it was until: a flapping signal began with its first occurrence. */
-function sinceOf(event: MarketEvent, ends: readonly MarketEvent[]): string {
+function sinceOf(event: Event, ends: readonly Event[]): string {
   const end = ends.find(({ id, ts, before, kind }) => id !== event.id && ts >= event.ts && (kind === "level" || before === event.after));
   const begun = newYork(event.first_ts).time.slice(0, 5);
   const stood = end === undefined ? `since ${begun}` : `${begun} for ${age(end.ts - event.first_ts)}`;
   return event.count > 1 ? `${stood} ×${event.count}` : stood;
 }
 
-function countOf({ count, first_ts }: MarketEvent): string {
+function countOf({ count, first_ts }: Event): string {
   return count > 1 ? `×${count} since ${newYork(first_ts).time.slice(0, 5)}` : "";
 }
 
-function movesOf({ ts, spot }: MarketEvent, spotAt: SpotAt): Line["moves"] {
+function movesOf({ ts, spot }: Event, spotAt: SpotAt): Line["moves"] {
   if (spot === null) return [];
   return AFTER_MIN.flatMap((minutes) => {
     const later = spotAt(ts + minutes * 60_000);
@@ -107,7 +107,7 @@ function movesOf({ ts, spot }: MarketEvent, spotAt: SpotAt): Line["moves"] {
   });
 }
 
-function wordsOf({ kind, level, before, after }: MarketEvent): string {
+function wordsOf({ kind, level, before, after }: Event): string {
   const words: Readonly<Record<RestKind, () => string>> = {
     sweep_detected: () => "SWEEP",
     spot_side: () => `spot ${plain(after)}`,

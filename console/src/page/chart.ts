@@ -18,7 +18,7 @@ import type { Instruments } from "../market/instruments.ts";
 import { type Label, fitting } from "../market/labels.ts";
 import { type Change, Session, type Slot, plotted, runsOf } from "../market/session.ts";
 import type { ChartChoice } from "../market/spans.ts";
-import type { MarketEvent } from "../past_contract.ts";
+import type { Event } from "../feed.ts";
 import { StyleCell, TextCell, make, setAttribute } from "./cells.ts";
 import { unit } from "./density.ts";
 import { HoverBox } from "./hover_box.ts";
@@ -64,7 +64,7 @@ export class SpotChart {
   private slots: readonly Slot[] = [];
   private stepS = 1;
   private most = Infinity;
-  private flips: readonly MarketEvent[] = [];
+  private flips: readonly Event[] = [];
   private spot: number | undefined;
   private selectedKey: string | undefined;
   private dirty = "";
@@ -144,7 +144,7 @@ export class SpotChart {
   }
 
   /** Signals flipped: a mark on spot at that moment for each. */
-  mark(flips: readonly MarketEvent[]): void {
+  mark(flips: readonly Event[]): void {
     this.flips = flips.slice(-MARKS);
     this.refill();
   }

@@ -1,50 +1,52 @@
 /** The past that the gateway keeps, and what the page has seen itself: the market over time, and what happened. */
 
-import type { LevelSignal, LevelsPayload } from "../feed.ts";
+import { type Event, type EventNews, type Events, type History, type LevelSignal, type LevelsPayload, events, history } from "../feed.ts";
 import { progress } from "../market/asking.ts";
 import { EventFeed } from "../market/event_feed.ts";
 import type { Instruments } from "../market/instruments.ts";
 import { SeenEvents } from "../market/seen_events.ts";
 import { type Change, Session } from "../market/session.ts";
 import { SPANS, type Span } from "../market/spans.ts";
-import type { Events, HistoryAnswer, MarketEvent } from "../past_contract.ts";
 import { PastReader } from "./past_reader.ts";
 
 const FINEST: readonly Span[] = ["quarter", "hour", "session"];
-const EVENTS_EVERY_MS = 2_000;
+const DAY_MS = 24 * 3_600_000;
 const OTHER_CLOCK_MS = 5_000; // by so much Core's time steps back where a replay begins or ends
 
 export class Past {
   readonly feed = new EventFeed();
   private readonly sessions: Readonly<Record<Span, Session>>;
   private readonly changes: Record<Span, Change> = { session: "none", hour: "none", quarter: "none" };
-  private readonly history: PastReader<HistoryAnswer>;
+  private readonly history: PastReader<History>;
   private readonly events: PastReader<Events>;
   private readonly seen = new SeenEvents();
-  private unsure: MarketEvent[] = []; // seen by the page, before it is known whether the gateway keeps events
+  private unsure: Event[] = []; // seen by the page, before it is known whether the gateway keeps events
   private keepsEvents: boolean | undefined;
-  private cursor = ""; // up to which all events are known
-  private askedMs = -Infinity;
   private instrument: "spy" | "es" = "spy";
   private instrumentName = "";
   private newestMs = -Infinity;
+  private openMs = Infinity; // of the session that was told
 
   /**
+   * @param stream its URL
    * @param onFilled the session was filled; with how far the gateway has read
    */
   constructor(
     private span: Span,
+    stream: string,
     token: () => string | undefined,
     private readonly onFilled: (progress: string) => void,
   ) {
     const sessions = Object.entries(SPANS).map(([name, { stepMs, most }]) => [name, new Session(stepMs, most)]);
     this.sessions = Object.fromEntries(sessions) as Record<Span, Session>;
     this.history = new PastReader(
-      () => `history?fields=spot,levels${SPANS[this.span].query}`,
-      token,
+      () => history(stream, { ...SPANS[this.span].asked, fields: ["spot", "levels"], token: token() }),
       (status, told) => this.fill(status, told),
     );
-    this.events = new PastReader(() => (this.cursor === "" ? "events" : `events?since=${this.cursor}`), token, (status, told) => this.hear(status, told));
+    this.events = new PastReader(
+      () => events(stream, { token: token() }),
+      (status, told) => this.fillEvents(status, told),
+    );
   }
 
   get session(): Session {
@@ -60,15 +62,9 @@ export class Past {
     return undefined;
   };
 
-  /** Asks for what may be missing: at the beginning, and after each outage. */
+  /** Asks for what may be missing: with the first frame of each connection, whose events begin there. */
   ask(): void {
     this.history.ask();
-    this.cursor = "";
-    this.askForEvents();
-  }
-
-  private askForEvents(): void {
-    this.askedMs = performance.now();
     this.events.ask();
   }
 
@@ -92,9 +88,17 @@ export class Past {
       score: level.break_score_smooth,
     }));
     for (const [span, session] of Object.entries(this.sessions) as [Span, Session][]) this.changes[span] = session.add(ts, main.spot, now);
-    if (begins) this.ask();
-    else if (this.cursor !== "" && performance.now() - this.askedMs > EVENTS_EVERY_MS) this.askForEvents();
+    if (begins || ts >= this.openMs + DAY_MS) {
+      this.openMs = Infinity; // until the answer
+      this.ask();
+    }
     return begins ? "all" : this.changes[this.span];
+  }
+
+  /** What frames tell, also those that the page is too slow to show. */
+  hear({ events: told, complete }: EventNews): void {
+    this.feed.add(told, false);
+    if (!complete) this.events.ask();
   }
 
   /** What the page sees between two frames counts only where the gateway keeps no events. */
@@ -109,17 +113,15 @@ export class Past {
     this.seen.begin();
   }
 
-  private fill(status: number | undefined, told: HistoryAnswer | undefined): void {
+  private fill(status: number | undefined, told: History | undefined): void {
     if (told !== undefined) this.session.fill(told, this.instrument);
+    if (told !== undefined && this.span === "session") this.openMs = told.from_ms;
     const fromMs = told?.available_from_ms ?? null;
     this.onFilled(progress(status, told?.complete === true, fromMs === null ? null : Math.max(fromMs, told?.from_ms ?? 0)));
   }
 
-  private hear(status: number | undefined, told: Events | undefined): void {
-    if (told !== undefined) {
-      this.feed.add(told.events, this.cursor === "");
-      this.cursor = told.complete ? told.cursor : "";
-    }
+  private fillEvents(status: number | undefined, told: Events | undefined): void {
+    if (told !== undefined) this.feed.add(told.events, true);
     if (status !== 200 && status !== 404) return;
     this.keepsEvents = status === 200;
     if (!this.keepsEvents) this.feed.add(this.unsure, false);

@@ -1,8 +1,9 @@
 /** Asks the gateway for a part of the past until it has all of it. */
 
+import { RefusedError } from "../feed.ts";
 import { pauseMs } from "../market/asking.ts";
 
-const LIMIT_MS = 15_000;
+const OK = 200;
 
 type Answer = { readonly complete: boolean };
 
@@ -12,13 +13,11 @@ export class PastReader<Told extends Answer> {
   private pause: ReturnType<typeof setTimeout> | undefined;
 
   /**
-   * @param url what to ask for now, beside the page
-   * @param token as the stream has it
+   * @param request asks for it once
    * @param onAnswer the status, undefined where nobody answered; and what was told
    */
   constructor(
-    private readonly url: () => string,
-    private readonly token: () => string | undefined,
+    private readonly request: () => Promise<Told>,
     private readonly onAnswer: (status: number | undefined, told: Told | undefined) => void,
   ) {}
 
@@ -34,18 +33,15 @@ export class PastReader<Told extends Answer> {
     let status: number | undefined;
     let told: Told | undefined;
     try {
-      const token = this.token();
-      const headers: HeadersInit = token === undefined ? {} : { Authorization: `Bearer ${token}` };
-      const answer = await fetch(this.url(), { headers, cache: "no-store", signal: AbortSignal.timeout(LIMIT_MS) });
-      told = answer.ok ? ((await answer.json()) as Told) : undefined;
-      status = answer.status;
-    } catch {
-      status = undefined;
+      told = await this.request();
+      status = OK;
+    } catch (error) {
+      status = error instanceof RefusedError ? error.status : undefined;
     }
     if (asked !== this.asked) return;
     this.onAnswer(status, told);
     const waitMs = pauseMs({ status, complete: told?.complete === true }, this.failures, Math.random());
-    this.failures = status === 200 ? 0 : this.failures + 1;
+    this.failures = status === OK ? 0 : this.failures + 1;
     if (waitMs !== undefined) this.pause = setTimeout(() => void this.askOnce(), waitMs);
   }
 }

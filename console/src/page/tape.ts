@@ -1,6 +1,6 @@
 /** What changed, newest first: signals, and apart from them all else. */
 
-import type { MarketEvent } from "../past_contract.ts";
+import type { Event } from "../feed.ts";
 import { type Line, REST, type RestKind, type SpotAt, type TapeChoice, readTapeChoice, restLines, signalLines, tapeChoiceText } from "../market/tape.ts";
 import { TextCell, byId, make, order, setAttribute } from "./cells.ts";
 
@@ -23,7 +23,7 @@ export class Tape {
    * @param onChosen the id of the level of a line
    */
   constructor(
-    private readonly events: () => readonly MarketEvent[],
+    private readonly events: () => readonly Event[],
     private readonly spotAt: SpotAt,
     private readonly onChosen: (id: string) => void,
   ) {
