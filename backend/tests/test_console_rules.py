@@ -985,3 +985,308 @@ def test_a_name_is_kept_while_nothing_tells_another(rules: Path) -> None:
         payload = {"spy": {**NO_SPOT, "spot": spot}, "levels": [{"level_price": price}]}
         asked = f"m.instruments({json.dumps(payload)}, {json.dumps(flow)}, {json.dumps(before)} ?? undefined).main.name"
         assert ask(rules, "instruments.js", asked) == name, (spot, price, before)
+
+
+# -- alerts ------------------------------------------------------------------------------------------------------------
+
+RULE = {
+    "on": "signal",
+    "active": True,
+    "by": "any",
+    "name": "",
+    "signal": "any",
+    "least": "LOW",
+    "within": 1,
+    "verdict": "stale",
+}
+EVENT = {
+    "id": "1",
+    "kind": "signal",
+    "seq": 1,
+    "ts": 1_000,
+    "server_ms": 1_000,
+    "level": "V",
+    "level_kind": "VWAP",
+    "price": 687.25,
+    "before": "NO_TRADE",
+    "after": "BREAK",
+    "spot": 687.4,
+    "score": 61.0,
+    "confidence": "HIGH",
+    "count": 1,
+    "first_ts": 1_000,
+}
+SWEEP = {"kind": "sweep_detected", "before": "false", "after": "true"}
+CROSS = {"kind": "spot_side", "before": "below", "after": "above"}
+# A rule and an event, as far as they are other than usual, and whether the one calls for the other.
+MATCHES: list[tuple[dict[str, Any], dict[str, Any], bool]] = [
+    ({}, {}, True),
+    ({}, {"after": "NO_TRADE"}, False),
+    ({}, SWEEP, False),
+    ({"signal": "BREAK"}, {}, True),
+    ({"signal": "BOUNCE"}, {}, False),
+    ({"signal": "BOUNCE"}, {"after": "BOUNCE"}, True),
+    ({"least": "HIGH"}, {}, True),
+    ({"least": "HIGH"}, {"confidence": "MEDIUM"}, False),
+    ({"least": "MEDIUM"}, {"confidence": "MEDIUM"}, True),
+    ({"least": "MEDIUM"}, {"confidence": "SURE"}, False),
+    ({"least": "LOW"}, {"confidence": None}, True),
+    ({"by": "kind", "name": "VWAP"}, {}, True),
+    ({"by": "kind", "name": "V"}, {}, False),
+    ({"by": "level", "name": "V"}, {}, True),
+    ({"by": "level", "name": "VWAP"}, {}, False),
+    ({"active": False}, {}, False),
+    ({"on": "sweep"}, SWEEP, True),
+    ({"on": "sweep"}, SWEEP | {"before": "true", "after": "false"}, False),
+    ({"on": "sweep"}, {}, False),
+    ({"on": "cross"}, CROSS, True),
+    ({"on": "cross", "by": "kind", "name": "STRIKE"}, CROSS, False),
+    ({"on": "near"}, CROSS, False),
+    ({}, {"kind": "verdict", "level": "levels", "level_kind": None, "after": "stale"}, False),
+    ({"on": "verdict"}, {"kind": "replay", "level": None, "level_kind": None, "after": "true"}, False),
+]
+
+
+def chosen(*rules: dict[str, Any], **further: Any) -> str:
+    choice = {"rules": [RULE | each for each in rules], "sound": True, "notification": True, "silenced": False}
+    return json.dumps(choice | {"cooldownS": 60} | further)
+
+
+def moment(now_s: float = 100, **further: Any) -> dict[str, Any]:
+    """One at which the event has just happened, on a page that nobody looks at."""
+    return {"nowMs": now_s * 1000, "serverMs": 1_200, "wallMs": 5, "isReplay": False, "isAway": True, **further}
+
+
+def test_a_rule_calls_for_what_it_says(rules: Path) -> None:
+    cases = [[json.loads(chosen(rule)), EVENT | event] for rule, event, _ in MATCHES]
+    add = f"([choice, event]) => new m.Alerts(choice).add([event], {json.dumps(moment())}).length > 0"
+    asked = ask(rules, "alerts.js", f"{json.dumps(cases)}.map({add})")
+    assert asked == [calls for *_, calls in MATCHES]
+
+
+def test_a_call_says_what_happened_where_and_where_spot_was(rules: Path) -> None:
+    events = [EVENT, EVENT | SWEEP, EVENT | CROSS | {"spot": None}]
+    choice = chosen({}, {"on": "sweep"}, {"on": "cross"})
+    asked = ask(rules, "alerts.js", f"new m.Alerts({choice}).add({json.dumps(events)}, {json.dumps(moment())})")
+    assert [each["words"] for each in asked] == [
+        "VWAP 687.25: BREAK, high, spot 687.40",
+        "VWAP 687.25: SWEEP, spot 687.40",
+        "VWAP 687.25: spot crossed, now above",
+    ]
+    assert [(each["level"], each["signal"]) for each in asked] == [("V", "BREAK"), ("V", ""), ("V", "")]
+
+
+# Seconds, the level, and whether it calls: with a cooldown of 60 s, and with none.
+COOLDOWN = [
+    (100, "V", True, True),
+    (100, "V", False, True),
+    (130, "W", True, True),
+    (159.9, "V", False, True),
+    (160, "V", True, True),
+    (189, "W", False, True),
+    (219, "V", False, True),
+    (220, "V", True, True),
+]
+
+
+def test_a_rule_calls_for_a_level_once_in_its_cooldown(rules: Path) -> None:
+    told = json.dumps([[EVENT | {"level": level}, moment(now_s)] for now_s, level, *_ in COOLDOWN])
+    for index, cooldown_s in ((2, 60), (3, 0)):
+        run = f"((a) => {told}.map(([event, at]) => a.add([event], at).length > 0))"
+        asked = ask(rules, "alerts.js", f"{run}(new m.Alerts({chosen({}, cooldownS=cooldown_s)}))")
+        assert asked == [each[index] for each in COOLDOWN], cooldown_s
+
+
+def test_two_rules_have_a_cooldown_each_and_call_once_for_one_event(rules: Path) -> None:
+    events = [EVENT, EVENT | {"confidence": "LOW"}]
+    run = f"{json.dumps(events)}.map((event) => a.add([event], {json.dumps(moment())}).length)"
+    asked = ask(rules, "alerts.js", f"((a) => {run})(new m.Alerts({chosen({'least': 'HIGH'}, {'signal': 'BREAK'})}))")
+    assert asked == [1, 1]
+
+
+ALL = {"mark": True, "title": True, "sound": True, "notification": True}
+NONE = dict.fromkeys(ALL, False)
+# What is so, and how old the event is, then the ways that call, and why not all.
+WAYS: list[tuple[dict[str, Any], dict[str, Any], int, dict[str, bool], str]] = [
+    ({}, {}, 200, ALL, ""),
+    ({}, {}, 30_000, ALL, ""),
+    ({}, {}, -4_000, ALL, ""),
+    ({}, {}, 30_001, NONE, "30 s old when it came"),
+    ({}, {"isReplay": True}, 86_400_000, NONE, "24 h old when it came"),
+    ({}, {"isAway": False}, 200, ALL | {"notification": False}, ""),
+    ({"sound": False}, {}, 200, ALL | {"sound": False}, ""),
+    ({"notification": False}, {}, 200, ALL | {"notification": False}, ""),
+    ({"silenced": True}, {}, 200, ALL | {"sound": False, "notification": False}, "silenced"),
+    ({"silenced": True}, {"isReplay": True}, 200, NONE | {"mark": True}, "replay"),
+    ({}, {"isReplay": True}, 200, NONE | {"mark": True}, "replay"),
+]
+
+
+def test_what_is_old_silenced_or_not_the_present_calls_in_fewer_ways(rules: Path) -> None:
+    for choice, at, age_ms, ways, why in WAYS:
+        told = json.dumps(moment(serverMs=1_000 + age_ms, **at))
+        run = f"new m.Alerts({chosen({}, **choice)}).add([{json.dumps(EVENT)}], {told})"
+        asked = ask(rules, "alerts.js", run)
+        assert [(each["ways"], each["why"]) for each in asked] == [(ways, why)], (choice, at, age_ms)
+
+
+def test_what_is_old_keeps_nobody_from_being_called(rules: Path) -> None:
+    told = json.dumps([moment(serverMs=90_000), moment()])
+    run = f"((a) => {told}.map((at) => a.add([{json.dumps(EVENT)}], at)[0].ways.sound))"
+    assert ask(rules, "alerts.js", f"{run}(new m.Alerts({chosen({})}))") == [False, True]
+
+
+def seen(*levels: tuple[str, float, str, str], spot: float | None = 687.5) -> list[Any]:
+    """A payload of levels by id, points above a spot, signal and confidence, and its instruments."""
+    made = [
+        {
+            "id": name,
+            "level_kind_name": "VWAP",
+            "level_price": 687.5 + points,
+            "signal": signal,
+            "confidence": confidence,
+        }
+        for name, points, signal, confidence in levels
+    ]
+    return [{"ts": 7, "spy": {"spot": spot}, "levels": made}, spot]
+
+
+QUIET = ("NO_TRADE", "LOW")
+SEES: list[tuple[dict[str, Any], list[Any], list[list[str]]]] = [
+    # Spot comes near, stays, goes and comes again; what was near at first is known.
+    (
+        {"on": "near", "within": 0.5},
+        [
+            seen(("V", 0.25, *QUIET), ("W", 2.0, *QUIET)),
+            seen(("V", 0.25, *QUIET), ("W", 0.5, *QUIET)),
+            seen(("V", 0.75, *QUIET), ("W", -0.125, *QUIET)),
+            seen(("V", 0.5, *QUIET), ("W", -0.125, *QUIET)),
+            seen(("X", -0.125, *QUIET)),
+        ],
+        [[], ["W"], [], ["V"], ["X"]],
+    ),
+    # A spot that is missing for a while is no change.
+    (
+        {"on": "near", "within": 0.5, "by": "level", "name": "V"},
+        [
+            seen(("V", 0.25, *QUIET)),
+            seen(("V", 0.0, *QUIET), spot=None),
+            seen(("V", 0.25, *QUIET), ("W", -0.125, *QUIET)),
+        ],
+        [[], [], []],
+    ),
+    # The confidence of a signal grows: no event says so. A signal that begins is an event.
+    (
+        {"least": "HIGH", "signal": "BREAK"},
+        [
+            seen(("V", 1.0, "BREAK", "LOW")),
+            seen(("V", 1.0, "BREAK", "MEDIUM")),
+            seen(("V", 1.0, "BREAK", "HIGH")),
+            seen(("V", 1.0, "BREAK", "HIGH")),
+            seen(("V", 1.0, "NO_TRADE", "HIGH")),
+            seen(("V", 1.0, "BREAK", "HIGH")),
+        ],
+        [[], [], ["V"], [], [], []],
+    ),
+    ({"on": "sweep"}, [seen(("V", -0.125, *QUIET)), seen(("V", 0.1, "BREAK", "HIGH"))], [[], []]),
+]
+
+
+def test_spot_that_comes_near_and_a_signal_that_grows_sure_call_once(rules: Path) -> None:
+    for rule, payloads, found in SEES:
+        see = f"([p, spot]) => a.see(p, {{of: () => ({{spot}})}}, {json.dumps(moment())}).map((each) => each.level)"
+        run = f"((a) => {json.dumps(payloads)}.map({see}))(new m.Alerts({chosen(rule, cooldownS=0)}))"
+        assert ask(rules, "alerts.js", run) == found, rule
+
+
+SHOWN_AS = ["connecting", "stale", "live", "connecting", "live", "late", "stale", "gone", "live", "connecting", "gone"]
+LOOKED = {
+    "stale": ["stale", "gone"],
+    "late": ["late", "gone"],
+    "live": ["live", "live"],
+}
+
+
+def test_a_verdict_calls_when_it_becomes_worse_and_not_for_a_short_reconnect(rules: Path) -> None:
+    for verdict, found in LOOKED.items():
+        judge = f"(look) => a.judge({{look, spoken: look}}, {json.dumps(moment())})"
+        run = f"((a) => {json.dumps(SHOWN_AS)}.flatMap({judge}))"
+        asked = ask(
+            rules, "alerts.js", f"{run}(new m.Alerts({chosen({'on': 'verdict', 'verdict': verdict}, cooldownS=0)}))"
+        )
+        assert [each["words"] for each in asked] == found, verdict
+        assert all(each["ways"] == ALL | {"title": False} for each in asked), "the title says the verdict itself"
+
+
+def test_the_present_after_a_replay_calls_nobody_for_what_was_other_in_the_past(rules: Path) -> None:
+    told = [
+        (False, 2.0, "live"),
+        (True, 2.0, "replay"),
+        (True, 0.25, "replay"),
+        (False, 0.25, "live"),
+        (False, 2.0, "late"),
+    ]
+    told += [(False, 0.25, "live")]
+    moments = [[*seen(("V", points, *QUIET)), moment(isReplay=is_replay), look] for is_replay, points, look in told]
+    see = "a.see(p, {of: () => ({spot})}, at).map((each) => each.why)"
+    judge = "a.judge({look, spoken: look}, at).map((each) => each.words)"
+    run = f"((a) => {json.dumps(moments)}.map(([p, spot, at, look]) => [...{see}, ...{judge}]))"
+    choice = chosen({"on": "near", "within": 0.5}, {"on": "verdict", "verdict": "live"}, cooldownS=0)
+    asked = ask(rules, "alerts.js", f"{run}(new m.Alerts({choice}))")
+    assert asked == [[], [], ["replay"], [], [], ["", "live"]]
+
+
+FIRST = {
+    "rules": [RULE | {"least": "HIGH"}, RULE | {"on": "verdict", "least": "HIGH"}],
+    "sound": False,
+    "notification": False,
+    "silenced": False,
+    "cooldownS": 60,
+}
+KEPT_ALERTS: list[tuple[str | None, dict[str, Any]]] = [
+    (None, FIRST),
+    ("", FIRST),
+    ("{", FIRST),
+    ("[1]", FIRST),
+    ("null", FIRST),
+    ("{}", FIRST),
+    ('{"rules": "all", "sound": 1, "silenced": true, "cooldownS": -1}', FIRST | {"silenced": True}),
+    ('{"rules": [], "cooldownS": 5, "sound": true}', FIRST | {"rules": [], "cooldownS": 5, "sound": True}),
+    ('{"rules": [], "cooldownS": 1e9}', FIRST | {"rules": []}),
+    # One bad rule costs no other.
+    (
+        json.dumps({"rules": [1, RULE | {"on": "toString"}, RULE, RULE | {"within": None}, RULE | {"name": 1}]}),
+        FIRST | {"rules": [RULE]},
+    ),
+    (json.dumps({"rules": [RULE | {"further": 1}]}), FIRST | {"rules": [RULE]}),
+]
+
+
+def test_alerts_are_kept_and_what_is_wrong_with_them_costs_nothing_else(rules: Path) -> None:
+    texts = [text for text, _ in KEPT_ALERTS]
+    assert ask(rules, "alert_rules.js", f"{json.dumps(texts)}.map(m.readAlerts)") == [kept for _, kept in KEPT_ALERTS]
+    choice = ask(rules, "alert_rules.js", f"m.readAlerts(JSON.stringify({chosen(RULE, cooldownS=3)}))")
+    assert choice == json.loads(chosen(RULE, cooldownS=3))
+
+
+def test_rules_are_in_words_and_none_is_there_twice_or_beyond_twenty(rules: Path) -> None:
+    said = [
+        ({}, "BREAK or BOUNCE at any level, any confidence"),
+        (
+            {"signal": "BREAK", "least": "HIGH", "by": "kind", "name": "GAMMA_FLIP"},
+            "BREAK at any GAMMA FLIP, high only",
+        ),
+        (
+            {"on": "near", "within": 0.5, "by": "level", "name": "PM_HIGH"},
+            "Spot within 0.5 points of the level PM_HIGH",
+        ),
+        ({"on": "cross"}, "Spot crosses any level"),
+        ({"on": "sweep"}, "A sweep at any level"),
+        ({"on": "verdict", "verdict": "late"}, "The data is LATE or worse"),
+    ]
+    made = json.dumps([RULE | each for each, _ in said])
+    assert ask(rules, "alert_rules.js", f"{made}.map(m.ruleWords)") == [words for _, words in said]
+    many = f"Array.from({{length: 25}}, (_, within) => ({{...{json.dumps(RULE)}, within}}))"
+    twice = f"[...{many}, {{...{json.dumps(RULE)}, within: 3, active: false}}]"
+    asked = ask(rules, "alert_rules.js", f"{twice}.reduce(m.addRule, m.FIRST_CHOICE).rules.map(({{within}}) => within)")
+    assert asked == [1, 1, 0, 1, 2, *range(4, 18), 3]
