@@ -10,11 +10,13 @@ import { type Instrument, type Instruments, instruments } from "./market/instrum
 import { LevelPasts } from "./market/level_past.ts";
 import type { ChartChoice } from "./market/spans.ts";
 import { price } from "./market/words.ts";
+import { Alarm, type Told } from "./page/alarm.ts";
 import { Announcer } from "./page/announcer.ts";
 import { TextCell, byId, setAttribute } from "./page/cells.ts";
 import { SpotChart } from "./page/chart.ts";
 import { ChartControls } from "./page/chart_controls.ts";
 import { Choices } from "./page/choices.ts";
+import { deliver } from "./page/delivery.ts";
 import { Help, TokenDialog } from "./page/dialogs.ts";
 import { First } from "./page/first.ts";
 import { Ladder, keyed } from "./page/ladder.ts";
@@ -54,6 +56,7 @@ const probe = new Probe();
 const tokenDialog = new TokenDialog(() => listen());
 const past = new Past(chartControls.choice.span, STREAM, () => tokenDialog.token, onFilled);
 const tape = new Tape(() => past.feed.all, past.spotAt, (id) => openSheet(keyOf(id)));
+const alarm = new Alarm(byId("alerts"), byId("calls"), announcer, told, (count) => status.called(count), (level) => look(keyOf(level)));
 
 const firstPart = new First(byId("first"), look);
 const pasts = new LevelPasts();
@@ -73,9 +76,10 @@ function listen(): void {
   stream?.close();
   refused = false;
   const { token } = tokenDialog;
-  const opened = (stream = connect(STREAM, { ...shown(), token, events: true }));
-  opened.on("levels", showLevels);
-  opened.on("flow", showFlow);
+  const opened = (stream = connect(STREAM, { ...shown(), token, events: true, schedule: deliver }));
+  opened.on("levels", takeLevels);
+  opened.on("flow", takeFlow);
+  opened.on("events", ({ events }) => alarm.add(events));
   opened.on("freshness", (freshness) => showFreshness(opened, freshness));
   opened.on("disconnect", () => void askForToken(opened));
   opened.on("state", (state) => fillPast(state));
@@ -101,10 +105,34 @@ async function askForToken(of: Stream): Promise<void> {
   tokenDialog.ask();
 }
 
-function showLevels(payload: LevelsPayload): void {
+/** A hidden page calls, and draws when it is looked at again. */
+function takeLevels(payload: LevelsPayload): void {
   newestLevels = payload;
+  const both = instrumentsOf(payload);
+  alarm.see(payload, both);
+  if (!document.hidden) showLevels(payload, both);
+}
+
+function takeFlow(flow: Readonly<Record<string, unknown>>): void {
+  newestFlow = flow;
+  if (!document.hidden) showFlow(flow);
+}
+
+function instrumentsOf(payload: LevelsPayload): Instruments {
   const both = instruments(payload, newestFlow, named);
   if (both.main.spot !== null) named = both.main;
+  return both;
+}
+
+/** By the gateway's clock, which NATS and the events share better than this machine does. */
+function told(): Told {
+  const said = stream?.status;
+  const lineDelayMs = stream?.freshness.lineDelayMs ?? 0;
+  const isReplay = said?.replay !== undefined || said?.cause === "replay" || stream?.state === "replay";
+  return { serverMs: said === undefined ? Date.now() : said.sent_ms + lineDelayMs, isReplay };
+}
+
+function showLevels(payload: LevelsPayload, both: Instruments = instrumentsOf(payload)): void {
   showSpots(both);
   status.arrived(payload.ts, Date.now());
   const levels = nearestLevels(payload.levels, both);
@@ -147,7 +175,6 @@ function showSpots({ main, other }: Instruments): void {
 }
 
 function showFlow(flow: Readonly<Record<string, unknown>>): void {
-  newestFlow = flow;
   strikes.show(flow, newestLevels?.ts ?? Date.now());
   const isNamed = newestLevels === undefined || instruments(newestLevels, flow, named).main.name === instrument.element.textContent;
   if (newestLevels !== undefined && !isNamed) showLevels(newestLevels);
@@ -200,6 +227,7 @@ function showFreshness(of: Stream, freshness: Freshness): void {
   const ended = lastDisconnect?.reconnect === false ? lastDisconnect.explanation : "";
   const spoken = status.show({ state, freshness, status: said, ended }, probe.health, refused, Date.now());
   if (spoken !== undefined) announcer.say(spoken);
+  if (status.verdict !== undefined) alarm.judge(status.verdict);
 }
 
 // -- keys --------------------------------------------------------------------------------------------------------------
@@ -214,12 +242,14 @@ const KEYS: Readonly<Record<string, () => void>> = {
   1: () => look(firstPart.keyOf(1)),
   2: () => look(firstPart.keyOf(2)),
   3: () => look(firstPart.keyOf(3)),
+  a: () => alarm.open(),
   c: () => ladder.centre(),
   f: () => choices.toggle(),
   l: () => chartControls.nextForm(),
   m: () => strikes.next(),
   p: () => pin(ladder.active),
   s: () => chartControls.nextSpan(),
+  q: () => alarm.silence(),
   t: () => theme.toggle(),
   "?": () => help.open(),
 };
@@ -242,6 +272,11 @@ function keyOf(id: string): string | undefined {
 /** Moves the cursor to a row. */
 function look(key: string | undefined): void {
   if (key !== undefined) ladder.choose(key);
+}
+
+/** The row that a level is in. */
+function keyOf(id: string): string | undefined {
+  return [...newestRows.values()].find(({ levels }) => levels.some((level) => level.id === id))?.key;
 }
 
 /** Pin a row, or let it go. */
@@ -274,6 +309,11 @@ byId("centre").addEventListener("click", () => ladder.centre());
 setInterval(() => {
   if (stream !== undefined) showFreshness(stream, stream.freshness);
 }, TICK_MS);
-document.addEventListener("visibilitychange", () => stream?.change(shown()));
+document.addEventListener("visibilitychange", () => {
+  stream?.change(shown());
+  if (document.hidden) return;
+  if (newestLevels !== undefined) showLevels(newestLevels);
+  showFlow(newestFlow);
+});
 probe.start();
 listen();

@@ -13,6 +13,8 @@ const KEYS: readonly (readonly [string, string])[] = [
   ["m", "what the option flow compares"],
   ["s", "the chart shows the session, an hour, or 15 minutes; a double click fits it again"],
   ["l", "the chart shows spot as a line or as candles"],
+  ["a", "alerts: what calls you, and how"],
+  ["q", "silence the alerts, or let them sound again"],
   ["t", "dark or light"],
   ["?", "this page"],
 ];

@@ -2,7 +2,7 @@
 
 import type { Freshness, State, Status as Said } from "../feed.ts";
 import { newYork, sessionWords } from "../market/clock.ts";
-import { type Look, verdictOf } from "../market/verdict.ts";
+import { type Verdict, verdictOf } from "../market/verdict.ts";
 import { age, fixed, lag } from "../market/words.ts";
 import { TextCell, byId, make, setAttribute } from "./cells.ts";
 
@@ -32,7 +32,9 @@ export class Status {
   private readonly wallClock = new Clock(byId("wall-clock"), "New York");
   private readonly feedClock = new Clock(byId("feed-clock"), "Feed");
   private delaysMs: number[] = [];
-  private look: Look | undefined;
+  private calls = 0;
+  /** Undefined before the first. */
+  verdict: Verdict | undefined;
 
   /** Core's time stamp of the levels that have just arrived. */
   arrived(tsMs: number, nowMs: number): void {
@@ -43,7 +45,8 @@ export class Status {
   /** Returns what a screen reader has to be told: that it looks other than before. */
   show({ state, freshness, status, ended }: Moment, health: Health, refused: boolean, nowMs: number): string | undefined {
     const { levels, flow, framesPerSecond } = freshness;
-    const { look, word, over, reason, spoken } = verdictOf({ state, freshness, status, trouble: health.trouble, ended, refused });
+    const verdict = verdictOf({ state, freshness, status, trouble: health.trouble, ended, refused });
+    const { look, word, over, reason, spoken } = verdict;
     setAttribute(document.documentElement, "data-state", look);
     setAttribute(document.documentElement, "data-flow", flow?.state ?? "none");
     this.state.show(word);
@@ -51,17 +54,28 @@ export class Status {
     this.frameWord.show(over);
     const isAlone = levels?.state === "live" && (flow?.state === "late" || flow?.state === "stale");
     this.flowNote.show(isAlone ? `${age(flow.ageMs)} old` : "");
-    const title = look === "live" ? "Spymaster" : `${word} – Spymaster`;
-    if (document.title !== title) document.title = title;
     showAge(this.levelsAge, levels);
     showAge(this.flowAge, flow);
     this.frameRate.show(`${framesPerSecond.toFixed(1)}/s`);
     this.roundTrip.show(health.roundTripMs === undefined ? "–" : `${fixed(health.roundTripMs, 0)} ms`);
     this.sinceCore.show(status === undefined ? delay(this.delaysMs) : lag((status.levels ?? status.flow)?.core_lag_ms));
     this.wallClock.show(nowMs, status, nowMs);
-    const isOther = this.look !== undefined && look !== this.look;
-    this.look = look;
+    const isOther = this.verdict !== undefined && look !== this.verdict.look;
+    this.verdict = verdict;
+    this.showTitle();
     return isOther ? spoken : undefined;
+  }
+
+  /** How many calls the title tells. */
+  called(count: number): void {
+    this.calls = count;
+    this.showTitle();
+  }
+
+  private showTitle(): void {
+    const words = this.verdict === undefined || this.verdict.look === "live" ? "Spymaster" : `${this.verdict.word} – Spymaster`;
+    const title = this.calls > 0 ? `(${this.calls}) ${words}` : words;
+    if (document.title !== title) document.title = title;
   }
 }
 
