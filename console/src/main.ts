@@ -79,11 +79,13 @@ function listen(): void {
   const opened = (stream = connect(STREAM, { ...shown(), token, events: true, schedule: deliver }));
   opened.on("levels", takeLevels);
   opened.on("flow", takeFlow);
-  opened.on("events", ({ events }) => alarm.add(events));
   opened.on("freshness", (freshness) => showFreshness(opened, freshness));
   opened.on("disconnect", () => void askForToken(opened));
   opened.on("state", (state) => fillPast(state));
-  opened.on("events", (news) => past.hear(news));
+  opened.on("events", (news) => {
+    past.hear(news);
+    alarm.add(news.events);
+  });
 }
 
 /** With the first frame of a connection: its events begin there, and what the page did not see is asked for. */
@@ -272,11 +274,6 @@ function keyOf(id: string): string | undefined {
 /** Moves the cursor to a row. */
 function look(key: string | undefined): void {
   if (key !== undefined) ladder.choose(key);
-}
-
-/** The row that a level is in. */
-function keyOf(id: string): string | undefined {
-  return [...newestRows.values()].find(({ levels }) => levels.some((level) => level.id === id))?.key;
 }
 
 /** Pin a row, or let it go. */
