@@ -15,6 +15,7 @@ import contextlib
 import dataclasses
 import functools
 import logging
+import secrets
 import socket
 import sys
 import tempfile
@@ -64,7 +65,7 @@ def main() -> int:
     except OSError as error:
         return _give_up(error, 1)
     _warn(settings, listener, raise_limit())
-    with _history_folder(settings) as history_path:
+    with _history_address(settings) as history_path:
         parts = dataclasses.replace(parts, history_path=history_path)
         if settings.workers > 1:
             return _supervise(parts, listener)
@@ -93,13 +94,19 @@ def _make_parts(settings: Settings) -> Parts:
 
 
 @contextlib.contextmanager
-def _history_folder(settings: Settings) -> Iterator[str | None]:
-    """A place for the socket of the history process, in a folder of this user alone; None where there is none."""
+def _history_address(settings: Settings) -> Iterator[str | None]:
+    """Where the history process listens; None where there is none.
+
+    On Linux in the abstract namespace of Unix sockets, which needs no file and leaves none behind; the process takes
+    only connections of its own user. Elsewhere in a folder of this user alone.
+    """
     if settings.history == "off":
         yield None
-        return
-    with tempfile.TemporaryDirectory(prefix="gateway-") as folder:
-        yield str(Path(folder) / "history")
+    elif sys.platform == "linux":
+        yield f"\0gateway-history-{secrets.token_hex(8)}"
+    else:
+        with tempfile.TemporaryDirectory(prefix="gateway-") as folder:
+            yield str(Path(folder) / "history")
 
 
 def _warn(settings: Settings, listener: socket.socket, file_descriptors: int) -> None:

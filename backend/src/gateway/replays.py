@@ -101,7 +101,8 @@ class Replay:
             while True:
                 await asyncio.wait({reading}, timeout=HEARTBEAT_S)
                 if not reading.done():
-                    self.channel.tell()
+                    if self.channel.newest is not None:
+                        self.channel.tell()
                     continue
                 played = reading.result()
                 reading = asyncio.create_task(messages.read(reader), name="replay read")
@@ -119,8 +120,8 @@ class Replay:
         self.asked = ReplayAsked(str(played.at_ms), played.speed, played.paused)
         replay: ReplayStatus = {"at_ms": played.at_ms, "speed": played.speed, "paused": played.paused}
         self.channel.publish(played.payload, messages=(replay, played.messages))
-        if is_changed:
-            self.channel.tell()
+        if is_changed and self.channel.newest is not None and self.channel.idle.is_set():
+            self.channel.tell()  # no frame is on its way that would tell it
         return played.is_at_end
 
     async def _reaches_present(self, played: Played, reading: "asyncio.Task[messages.Message]") -> bool:

@@ -1,15 +1,12 @@
 """The gateway as its users run it: a process of its own, looked at from outside only."""
 
-import atexit
 import contextlib
 import http.client
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,9 +19,6 @@ from tests.waiting import LIMIT_S
 
 BACKEND = Path(__file__).parents[2]
 OURS = ("NATS_URL", "PORT", "GATEWAY_")
-# A gateway that is killed leaves the folder of its history's socket behind. The path of a socket has to be short.
-TEMPORARY = tempfile.mkdtemp(prefix="tests-")
-atexit.register(shutil.rmtree, TEMPORARY, ignore_errors=True)
 
 
 class Answer(NamedTuple):
@@ -60,7 +54,7 @@ class GatewayProcess:
         self._folder.mkdir(parents=True, exist_ok=True)
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
         port = {} if settings.keys() & {"GATEWAY_PORT", "PORT"} else {"GATEWAY_PORT": str(self.port)}
-        usual = {"GATEWAY_HISTORY": "off", "TMPDIR": TEMPORARY}  # most tests need no second process beside the gateway
+        usual = {"GATEWAY_HISTORY": "off"}  # most tests need no second process beside the gateway
         self.environment = {**inherited, **usual, "NATS_URL": nats_url, **port, **settings}
         self.process: subprocess.Popen[bytes] | None = None
         self._has_group = False

@@ -4,6 +4,10 @@ import asyncio
 import contextlib
 import gzip
 import logging
+import os
+import socket
+import struct
+import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -50,7 +54,7 @@ class HistoryServer:
     def __init__(self, path: str, bus: NATSBus, wall_baseline: float) -> None:
         """
         Args:
-            path: of the Unix socket; its folder is of this user alone.
+            path: of the Unix socket: in a folder of this user alone, or abstract.
             bus: for what is read when somebody asks for it.
             wall_baseline: as for the payload.
         """
@@ -69,7 +73,8 @@ class HistoryServer:
 
     async def open(self) -> None:
         """Listen."""
-        await asyncio.to_thread(Path(self._path).unlink, missing_ok=True)  # of a process that was killed
+        if not self._path.startswith("\0"):
+            await asyncio.to_thread(Path(self._path).unlink, missing_ok=True)  # of a process that was killed
         self._server = await asyncio.start_unix_server(self._serve, self._path)
 
     async def close(self) -> None:
@@ -115,6 +120,9 @@ class HistoryServer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One process, until it is gone."""
+        if not _is_ours(writer):
+            writer.close()
+            return
         self._processes.add(writer)
         try:
             if self._archive is not None and self._archive.caught_up.is_set():
@@ -193,6 +201,15 @@ class HistoryServer:
         event = archive.note_verdict(verdict.section, verdict.before, verdict.after, verdict.now_ms)
         if event is not None:
             self.tell([event])
+
+
+def _is_ours(writer: asyncio.StreamWriter) -> bool:
+    """Whether the other end is a process of this user; where the system does not tell, the folder is of this user."""
+    if sys.platform != "linux":
+        return True
+    peer = writer.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    _pid, uid, _gid = struct.unpack("3i", peer)
+    return bool(uid == os.getuid())
 
 
 async def _heed(playback: Playback, reader: asyncio.StreamReader) -> None:
