@@ -252,12 +252,10 @@ async def test_the_real_gateway_plays_steps_jumps_and_reaches_the_present(
         await state_with(states, begin + 19_000)
         going = asyncio.create_task(publishing(publisher))
         try:
-            state = await shown(states, lambda state: state.connection == "live")
+            await shown(states, lambda state: state.status is not None and "replay" not in state.status)
         finally:
             going.cancel()
             await asyncio.wait({going})
-        assert state.status is not None
-        assert "replay" not in state.status
 
 
 async def test_the_real_gateway_plays_levels_where_no_flow_was_ever_published(
@@ -275,9 +273,7 @@ async def test_the_real_gateway_plays_levels_where_no_flow_was_ever_published(
 
 
 async def publishing(publisher: Publisher) -> None:
-    """Levels and flow of now, until it is cancelled."""
+    """Levels of now, at a pace at which a replay catches up on a busy machine, until it is cancelled."""
     while True:
-        now_ms = int(time.time() * 1000)
-        await publisher.levels(now_ms)
-        await publisher.flow(now_ms)
-        await asyncio.sleep(0.1)
+        await publisher.levels(int(time.time() * 1000))
+        await asyncio.sleep(1)
