@@ -1270,7 +1270,7 @@ def test_alerts_are_kept_and_what_is_wrong_with_them_costs_nothing_else(rules: P
 
 
 def test_rules_are_in_words_and_none_is_there_twice_or_beyond_twenty(rules: Path) -> None:
-    said = [
+    said: list[tuple[dict[str, Any], str]] = [
         ({}, "BREAK or BOUNCE at any level, any confidence"),
         (
             {"signal": "BREAK", "least": "HIGH", "by": "kind", "name": "GAMMA_FLIP"},
