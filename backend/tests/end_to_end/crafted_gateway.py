@@ -113,10 +113,12 @@ class CraftedGateway:
             return answer(b'{"nats_connected": true}', "application/json")
         if path == "/snapshot":
             return answer(b"{}", "application/json")
+        if path in ("/history", "/events"):
+            return answer(b'{"detail": "no history here"}', "application/json", HTTPStatus.NOT_FOUND)
         file = BUILT / (PAGE if path == "/" else path.removeprefix("/"))
         return answer(file.read_bytes(), TYPES[file.suffix])
 
 
-def answer(body: bytes, content_type: str) -> Response:
+def answer(body: bytes, content_type: str, status: HTTPStatus = HTTPStatus.OK) -> Response:
     headers = Headers({"Content-Type": content_type, "Content-Length": str(len(body)), "Connection": "close"})
-    return Response(HTTPStatus.OK, "OK", headers, body)
+    return Response(status, status.phrase, headers, body)

@@ -31,6 +31,8 @@ const MEANINGS: readonly (readonly [string, string])[] = [
   ["≠", "the signal and the model disagree: BOUNCE beside 71 % break"],
   ["Sim · n", "similarity of the nearest neighbours, and how many there were"],
   ["Flips at", "the sum of all strikes below changes its sign there, nearest to spot"],
+  ["● on the chart", "a signal began, where spot was then; a level is drawn while it was there, and faintly when it has gone"],
+  ["1 min, 5 min, 15 min", "points that spot moved after a signal began"],
   ["Round trip", "from this page to the gateway and back, over HTTP"],
   ["Since Core", "arrival here less Core's time stamp, with any difference of the clocks in it; – where they disagree"],
   ["LATE, STALE", "data is overdue; overdue for so long that it is too old to trade on"],
