@@ -18,9 +18,10 @@ from tests.end_to_end.gateway_process import BACKEND, GatewayProcess
 IMAGES: Final = ROOT / "docs" / "images"
 DESK: Final = (1440, 900)
 PHONE: Final = (390, 844)
-# Twelve times as fast, so that the chart has something to show within a minute.
-MARKET: Final = ("--rate", "4", "--speed", "12", "--start", "09:50", "--seed", "3", "--clock", "present")
-ENOUGH_POINTS: Final = re.compile(r"^(1[2-9]\d|[2-9]\d\d|\d{4,})$")  # on the chart, one a second
+# A session so far, as `make demo` begins.
+MARKET: Final = ("--rate", "4", "--seed", "3", "--clock", "present", "--start", "09:30", "--past", "300")
+PAST_IS_PUBLISHED: Final = "publishing levels.signals"  # the simulator's line when its live part begins
+ENOUGH_POINTS: Final = re.compile(r"^\d{3,}$")  # of the session, on the chart
 LIMIT_MS: Final = 180_000
 MOST_BYTES: Final = 400_000
 
@@ -33,8 +34,8 @@ async def main() -> int:
     IMAGES.mkdir(parents=True, exist_ok=True)
     expect.set_options(timeout=LIMIT_MS)
     with tempfile.TemporaryDirectory() as folder, NatsServer(store=Path(folder) / "jetstream") as nats:
-        gateway = GatewayProcess(Path(folder), nats.url, GATEWAY_MARKET="24x7").start()
         simulator = start_simulator(nats)
+        gateway = GatewayProcess(Path(folder), nats.url, GATEWAY_MARKET="24x7", GATEWAY_HISTORY="on").start()
         try:
             async with chromium() as browser:
                 await take(browser, gateway, nats)
@@ -47,9 +48,15 @@ async def main() -> int:
     return 1 if too_large else 0
 
 
-def start_simulator(nats: NatsServer) -> "subprocess.Popen[bytes]":
+def start_simulator(nats: NatsServer) -> "subprocess.Popen[str]":
+    """Return when the session so far is published: a gateway that runs before would show the past as live."""
     command = [sys.executable, "-m", "src.simulator.main", "--nats-url", nats.url, *MARKET]
-    return subprocess.Popen(command, cwd=BACKEND, stderr=subprocess.DEVNULL)
+    simulator = subprocess.Popen(command, cwd=BACKEND, stderr=subprocess.PIPE, text=True)
+    assert simulator.stderr is not None, "it is piped"
+    for line in simulator.stderr:
+        if PAST_IS_PUBLISHED in line:
+            return simulator
+    raise RuntimeError("the simulator ended before its past was published")
 
 
 async def take(browser: Browser, gateway: GatewayProcess, nats: NatsServer) -> None:

@@ -989,7 +989,7 @@ def test_a_name_is_kept_while_nothing_tells_another(rules: Path) -> None:
 
 # -- alerts ------------------------------------------------------------------------------------------------------------
 
-RULE = {
+RULE: dict[str, Any] = {
     "on": "signal",
     "active": True,
     "by": "any",
@@ -999,7 +999,7 @@ RULE = {
     "within": 1,
     "verdict": "stale",
 }
-EVENT = {
+EVENT: dict[str, Any] = {
     "id": "1",
     "kind": "signal",
     "seq": 1,
@@ -1236,7 +1236,7 @@ def test_the_present_after_a_replay_calls_nobody_for_what_was_other_in_the_past(
     assert asked == [[], [], ["replay"], [], [], ["", "live"]]
 
 
-FIRST = {
+FIRST: dict[str, Any] = {
     "rules": [RULE | {"least": "HIGH"}, RULE | {"on": "verdict", "least": "HIGH"}],
     "sound": False,
     "notification": False,

@@ -94,7 +94,7 @@ export class Alarm {
     this.dialog.list(calls);
     const marked = calls.filter(({ ways }) => ways.mark);
     this.calls.add(marked);
-    for (const { words } of marked) this.announcer.say(`Alert: ${words}`);
+    for (const { words, level } of marked) if (level !== "") this.announcer.say(`Alert: ${words}`); // a verdict is said in any case
     const loud = calls.find(({ ways }) => ways.sound);
     if (loud !== undefined) this.chime.play(loud.signal);
     this.notify(calls.filter(({ ways }) => ways.notification));
