@@ -1,7 +1,7 @@
 """The replays of this process's viewers: each a channel of its own, fed by the history process.
 
 At its end a replay goes over into the present: its viewer is moved to the channel of the live state at a moment at
-which both show the same messages, so that it misses none and sees none twice.
+which that shows the same messages or the next ones, so that it misses none and sees none twice.
 """
 
 import asyncio
@@ -94,7 +94,7 @@ class Replay:
 
     async def _play(self) -> bool:
         """Whether the present was reached; False where it has to be tried again."""
-        reader, self._writer = await asyncio.open_unix_connection(self._path)
+        reader, self._writer = await messages.connect(self._path)
         messages.write(self._writer, Play(self.shape, self.asked))
         reading = asyncio.create_task(messages.read(reader), name="replay read")
         try:
@@ -229,15 +229,18 @@ class Replays:
             ending.add_done_callback(self._ending.discard)
 
     def _is_present(self, replay: Replay, shown: Mapping[str, Message]) -> bool:
-        """Move the viewer of a replay to the live state, if that shows the same messages as the replay does."""
-        live = {name: message.seq for name, message in self._status.stream.messages.items()}
-        if live != {name: message.seq for name, message in shown.items()}:
+        """Move the viewer of a replay to the live state, if that shows the same messages as the replay, or the next."""
+        live = self._status.stream.messages
+        if live.keys() != shown.keys():
+            return False
+        ahead = [live[name].seq - message.seq for name, message in shown.items()]
+        if not {0, 1}.issuperset(ahead):
             return False
         channel = self.live_channel(replay.shape)
         if isinstance(channel, Refusal):
             return False
         for peer, its_channel in tuple(self._hub.peers.items()):
             if its_channel is replay.channel:
-                peer.move(channel, has_newest=True)
+                peer.move(channel, has_newest=not any(ahead))
         self._hub.release(channel)
         return True

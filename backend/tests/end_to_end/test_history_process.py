@@ -79,7 +79,7 @@ async def test_a_signal_to_the_whole_group_ends_it_too_and_leaves_nothing(
 async def test_one_that_hangs_is_ended_by_force(
     make_gateway: LaunchGateway, publisher: Publisher, temporary: Path
 ) -> None:
-    gateway = make_gateway(TMPDIR=str(temporary)).start()
+    gateway = make_gateway(GATEWAY_HISTORY="on", TMPDIR=str(temporary)).start()
     await until_complete(gateway)
     await until(lambda: gateway.health()["history"]["complete"], "the same in /health")
     (history,) = history_processes(gateway)

@@ -104,7 +104,7 @@ class HistoryClient:
     async def _keep_connected(self) -> None:
         while True:
             try:
-                reader, self._writer = await asyncio.open_unix_connection(self.path)
+                reader, self._writer = await messages.connect(self.path)
                 while True:
                     self._take(await messages.read(reader))
             except (EOFError, OSError):

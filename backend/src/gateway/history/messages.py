@@ -4,6 +4,7 @@ Each message is a length of 4 bytes, most significant first, and MessagePack. Bo
 """
 
 import asyncio
+import socket
 from typing import Final
 
 import msgspec
@@ -124,6 +125,25 @@ class Progress(Struct, tag=True, frozen=True):
 Message = Ask | Answer | Verdict | Begin | News | Progress | Play | Change | Played | Ended
 _DECODER: Final = msgspec.msgpack.Decoder(Message)
 _ENCODER: Final = msgspec.msgpack.Encoder()
+
+
+async def connect(path: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection to the history process.
+
+    Args:
+        path: of its Unix socket, maybe an abstract one, which uvloop does not connect to by itself.
+
+    Raises:
+        OSError: it does not listen.
+    """
+    line = socket.socket(socket.AF_UNIX)
+    try:
+        line.setblocking(False)
+        line.connect(path)  # at once, or not at all
+    except OSError:
+        line.close()
+        raise
+    return await asyncio.open_unix_connection(sock=line)
 
 
 def write(writer: asyncio.StreamWriter, message: Message) -> None:

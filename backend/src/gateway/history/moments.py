@@ -1,5 +1,6 @@
 """What the screens showed at a moment: the newest message of each subject whose time is not after it."""
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
@@ -121,11 +122,12 @@ async def place_at(bus: NATSBus, archive: Archive, at_ms: int, wall_baseline: fl
         life = archive.life(subject)
         next_seq = seq_before(at_ms // 1000) or life.first_seq
         newest = None
-        async for message in span(bus, subject, next_seq, next_seq + MOST_READ, life):
-            read = read_message(message, wall_baseline)
-            if read is not None and read.ts_ms > at_ms:
-                break
-            newest, next_seq = read or newest, message.seq + 1
+        async with contextlib.aclosing(span(bus, subject, next_seq, next_seq + MOST_READ, life)) as messages:
+            async for message in messages:
+                read = read_message(message, wall_baseline)
+                if read is not None and read.ts_ms > at_ms:
+                    break
+                newest, next_seq = read or newest, message.seq + 1
         if newest is not None:
             scene.add(newest)
         next_seqs.append(next_seq)

@@ -226,8 +226,9 @@ class Playback:
         life = self._archive.life(LEVELS_SIGNALS)
         if shown is not None:
             seq = max(shown.seq - steps, life.first_seq)
-            async for message in span(self._bus, LEVELS_SIGNALS, seq, seq + 1, life):
-                read = read_message(message, self._wall_baseline)
-                if read is not None:
-                    return read.ts_ms
+            async with contextlib.aclosing(span(self._bus, LEVELS_SIGNALS, seq, seq + 1, life)) as messages:
+                async for message in messages:
+                    read = read_message(message, self._wall_baseline)
+                    if read is not None:
+                        return read.ts_ms
         return self._scene.ts_ms - steps * USUAL_GAP_MS

@@ -7,7 +7,7 @@ messages before it: what happened between two messages needs the one before, and
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Final, NamedTuple
 
 from src.common.bus import BusError, NATSBus
@@ -122,7 +122,7 @@ def life(consumer: OrderedConsumer) -> Life:
 
 async def follow(
     bus: NATSBus, subject: str, since_seq: int, of: Life, on_idle: Callable[[], None] = lambda: None
-) -> AsyncIterator[StoredMessage]:
+) -> AsyncGenerator[StoredMessage, None]:
     """Every message from `since_seq` on, without end.
 
     Args:
@@ -149,7 +149,7 @@ async def follow(
         await bus.leave(consumer)
 
 
-async def span(bus: NATSBus, subject: str, first: int, end: int, of: Life) -> AsyncIterator[StoredMessage]:
+async def span(bus: NATSBus, subject: str, first: int, end: int, of: Life) -> AsyncGenerator[StoredMessage, None]:
     """The messages with sequences in `first ≤ seq < end` that are still there, oldest first.
 
     Raises:
