@@ -215,8 +215,8 @@ function indexAt(list: readonly { readonly time: number }[], time: number): numb
 export function plotted(bars: readonly Bar[], stepS: number, most: number): { readonly stepS: number; readonly slots: readonly Slot[] } {
   const [first, last] = [bars[0], bars.at(-1)];
   if (first === undefined || last === undefined) return { stepS, slots: [] };
-  const times = LONGER.find((each) => (last.time - first.time) / (stepS * each) < most) ?? LONGER.at(-1)!;
-  const longer = stepS * times;
+  const fits = (each: number): boolean => each % stepS === 0 && (last.time - first.time) / each < most;
+  const longer = most === Infinity ? stepS : (CANDLES_S.find(fits) ?? CANDLES_S.at(-1)!);
   const aligned = joined(bars.map((bar) => ({ ...bar, time: Math.floor(bar.time / longer) * longer })));
   const slots: Slot[] = [];
   for (const bar of aligned) {
@@ -230,7 +230,7 @@ export function plotted(bars: readonly Bar[], stepS: number, most: number): { re
 
 export type Slot = Bar | { readonly time: number };
 
-const LONGER = [1, 2, 4, 10, 20, 40, 60, 120];
+const CANDLES_S = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 14_400]; // each a multiple of most before
 const MOST_EMPTY = 5_000;
 
 /** A part of a level's life in which it stood at one price with one signal; both times in seconds, the end is open. */

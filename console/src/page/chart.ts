@@ -33,7 +33,7 @@ const IN_SIGHT = 2; // levels on each side that the scale makes room for
 const SIGHT = 0.05; // of spot, that such a level may be away
 const MARKS = 500;
 const DRAW_EVERY_MS = 500;
-const CANDLE_ROOM = 5; // pixels, at least
+const CANDLE_ROOM = 4; // pixels, at least
 const RIGHT_ROOM = 0.02; // of the bars, between the newest and the edge
 
 type Line = { line: IPriceLine; price: number; shown: string };
