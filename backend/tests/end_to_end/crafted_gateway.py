@@ -68,6 +68,7 @@ class CraftedGateway:
 
     def __init__(self, frame: dict[str, Any]) -> None:
         self.frame, self._said_ms = frame, now_ms()
+        self.past: dict[str, Any] = {}  # by path, what it answers of the past; else it has none
         self._viewers: set[ServerConnection] = set()
 
     async def __aenter__(self) -> Self:
@@ -113,6 +114,8 @@ class CraftedGateway:
             return answer(b'{"nats_connected": true}', "application/json")
         if path == "/snapshot":
             return answer(b"{}", "application/json")
+        if path in self.past:
+            return answer(json.dumps(self.past[path]).encode(), "application/json")
         if path in ("/history", "/events"):
             return answer(b'{"detail": "no history here"}', "application/json", HTTPStatus.NOT_FOUND)
         file = BUILT / (PAGE if path == "/" else path.removeprefix("/"))

@@ -103,6 +103,38 @@ def odd_frame(dice: random.Random, usual: dict[str, Any]) -> dict[str, Any]:
     return {"levels": levels, "flow": contracts(dice)}
 
 
+def odd_history(dice: random.Random) -> dict[str, Any]:
+    """An answer of `/history`, about now or about any other time."""
+    count, step_ms = dice.choice([1, 7, 400]), dice.choice([1000, 30_000, 3_600_000])
+    from_ms = dice.choice([0, now_ms() - count * step_ms, 253402300799999 - count * step_ms]) // step_ms * step_ms
+
+    def column() -> list[float | None]:
+        return [None if dice.random() < 0.3 else number(dice) for _ in range(count)]
+
+    levels = [
+        {"id": text(dice), "kind": text(dice), "price": number(dice), "at": 0, "first_ms": from_ms, "last_ms": from_ms}
+        | {"score": column(), "distance": column(), "prices": column(), "confidence": [None] * count}
+        | {"signal": [dice.choice([None, 0, 1]) for _ in range(count)]}
+        for _ in range(dice.choice([0, 1, 40]))
+    ]
+    spot = {name: column() for name in ("open", "high", "low", "close")}
+    span = {"from_ms": from_ms, "step_ms": step_ms, "count": count, "available_from_ms": from_ms}
+    ends = {"available_to_ms": from_ms + count * step_ms - 1, "complete": True}
+    return {**span, **ends, "spy": spot, "signals": [text(dice), "BREAK"], "confidences": [], "levels": levels}
+
+
+def odd_events(dice: random.Random) -> dict[str, Any]:
+    kinds = ("signal", "sweep_detected", "barrier_state", "spot_side", "level", "replay", "verdict", "constructor")
+    found = [
+        {"id": str(index), "kind": dice.choice(kinds), "seq": 0, "ts": dice.choice([1, now_ms(), 253402300799999])}
+        | {"server_ms": now_ms(), "first_ts": 1, "level": text(dice), "level_kind": text(dice), "price": number(dice)}
+        | {"before": text(dice), "after": text(dice), "spot": number(dice), "score": number(dice)}
+        | {"confidence": text(dice), "count": dice.choice([1, 2, 10**6])}
+        for index in range(dice.choice(SIZES))
+    ]
+    return {"cursor": "life-1-1", "complete": True, "events": found}
+
+
 async def drawn(page: Page, frame: dict[str, Any]) -> None:
     """Return when the chart, which is the last to draw, has drawn the levels of the frame."""
     await expect(page.locator("#chart")).to_have_attribute("data-drawn", str(frame["levels"]["ts"]))
@@ -134,6 +166,26 @@ async def test_no_value_of_a_valid_frame_breaks_the_page(browser: Browser, seed:
         await expect(page.locator(".row").first).to_be_visible()
         await drawn(page, usual)
         assert complaints.all == []
+        await page.close()
+
+
+@pytest.mark.parametrize("seed", range(2))
+async def test_no_answer_of_the_past_breaks_the_page(browser: Browser, seed: int) -> None:
+    dice = random.Random(seed)
+    usual = market_now()
+    async with CraftedGateway({**usual, "status": status(levels=section(), flow=section())}) as gateway:
+        page = await browser.new_page(viewport={"width": dice.choice([390, 1280, 2560]), "height": 900})
+        complaints = Complaints(page, f"http://127.0.0.1:{gateway.port}")
+        for _ in range(10):
+            gateway.past = {"/history": odd_history(dice), "/events": odd_events(dice)}
+            async with page.expect_response("**/history?**"):
+                await page.goto(f"http://127.0.0.1:{gateway.port}/")
+            await drawn(page, usual)
+            for key in "sls":
+                await page.keyboard.press(key)
+            await page.locator("#chart .plot").hover()
+            await expect(page.locator(".row").first).to_be_visible()
+            assert complaints.all == [], json.dumps(gateway.past)[:500]
         await page.close()
 
 
