@@ -311,6 +311,7 @@ document.addEventListener("visibilitychange", () => {
   if (document.hidden) return;
   if (newestLevels !== undefined) showLevels(newestLevels);
   showFlow(newestFlow);
+  past.ask(); // for the time that was not drawn
 });
 probe.start();
 listen();
