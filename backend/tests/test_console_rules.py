@@ -224,8 +224,8 @@ VERDICTS: list[tuple[Any, ...]] = [
         "",
         0,
         "replay",
-        "REPLAY",
-        "REPLAY\n17 Dec 2025",
+        "CORE REPLAYS",
+        "CORE REPLAYS\n17 Dec 2025",
         "What you see is of Wed 17 Dec 2025. Do not trade on it. A recorded day.",
     ),
     (
@@ -236,9 +236,57 @@ VERDICTS: list[tuple[Any, ...]] = [
         "",
         0,
         "replay",
-        "REPLAY",
-        "REPLAY",
+        "CORE REPLAYS",
+        "CORE REPLAYS",
         "What you see is of another time. Do not trade on it. A recorded day.",
+    ),
+    (
+        "replay",
+        part("replay"),
+        part("replay"),
+        said("past", "Asked for.", replay={"at_ms": new_york("2026-11-25 10:31:04"), "speed": 8, "paused": False}),
+        "",
+        0,
+        "past",
+        "REPLAY",
+        "REPLAY\n25 Nov 2026\n10:31:04",
+        "You see Wed 25 Nov 2026, 10:31:04. It plays at 8 times its speed. Press n for the present.",
+    ),
+    (
+        "replay",
+        part("replay"),
+        part("replay"),
+        said("past", "Asked for.", replay={"at_ms": new_york("2026-11-25 10:31:04"), "speed": 8, "paused": True}),
+        "",
+        0,
+        "past",
+        "REPLAY",
+        "REPLAY\n25 Nov 2026\n10:31:04",
+        "You see Wed 25 Nov 2026, 10:31:04. It stands still. Press n for the present.",
+    ),
+    (
+        "connecting",
+        part("replay"),
+        part("replay"),
+        said("past", "Asked for.", replay={"at_ms": new_york("2026-11-25 10:31:04"), "speed": 8, "paused": True}),
+        "",
+        0,
+        "past",
+        "REPLAY",
+        "REPLAY\n25 Nov 2026\n10:31:04",
+        "You see Wed 25 Nov 2026, 10:31:04. Connecting to the gateway, to go on there.",
+    ),
+    (
+        "replay",
+        None,
+        None,
+        said("past", "Asked for.", replay={"at_ms": 0, "speed": 1, "paused": False}),
+        "",
+        0,
+        "past",
+        "REPLAY",
+        "REPLAY",
+        "The moment is being looked up.",
     ),
     (
         "market_closed",
@@ -333,8 +381,8 @@ VERDICTS: list[tuple[Any, ...]] = [
         "",
         0,
         "replay",
-        "REPLAY",
-        "REPLAY",
+        "CORE REPLAYS",
+        "CORE REPLAYS",
         f"What you see is of another time. Do not trade on it. {TRYING}",
     ),
     (
@@ -1290,3 +1338,138 @@ def test_rules_are_in_words_and_none_is_there_twice_or_beyond_twenty(rules: Path
     twice = f"[...{many}, {{...{json.dumps(RULE)}, within: 3, active: false}}]"
     asked = ask(rules, "alert_rules.js", f"{twice}.reduce(m.addRule, m.FIRST_CHOICE).rules.map(({{within}}) => within)")
     assert asked == [1, 1, 0, 1, 2, *range(4, 18), 3]
+
+
+# -- the time line -----------------------------------------------------------------------------------------------------
+
+SPAN = {"fromMs": 1_000_000, "toMs": 5_000_000}
+PLACES: list[tuple[float, Any, float]] = [  # of 400 pixels; the moment there; where its handle stands
+    (-7, 1_000_000, 0),
+    (0, 1_000_000, 0),
+    (100, 2_000_000, 0.25),
+    (100.04, 2_000_000, 0.25),
+    (395, 4_950_000, 0.9875),
+    (396, "live", 1),
+    (480, "live", 1),
+]
+
+
+def test_a_place_on_the_time_line_is_a_moment_and_back(rules: Path) -> None:
+    span = json.dumps(SPAN)
+    asked = ask(rules, "timeline.js", f"{[place for place, *_ in PLACES]}.map((px) => m.momentAt(px, 400, {span}))")
+    assert asked == [moment for _, moment, _ in PLACES]
+    back = ask(rules, "timeline.js", f"{json.dumps(asked)}.map((moment) => m.shareOf(moment, {span}))")
+    assert back == [share for *_, share in PLACES]
+    outside = f"[0, 9_000_000].map((moment) => m.shareOf(moment, {span}))"
+    assert ask(rules, "timeline.js", outside) == [0, 1]
+    assert ask(rules, "timeline.js", "m.shareOf(7, {fromMs: 7, toMs: 7})") == 1
+
+
+MOVES: list[tuple[Any, int, Any]] = [
+    ("live", -60_000, 4_940_000),
+    ("live", 60_000, "live"),
+    (2_000_000, 600_000, 2_600_000),
+    (1_030_000, -60_000, 1_000_000),
+    (4_990_000, 60_000, "live"),
+]
+
+
+def test_the_present_lies_beyond_the_end_and_nothing_before_the_begin(rules: Path) -> None:
+    moves = json.dumps([[moment, by_ms] for moment, by_ms, _ in MOVES])
+    asked = ask(rules, "timeline.js", f"{moves}.map(([moment, by]) => m.moved(moment, by, {json.dumps(SPAN)}))")
+    assert asked == [to for *_, to in MOVES]
+
+
+# Moments that are wanted, and when; then those that are sent, and when: three a second and a bit, the last one always.
+DRAGS: list[tuple[list[tuple[int, int]], list[tuple[int, int]]]] = [
+    ([(0, 1)], [(0, 1)]),
+    ([(0, 1), (10, 2), (20, 3)], [(0, 1), (300, 3)]),
+    ([(0, 1), (299, 2), (300, 3)], [(0, 1), (300, 2), (600, 3)]),
+    ([(0, 1), (1000, 2)], [(0, 1), (1000, 2)]),
+    ([(at, at) for at in range(0, 1000, 16)], [(0, 0), (300, 288), (600, 592), (900, 896), (1200, 992)]),
+]
+PLAY = """
+((wanted) => {
+    const sent = [];
+    let [jumps, timer] = [m.NO_JUMPS, undefined];
+    const heed = (now, found) => {
+        jumps = found.jumps;
+        timer = found.againMs === undefined ? undefined : now + found.againMs;
+        if (found.send !== undefined) sent.push([now, found.send]);
+    };
+    for (const [at, moment] of wanted) {
+        if (timer !== undefined && timer <= at) heed(timer, m.due(jumps, timer));
+        heed(at, m.wanted(jumps, moment, at));
+    }
+    while (timer !== undefined) heed(timer, m.due(jumps, timer));
+    return sent;
+})
+"""
+
+
+@pytest.mark.parametrize(("wanted", "sent"), DRAGS, ids=lambda times: f"{len(times)}")
+def test_a_drag_is_a_few_jumps_and_the_last_one_always(
+    rules: Path, wanted: list[tuple[int, int]], sent: list[tuple[int, int]]
+) -> None:
+    assert ask(rules, "timeline.js", f"{PLAY}({json.dumps(wanted)})") == [list(each) for each in sent]
+
+
+MINUTE_MS = 60_000
+KEYS: list[tuple[str, bool, bool, bool, Any]] = [  # the key, with shift, while paused, on the bar; what it does
+    ("ArrowLeft", False, False, False, {"does": "move", "byMs": -MINUTE_MS}),
+    ("ArrowRight", False, False, False, {"does": "move", "byMs": MINUTE_MS}),
+    ("ArrowLeft", False, True, False, {"does": "step", "by": -1}),
+    ("ArrowRight", False, True, True, {"does": "step", "by": 1}),
+    ("ArrowLeft", True, True, False, {"does": "move", "byMs": -10 * MINUTE_MS}),
+    ("ArrowRight", True, False, False, {"does": "move", "byMs": 10 * MINUTE_MS}),
+    (" ", False, False, False, {"does": "play"}),
+    ("[", False, False, False, {"does": "speed", "by": -1}),
+    ("]", False, False, False, {"does": "speed", "by": 1}),
+    ("n", False, False, False, {"does": "go", "to": "now"}),
+    ("Home", False, False, True, {"does": "go", "to": "begin"}),
+    ("End", False, False, True, {"does": "go", "to": "now"}),
+    ("PageUp", False, False, True, {"does": "move", "byMs": 10 * MINUTE_MS}),
+    ("Home", False, False, False, None),
+    ("ArrowDown", False, False, False, None),
+    ("j", False, False, True, None),
+]
+
+
+def test_the_keys_of_the_time_line(rules: Path) -> None:
+    presses = json.dumps([[{"key": key, "shift": shift}, *where] for key, shift, *where, _ in KEYS])
+    assert ask(rules, "timeline.js", f"{presses}.map((each) => m.actionOf(...each) ?? null)") == [
+        does for *_, does in KEYS
+    ]
+
+
+def test_no_key_of_the_time_line_is_another_of_the_page() -> None:
+    table = re.search(
+        r"const KEYS[^{]*\{(.*?)^\};", (CONSOLE / "src" / "main.ts").read_text(), re.DOTALL | re.MULTILINE
+    )
+    assert table is not None
+    taken = {name.strip('"') for name in re.findall(r"^  (\S+?):", table[1], re.MULTILINE)}
+    assert "Escape" in taken
+    assert not taken & {key for key, *_, on_the_bar, does in KEYS if does is not None and not on_the_bar}
+
+
+def test_the_speed_has_steps_and_ends(rules: Path) -> None:
+    faster = "[0.1, 1, 3, 30, 60].map((speed) => m.speedAfter(speed, 1))"
+    assert ask(rules, "timeline.js", faster) == [0.25, 2, 4, 60, 60]
+    slower = "[0.1, 1, 3, 60].map((speed) => m.speedAfter(speed, -1))"
+    assert ask(rules, "timeline.js", slower) == [0.1, 0.5, 2, 30]
+
+
+def test_a_moment_is_told_to_ears(rules: Path) -> None:
+    then, shown = new_york("2026-11-25 10:31:04"), "{speed: 4, replay: {at_ms: 7, speed: 8, paused: %s}}"
+    moments = f"m.valueText({then}, {shown % 'true'}), m.valueText({then}, {shown % 'false'})"
+    assert ask(rules, "timeline.js", f"[{moments}, m.valueText('live', {{speed: 4}})]") == [
+        "replay, Wed 25 Nov 2026 10:31:04, paused",
+        "replay, Wed 25 Nov 2026 10:31:04, 8 times as fast",
+        "the present",
+    ]
+
+
+def test_a_jump_is_told_from_the_pace_of_a_replay(rules: Path) -> None:
+    pairs = [(None, 7), (9_000_000, 9_003_000), (9_000_000, 8_999_000), (9_000_000, 9_066_000), (9_000_000, 8_990_000)]
+    asked = ask(rules, "timeline.js", f"{json.dumps(pairs)}.map(([before, ms]) => m.isJump(before ?? undefined, ms))")
+    assert asked == [False, False, False, True, True]

@@ -1,7 +1,7 @@
 /** The console: a stream comes in, the parts of the page show it. */
 
 import "./style.css";
-import { type Freshness, type LevelSignal, type LevelsPayload, type Shape, type State, type Stream, connect } from "./feed.ts";
+import { type Freshness, type LevelSignal, type LevelsPayload, type Replay, type Shape, type State, type Stream, at } from "./feed.ts";
 import { attention, first, isNewSweep } from "./market/attention.ts";
 import { nearestLevels } from "./market/bounds.ts";
 import { changes } from "./market/changes.ts";
@@ -28,6 +28,7 @@ import { Status } from "./page/status.ts";
 import { Strikes } from "./page/strikes.ts";
 import { Tape } from "./page/tape.ts";
 import { Theme } from "./page/theme.ts";
+import { timeLine } from "./page/timeline.ts";
 
 const STREAM = "ws/stream"; // beside the page, wherever a proxy puts it
 const HIDDEN_RATE = 2; // frames a second, half of Core's
@@ -58,9 +59,11 @@ const past = new Past(chartControls.choice.span, STREAM, () => tokenDialog.token
 const tape = new Tape(() => past.feed.all, past.spotAt, (id) => openSheet(keyOf(id)));
 const alarm = new Alarm(byId("alerts"), byId("calls"), announcer, told, (count) => status.called(count), (level) => look(keyOf(level)));
 
+const line = timeLine(STREAM, () => tokenDialog.token, (words) => announcer.say(words));
+
 const firstPart = new First(byId("first"), look);
-const pasts = new LevelPasts();
-let stream: Stream | undefined;
+let pasts = new LevelPasts();
+let stream: Replay | undefined;
 let refused = false;
 let lastState: State = "connecting";
 let newestFlow: Readonly<Record<string, unknown>> = {};
@@ -76,16 +79,21 @@ function listen(): void {
   stream?.close();
   refused = false;
   const { token } = tokenDialog;
-  const opened = (stream = connect(STREAM, { ...shown(), token, events: true, schedule: deliver }));
+  const opened = (stream = at(STREAM, "live", { ...shown(), token, events: true, schedule: deliver }));
   opened.on("levels", takeLevels);
   opened.on("flow", takeFlow);
   opened.on("freshness", (freshness) => showFreshness(opened, freshness));
-  opened.on("disconnect", () => void askForToken(opened));
+  opened.on("status", (said) => line.heed(said));
+  opened.on("disconnect", (disconnect) => {
+    if (line.ended(disconnect)) listen();
+    else void askForToken(opened);
+  });
   opened.on("state", (state) => fillPast(state));
   opened.on("events", (news) => {
     past.hear(news);
     alarm.add(news.events);
   });
+  line.connected(opened);
 }
 
 /** With the first frame of a connection: its events begin there, and what the page did not see is asked for. */
@@ -135,8 +143,10 @@ function told(): Told {
 }
 
 function showLevels(payload: LevelsPayload, both: Instruments = instrumentsOf(payload)): void {
+  if (!line.follow(stream?.status, payload.ts)) beginAgain();
   showSpots(both);
-  status.arrived(payload.ts, Date.now());
+  if (line.isPast) status.arrivedOfPast();
+  else status.arrived(payload.ts, Date.now());
   const levels = nearestLevels(payload.levels, both);
   choices.offer(levels);
   const rows = rowsOf(keyed(levels), choices.choice, both);
@@ -153,10 +163,19 @@ function showLevels(payload: LevelsPayload, both: Instruments = instrumentsOf(pa
   firstPart.show(chosen, rows);
   ladder.show(rows, pasts, both, (key) => lookOf(key, payload.ts));
   strikes.showSpot(both);
-  const change = past.add(payload, both);
+  const change = line.isPast ? "none" : past.add(payload, both);
+  chart.lookBack(line.isPast ? payload.ts : undefined);
   chart.show({ tsMs: payload.ts, rows, instruments: both, session: past.session, change, withGone: !isFiltered(choices.choice) });
   tellChanges(payload.ts, rows, both);
   if (sheet.of !== undefined) sheet.show(ladder.row(sheet.of));
+}
+
+/** Another moment is shown: what was seen before is no past of it. */
+function beginAgain(): void {
+  pasts = new LevelPasts();
+  seen = undefined;
+  if (!line.isPast) past.ask(); // the present went on
+  past.showOther();
 }
 
 function lookOf(key: string, atMs: number): Look {
@@ -200,8 +219,10 @@ function onChoice(): void {
 
 function tellChanges(tsMs: number, rows: ReadonlyMap<string, Row>, both: Instruments): void {
   const levels = new Map([...rows].map(([key, { level }]) => [key, level]));
-  for (const { words } of changes(seen, levels).filter(({ signal }) => signal !== undefined)) announcer.say(words);
+  const found = changes(seen, levels);
   seen = levels;
+  if (line.isPast) return; // what is told is of the present
+  for (const { words } of found.filter(({ signal }) => signal !== undefined)) announcer.say(words);
   past.see(levels, tsMs, (price) => both.of(price).spot);
   tape.show(); // also for what became of a signal
 }
@@ -284,7 +305,7 @@ function pin(key: string | undefined): void {
 
 function letGo(): void {
   if (sheet.isOpen) sheet.close();
-  else ladder.release();
+  else if (!line.live()) ladder.release();
 }
 
 document.addEventListener("keydown", (event) => {
@@ -293,6 +314,7 @@ document.addEventListener("keydown", (event) => {
   const inside = target instanceof Element ? target : document.body;
   if (inside.closest("input, select, textarea") !== null) return;
   if (key === "Enter" && inside.closest("button, a, summary") !== null) return;
+  if (key === "Escape" && inside.closest("#filter") !== null) return;
   if (key.startsWith("Arrow") && inside !== document.body && inside.closest("#ladder") === null) return;
   const act = KEYS[key];
   if (act === undefined) return;

@@ -107,8 +107,8 @@ STATES = {
             "explanation": "Core publishes a recorded day, not the present.",
         },
         "replay",
-        "REPLAY",
-        r"^REPLAY\n\d+ \w{3} 20\d\d$",
+        "CORE REPLAYS",
+        r"^CORE REPLAYS\n\d+ \w{3} 20\d\d$",
         r"^What you see is of \w{3} \d+ \w{3} 20\d\d\. Do not trade on it\. Core publishes a recorded day",
     ),
     "market closed": State(

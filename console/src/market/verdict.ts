@@ -1,11 +1,14 @@
 /** What the page says of its data, and how loudly: never louder than it is true, and never calmer. */
 
-import type { Freshness, State, Status } from "../feed.ts";
+import type { Freshness, ReplayStatus, State, Status } from "../feed.ts";
 import { newYork } from "./clock.ts";
 import { age } from "./words.ts";
 
-/** How it looks; the style sheet has each. `gone` looks as strong as `stale`, `empty` and `market_closed` are calm. */
-export type Look = State | "gone" | "empty";
+/**
+ * How it looks; the style sheet has each. `gone` looks as strong as `stale`, `empty` and `market_closed` are calm. `past` is
+ * what somebody looks back at, and `replay` what Core publishes of another day.
+ */
+export type Look = State | "gone" | "empty" | "past";
 
 export type Verdict = {
   readonly look: Look;
@@ -37,6 +40,7 @@ export function verdictOf(seen: Seen): Verdict {
   const { state, freshness, status, ended, refused } = seen;
   const { levels, flow } = freshness;
   if (refused) return { ...WORDS.connecting, reason: "The gateway wants a token." };
+  if (status?.replay !== undefined && state !== "closed") return past(status.replay, state);
   switch (state) {
     case "closed":
       return { ...WORDS.closed, reason: sentences(oldWords(seen), capital(ended), "The connection is closed for good; reload the page to try again.") };
@@ -62,7 +66,8 @@ const WORDS = {
   live: { look: "live", word: "LIVE", over: "", spoken: "Data is live" },
   late: { look: "late", word: "LATE", over: "", spoken: "Data is late" },
   stale: { look: "stale", word: "STALE", over: "STALE", spoken: "Data is stale, do not trade on it" },
-  replay: { look: "replay", word: "REPLAY", over: "REPLAY", spoken: "This is a replay, not the present" },
+  past: { look: "past", word: "REPLAY", over: "REPLAY", spoken: "This is a replay, not the present" },
+  replay: { look: "replay", word: "CORE REPLAYS", over: "CORE REPLAYS", spoken: "Core replays another day, this is not the present" },
   market_closed: { look: "market_closed", word: "MARKET CLOSED", over: "", spoken: "The market is closed" },
   gone: { look: "gone", word: "GATEWAY GONE", over: "NO GATEWAY", spoken: "The gateway is gone and prices are old, do not trade on them" },
   empty: { look: "empty", word: "NO DATA YET", over: "", spoken: "Connected, no message has come yet" },
@@ -94,8 +99,21 @@ function replay({ status }: Seen): Verdict {
   const explanation = status?.cause === "replay" ? status.explanation : "";
   return {
     ...WORDS.replay,
-    over: day === "" ? "REPLAY" : `REPLAY\n${day.replace(/^\w+ /, "")}`,
+    over: day === "" ? WORDS.replay.over : `${WORDS.replay.over}\n${day.replace(/^\w+ /, "")}`,
     reason: sentences(`What you see is ${day === "" ? "of another time" : `of ${day}`}. Do not trade on it.`, explanation),
+  };
+}
+
+/** Somebody looks back. */
+function past({ at_ms: atMs, paused, speed }: ReplayStatus, state: State): Verdict {
+  const { date, time } = newYork(atMs);
+  const how = paused ? "It stands still." : speed === 1 ? "It plays." : `It plays at ${speed} times its speed.`;
+  const next = state === "connecting" ? "Connecting to the gateway, to go on there." : `${how} Press n for the present.`;
+  if (atMs === 0) return { ...WORDS.past, reason: "The moment is being looked up." };
+  return {
+    ...WORDS.past,
+    over: `${WORDS.past.over}\n${date.replace(/^\w+ /, "")}\n${time}`,
+    reason: `You see ${date}, ${time}. ${next}`,
   };
 }
 

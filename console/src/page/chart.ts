@@ -4,6 +4,7 @@ import {
   ColorType,
   CrosshairMode,
   type IPriceLine,
+  LineStyle,
   type Logical,
   type MouseEventParams,
   type Time,
@@ -21,6 +22,7 @@ import type { ChartChoice } from "../market/spans.ts";
 import type { Event } from "../feed.ts";
 import { StyleCell, TextCell, make, setAttribute } from "./cells.ts";
 import { unit } from "./density.ts";
+import { Future } from "./future.ts";
 import { HoverBox } from "./hover_box.ts";
 import { kindsOf } from "./level_row.ts";
 import { type DrawnLife, Lives, type Mark, type Places } from "./lives.ts";
@@ -74,6 +76,9 @@ export class SpotChart {
   private drawing: ReturnType<typeof setTimeout> | undefined;
   private drawnMs = -Infinity;
   private isFitted = true;
+  private atMs: number | undefined; // of the past that is shown
+  private spotThen: IPriceLine | undefined;
+  private readonly future: Future;
   private drawnLives = "";
 
   constructor(
@@ -102,6 +107,7 @@ export class SpotChart {
     });
     this.series.attachPrimitive(this.lives);
     this.hover = new HoverBox(this.plot);
+    this.future = new Future(this.plot);
     this.restyle();
     new ResizeObserver(() => this.restyle()).observe(element);
     this.chart.timeScale().subscribeVisibleLogicalRangeChange(() => this.follow());
@@ -129,6 +135,32 @@ export class SpotChart {
     if (another || news.change === "all") this.due = "all";
     else if (this.due === "none") this.due = news.change;
     this.drawing ??= setTimeout(() => this.draw(), Math.max(0, this.drawnMs + DRAW_EVERY_MS - performance.now()));
+  }
+
+  /** The past is shown: what came after that moment is dimmed. Undefined for the present. */
+  lookBack(atMs: number | undefined): void {
+    if ((atMs === undefined) !== (this.atMs === undefined)) {
+      const isPresent = atMs === undefined;
+      this.series.applyOptions({ priceLineVisible: isPresent, lastValueVisible: isPresent }); // of the last bar, which is the present
+      this.isFitted = true;
+    }
+    this.atMs = atMs;
+    if (atMs === undefined) this.dimFuture();
+  }
+
+  private dimFuture(): void {
+    const { atMs } = this;
+    const places = atMs === undefined ? undefined : this.places();
+    this.future.show(places === undefined || atMs === undefined ? undefined : places.xOf(atMs / 1000), places?.width ?? 0);
+    const price = atMs === undefined ? undefined : this.spot;
+    if (this.spotThen !== undefined && price === undefined) {
+      this.series.removePriceLine(this.spotThen);
+      this.spotThen = undefined;
+    } else if (price !== undefined) {
+      const options = { price, color: colour("past-word"), lineStyle: LineStyle.Dotted, title: "" };
+      if (this.spotThen === undefined) this.spotThen = this.series.createPriceLine(options);
+      else this.spotThen.applyOptions(options);
+    }
   }
 
   /** The session was filled, or begun again. */
@@ -165,6 +197,7 @@ export class SpotChart {
     if (this.due !== "none" || shown !== this.drawnLives) this.drawLives(news);
     this.drawnLives = shown;
     this.drawLevels();
+    this.dimFuture();
     this.due = "none";
     setAttribute(this.element, "data-drawn", String(news.tsMs));
     setAttribute(this.element, "data-points", String(news.session.bars.length));

@@ -6,7 +6,7 @@ const KEYS: readonly (readonly [string, string])[] = [
   ["↓ or j, ↑ or k", "next level below, above; the first time from spot"],
   ["1, 2, 3", "the level to look at first, second, third"],
   ["Enter", "every field of the level"],
-  ["Escape", "close it; then let go of the level"],
+  ["Escape", "close it; then leave a replay; then let go of the level"],
   ["c", "back to spot after scrolling"],
   ["p", "pin the level, or let it go: a pinned level passes every filter"],
   ["f", "which levels are shown"],
@@ -15,6 +15,10 @@ const KEYS: readonly (readonly [string, string])[] = [
   ["l", "the chart shows spot as a line or as candles"],
   ["a", "alerts: what calls you, and how"],
   ["q", "silence the alerts, or let them sound again"],
+  ["← or →", "go back or on: a minute, or one message while paused; with Shift ten minutes"],
+  ["Space", "pause, or play on"],
+  ["[ and ]", "play slower, faster"],
+  ["n", "now: back to the present"],
   ["t", "dark or light"],
   ["?", "this page"],
 ];
@@ -35,6 +39,7 @@ const MEANINGS: readonly (readonly [string, string])[] = [
   ["1 min, 5 min, 15 min", "points that spot moved after a signal began"],
   ["Round trip", "from this page to the gateway and back, over HTTP"],
   ["Since Core", "arrival here less Core's time stamp, with any difference of the clocks in it; – where they disagree"],
+  ["REPLAY", "you look back: the moment is over the page. CORE REPLAYS: Core publishes another day"],
   ["LATE, STALE", "data is overdue; overdue for so long that it is too old to trade on"],
 ];
 

@@ -36,6 +36,11 @@ export class Status {
   /** Undefined before the first. */
   verdict: Verdict | undefined;
 
+  /** Core's time stamp of the levels is that of a replay, which has its own clock. */
+  arrivedOfPast(): void {
+    this.feedClock.show(undefined, undefined, 0);
+  }
+
   /** Core's time stamp of the levels that have just arrived. */
   arrived(tsMs: number, nowMs: number): void {
     this.delaysMs = [...this.delaysMs.slice(-8), nowMs - tsMs];
@@ -54,12 +59,14 @@ export class Status {
     this.frameWord.show(over);
     const isAlone = levels?.state === "live" && (flow?.state === "late" || flow?.state === "stale");
     this.flowNote.show(isAlone ? `${age(flow.ageMs)} old` : "");
-    showAge(this.levelsAge, levels);
-    showAge(this.flowAge, flow);
+    const replay = status?.replay;
+    showAge(this.levelsAge, replay === undefined ? levels : undefined);
+    showAge(this.flowAge, replay === undefined ? flow : undefined);
     this.frameRate.show(`${framesPerSecond.toFixed(1)}/s`);
     this.roundTrip.show(health.roundTripMs === undefined ? "–" : `${fixed(health.roundTripMs, 0)} ms`);
-    this.sinceCore.show(status === undefined ? delay(this.delaysMs) : lag((status.levels ?? status.flow)?.core_lag_ms));
-    this.wallClock.show(nowMs, status, nowMs);
+    this.sinceCore.show(replay !== undefined ? "–" : status === undefined ? delay(this.delaysMs) : lag((status.levels ?? status.flow)?.core_lag_ms));
+    this.wallClock.show(replay === undefined ? nowMs : replay.at_ms || undefined, status, nowMs);
+    this.wallClock.call(replay === undefined ? "New York" : "Replay");
     const isOther = this.verdict !== undefined && look !== this.verdict.look;
     this.verdict = verdict;
     this.showTitle();
@@ -92,6 +99,7 @@ function delay(delaysMs: readonly number[]): string {
 }
 
 class Clock {
+  private readonly name: TextCell;
   private readonly time = new TextCell(make("span", { class: "number" }));
   private readonly phase = new TextCell(make("span", { class: "phase" }));
 
@@ -99,8 +107,13 @@ class Clock {
     private readonly element: HTMLElement,
     name: string,
   ) {
-    element.append(make("span", { class: "label" }, name), this.time.element, this.phase.element);
+    this.name = new TextCell(make("span", { class: "label" }, name));
+    element.append(this.name.element, this.time.element, this.phase.element);
     element.hidden = true;
+  }
+
+  call(name: string): void {
+    this.name.show(name);
   }
 
   /** With the date where that is not today's. */
