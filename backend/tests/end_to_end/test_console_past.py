@@ -82,7 +82,7 @@ async def test_a_page_opens_on_the_session_so_far_and_grows_without_a_seam(
     chart = page.locator("#chart")
     await expect(chart).to_have_attribute("data-points", str(bars))
     await expect(page.locator("#chart-progress")).to_be_empty()
-    ts = now_ms() + 60_000  # a bar of its own, whatever the step
+    ts = now_ms() + 240_000  # a bar of its own: those of a day are 120 s long
     for each in (ts, ts + 1):
         await core.levels(2, ts=each, **market(LAST))
         await expect(chart).to_have_attribute("data-drawn", str(each))
