@@ -20,8 +20,8 @@ from msgspec import Struct
 from src.gateway.signals.contract import Event
 from src.gateway.signals.events import LevelState, Moment, Transition, transitions
 
-FLAP_MS: Final = 30_000
-MAX_EVENTS: Final = 20_000  # about 10 MB; a recorded session makes 400 an hour
+FLAP_MS: Final = 30_000  # of Core's time
+MAX_EVENTS: Final = 20_000  # about 10 MB; a recorded session makes 1,400 an hour
 EVICTED_AT_ONCE: Final = 1_000  # beyond what is too many
 
 Key = tuple[str, str | None, str, str]
@@ -84,6 +84,8 @@ class _Group(Struct):
     first: Occurrence
     last: Occurrence
     count: int
+    from_ts_ms: int
+    to_ts_ms: int
 
 
 class EventLog:
@@ -177,22 +179,24 @@ class EventLog:
         """Join the events of the same key that are near, which the occurrence may bridge."""
         if occurrence.server_ms < self.lost_ms:
             return  # else the log, when it is filled backwards, would have a hole
-        groups = self._groups.setdefault(key, [])
-        place = bisect_right(groups, occurrence.server_ms, key=lambda group: group.first.server_ms)
-        joined = _Group(occurrence, occurrence, 1)
+        groups, ts_ms = self._groups.setdefault(key, []), occurrence.ts_ms
+        place = bisect_right(groups, ts_ms, key=attrgetter("from_ts_ms"))
+        joined = _Group(occurrence, occurrence, 1, ts_ms, ts_ms)
         near = [
             group
             for group in groups[max(place - 1, 0) : place + 1]
-            if group.first.server_ms - FLAP_MS <= occurrence.server_ms <= group.last.server_ms + FLAP_MS
+            if group.from_ts_ms - FLAP_MS <= ts_ms <= group.to_ts_ms + FLAP_MS
         ]
         for group in near:
             joined = _Group(
                 min(joined.first, group.first, key=_order),
                 max(joined.last, group.last, key=_order),
                 joined.count + group.count,
+                min(joined.from_ts_ms, group.from_ts_ms),
+                max(joined.to_ts_ms, group.to_ts_ms),
             )
             groups.remove(group)
-        insort(groups, joined, key=lambda group: group.first.server_ms)
+        insort(groups, joined, key=attrgetter("from_ts_ms"))
         self._count += 1 - len(near)
 
     def _evict(self) -> None:
@@ -208,7 +212,7 @@ class EventLog:
     def _group_at(self, key: Key, occurrence: Occurrence) -> _Group | None:
         """The event of which it is one; None where that was evicted."""
         for group in reversed(self._groups.get(key, ())):
-            if group.first.server_ms <= occurrence.server_ms <= group.last.server_ms:
+            if group.from_ts_ms <= occurrence.ts_ms <= group.to_ts_ms:
                 return group
         return None
 

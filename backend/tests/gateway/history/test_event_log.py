@@ -94,6 +94,13 @@ def test_the_same_again_after_a_while_is_another_event(gap_ms: int, count: int) 
     assert len([event for event in log_of(messages).events() if event["after"] == "BREAK"]) == count
 
 
+def test_a_past_that_is_published_at_once_has_its_events_apart() -> None:
+    """Core's time tells which are near: a simulated session is stored within seconds."""
+    hours = [moment(), *(moment(signal, ts_ms=3_600_000 * n) for n, signal in enumerate(["BREAK", "NO_TRADE"] * 4))]
+    log = log_of([Message(seq, 1_000 + seq, *pair) for seq, pair in enumerate(pairwise(hours), start=1)])
+    assert [event["count"] for event in log.events()] == [1] * 8
+
+
 def test_a_message_between_two_events_of_the_same_makes_them_one() -> None:
     """It is read last when the log is filled backwards from another place."""
     shown = session(
