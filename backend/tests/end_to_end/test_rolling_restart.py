@@ -10,7 +10,7 @@ import pytest
 
 from spymaster_client import Stream, stream
 from src.demo.nats_server import HOST
-from src.gateway.delivery.hub import DRAIN_PER_S
+from src.gateway.delivery.hub import DRAIN_AT_ONCE, DRAIN_PER_S
 from src.gateway.signals.causes import CAUSES
 from tests.conftest import LaunchGateway
 from tests.end_to_end.gateway_process import GatewayProcess
@@ -125,7 +125,7 @@ async def test_a_rolling_restart_costs_viewers_a_reconnect_and_shows_none_an_old
 
 async def test_while_it_stops_it_says_so_on_open_connections_and_takes_no_new_ones(gateway: GatewayProcess) -> None:
     async with contextlib.AsyncExitStack() as stack:
-        for _ in range(2 * DRAIN_PER_S):  # so many that it takes two seconds
+        for _ in range(DRAIN_AT_ONCE + 2 * DRAIN_PER_S):  # so many that it takes two seconds
             await stack.enter_async_context(Viewer(gateway))
         reader, writer = await asyncio.open_connection(HOST, gateway.port)
         writer.write(READY)
@@ -156,7 +156,7 @@ async def draining(make_gateway: LaunchGateway, request: pytest.FixtureRequest) 
     gateway = make_gateway(GATEWAY_WORKERS=request.param, GATEWAY_DRAIN="10").launch()
     gateway.until_it_says("✅")
     async with contextlib.AsyncExitStack() as stack:
-        count = 2 * DRAIN_PER_S * int(request.param)  # each worker lets go of its own
+        count = (DRAIN_AT_ONCE + 2 * DRAIN_PER_S) * int(request.param)  # each worker lets go of its own
         await until(lambda: gateway.takes_connections, "it listens")
         viewers = [await stack.enter_async_context(Viewer(gateway, compression=None)) for _ in range(count)]
         gateway.signal(SIGTERM)

@@ -21,6 +21,7 @@ from src.gateway.delivery.pong_clock import PongClock
 from src.gateway.metrics import LOOP_LAG_INTERVAL_S, LOOP_LAGS_A_SECOND, LoopLag
 
 DRAIN_PER_S: Final = 100  # other gateways can accept this many at any time
+DRAIN_AT_ONCE: Final = 100  # so few are no load: a restart is no slower for them than a crash
 DRAIN_STEP_S: Final = 0.01
 
 
@@ -166,7 +167,7 @@ class Hub:
         """
         self.begin_drain(close_code)
         peers = tuple(self.peers)
-        began_s, over_s = time.monotonic(), min(over_s, len(peers) / DRAIN_PER_S)
+        began_s, over_s = time.monotonic(), min(over_s, max(len(peers) - DRAIN_AT_ONCE, 0) / DRAIN_PER_S)
         for number, peer in enumerate(peers):
             early_s = began_s + over_s * number / len(peers) - time.monotonic()
             if early_s > DRAIN_STEP_S:

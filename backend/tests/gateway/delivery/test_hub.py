@@ -9,7 +9,7 @@ import pytest
 from src.gateway.close_codes import GOING_AWAY, CloseCode
 from src.gateway.delivery.channel import SLICE_PEERS, Channel
 from src.gateway.delivery.frame import Frame, Last, state_of
-from src.gateway.delivery.hub import Hub
+from src.gateway.delivery.hub import DRAIN_AT_ONCE, Hub
 from src.gateway.delivery.pong_clock import PongClock
 
 
@@ -250,7 +250,8 @@ async def test_closing_closes_the_peers_that_are_here_and_those_that_still_join(
     assert not hub.peers
 
 
-async def test_a_peer_that_is_not_closed_yet_is_sent_what_is_published() -> None:
+async def test_a_peer_that_is_not_closed_yet_is_sent_what_is_published(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("src.gateway.delivery.hub.DRAIN_AT_ONCE", 0)
     hub = Hub()
 
     class Telling(RememberingPeer):
@@ -266,6 +267,16 @@ async def test_a_peer_that_is_not_closed_yet_is_sent_what_is_published() -> None
     assert all(peer.closed == [GOING_AWAY] for peer in peers)
     assert [] in [peer.frames for peer in peers], "the first had left"
     assert [b"1"] in [peer.frames for peer in peers]
+
+
+async def test_few_peers_are_closed_at_once() -> None:
+    hub = Hub()
+    for peer in (peers := [RememberingPeer(hub) for _ in range(DRAIN_AT_ONCE)]):
+        hub.join(peer)
+    closing = asyncio.ensure_future(hub.drain(GOING_AWAY, over_s=3600.0))
+    await asyncio.sleep(0)
+    assert all(peer.closed for peer in peers)
+    await closing
 
 
 async def test_draining_takes_no_longer_than_its_peers_are_worth() -> None:
