@@ -286,7 +286,7 @@ class Settings(BaseSettings):
     drain_s: Annotated[Seconds, Ge(0), Le(3600)] = _variable(
         "GATEWAY_DRAIN",
         default=3.0,
-        text="Over how long viewers are closed at a stop: 100 at once, then at least 100 a second. It may take 2 s more.",
+        text="Over how long viewers are closed at a stop: 100 at once, then 100/s or more. It may take 2 s more.",
     )
     pre_stop_s: Annotated[Seconds, Ge(0), Le(3600)] = _variable(
         "GATEWAY_PRE_STOP",
