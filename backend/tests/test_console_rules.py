@@ -1284,6 +1284,20 @@ def test_the_present_after_a_replay_calls_nobody_for_what_was_other_in_the_past(
     assert asked == [[], [], ["replay"], [], [], ["", "live"]]
 
 
+def test_who_looked_back_is_not_called_for_the_return(rules: Path) -> None:
+    looks = ["live", "past", "live", "late", "past", "late", "live"]
+    judge = f"((a) => {json.dumps(looks)}.flatMap((look) => a.judge({{look, spoken: look}}, {json.dumps(moment())})))"
+    choice = chosen({"on": "verdict", "verdict": "live"}, {"on": "verdict", "verdict": "late"}, cooldownS=0)
+    asked = ask(rules, "alerts.js", f"{judge}(new m.Alerts({choice}))")
+    assert [each["words"] for each in asked] == ["late", "live"]
+    points = [2.0, None, 0.25, 2.0, 0.25]
+    payloads = [each and seen(("V", each, *QUIET)) for each in points]
+    see = f"a.see(told[0], {{of: () => ({{spot: told[1]}})}}, {json.dumps(moment())}).length"
+    run = f"((a) => {json.dumps(payloads)}.map((told) => told === null ? a.begin() ?? 0 : {see}))"
+    choice = chosen({"on": "near", "within": 0.5}, cooldownS=0)
+    assert ask(rules, "alerts.js", f"{run}(new m.Alerts({choice}))") == [0, 0, 0, 0, 1]
+
+
 FIRST: dict[str, Any] = {
     "rules": [RULE | {"least": "HIGH"}, RULE | {"on": "verdict", "least": "HIGH"}],
     "sound": False,

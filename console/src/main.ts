@@ -1,7 +1,7 @@
 /** The console: a stream comes in, the parts of the page show it. */
 
 import "./style.css";
-import { type Freshness, type LevelSignal, type LevelsPayload, type Replay, type Shape, type State, type Stream, at } from "./feed.ts";
+import { type Freshness, type LevelSignal, type LevelsPayload, type Replay, type Shape, type State, type Status as Said, type Stream, at } from "./feed.ts";
 import { attention, first, isNewSweep } from "./market/attention.ts";
 import { nearestLevels } from "./market/bounds.ts";
 import { changes } from "./market/changes.ts";
@@ -66,6 +66,7 @@ let pasts = new LevelPasts();
 let stream: Replay | undefined;
 let refused = false;
 let lastState: State = "connecting";
+let isPast = false; // what is shown
 let newestFlow: Readonly<Record<string, unknown>> = {};
 let newestLevels: LevelsPayload | undefined;
 let newestRows: ReadonlyMap<string, Row> = new Map();
@@ -83,7 +84,7 @@ function listen(): void {
   opened.on("levels", takeLevels);
   opened.on("flow", takeFlow);
   opened.on("freshness", (freshness) => showFreshness(opened, freshness));
-  opened.on("status", (said) => line.heed(said));
+  opened.on("status", heed);
   opened.on("disconnect", (disconnect) => {
     if (line.ended(disconnect)) listen();
     else void askForToken(opened);
@@ -118,14 +119,38 @@ async function askForToken(of: Stream): Promise<void> {
 /** A hidden page calls, and draws when it is looked at again. */
 function takeLevels(payload: LevelsPayload): void {
   newestLevels = payload;
+  if (!line.follow(stream?.status, payload.ts)) beginAgain();
+  turn();
   const both = instrumentsOf(payload);
-  alarm.see(payload, both);
+  if (!isPast) alarm.see(payload, both);
   if (!document.hidden) showLevels(payload, both);
 }
 
 function takeFlow(flow: Readonly<Record<string, unknown>>): void {
   newestFlow = flow;
   if (!document.hidden) showFlow(flow);
+}
+
+function heed(said: Said): void {
+  line.heed(said);
+  turn();
+}
+
+/** To the past, or back to the present, which went on meanwhile. What is past calls nobody. */
+function turn(): void {
+  if (line.isPast === isPast) return;
+  isPast = line.isPast;
+  alarm.begin();
+  if (isPast) return;
+  past.ask();
+  chart.lookBack(undefined);
+}
+
+/** Another moment is shown: what was seen before is no past of it. */
+function beginAgain(): void {
+  pasts = new LevelPasts();
+  seen = undefined;
+  past.showOther();
 }
 
 function instrumentsOf(payload: LevelsPayload): Instruments {
@@ -143,9 +168,8 @@ function told(): Told {
 }
 
 function showLevels(payload: LevelsPayload, both: Instruments = instrumentsOf(payload)): void {
-  if (!line.follow(stream?.status, payload.ts)) beginAgain();
   showSpots(both);
-  if (line.isPast) status.arrivedOfPast();
+  if (isPast) status.arrivedOfPast();
   else status.arrived(payload.ts, Date.now());
   const levels = nearestLevels(payload.levels, both);
   choices.offer(levels);
@@ -163,19 +187,11 @@ function showLevels(payload: LevelsPayload, both: Instruments = instrumentsOf(pa
   firstPart.show(chosen, rows);
   ladder.show(rows, pasts, both, (key) => lookOf(key, payload.ts));
   strikes.showSpot(both);
-  const change = line.isPast ? "none" : past.add(payload, both);
-  chart.lookBack(line.isPast ? payload.ts : undefined);
+  const change = isPast ? "none" : past.add(payload, both);
+  chart.lookBack(isPast ? payload.ts : undefined);
   chart.show({ tsMs: payload.ts, rows, instruments: both, session: past.session, change, withGone: !isFiltered(choices.choice) });
   tellChanges(payload.ts, rows, both);
   if (sheet.of !== undefined) sheet.show(ladder.row(sheet.of));
-}
-
-/** Another moment is shown: what was seen before is no past of it. */
-function beginAgain(): void {
-  pasts = new LevelPasts();
-  seen = undefined;
-  if (!line.isPast) past.ask(); // the present went on
-  past.showOther();
 }
 
 function lookOf(key: string, atMs: number): Look {
@@ -221,7 +237,7 @@ function tellChanges(tsMs: number, rows: ReadonlyMap<string, Row>, both: Instrum
   const levels = new Map([...rows].map(([key, { level }]) => [key, level]));
   const found = changes(seen, levels);
   seen = levels;
-  if (line.isPast) return; // what is told is of the present
+  if (isPast) return; // what is told is of the present
   for (const { words } of found.filter(({ signal }) => signal !== undefined)) announcer.say(words);
   past.see(levels, tsMs, (price) => both.of(price).spot);
   tape.show(); // also for what became of a signal

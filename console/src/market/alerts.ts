@@ -86,12 +86,18 @@ export class Alerts {
     return found.filter(([rule, { level }]) => this.mayCall(rule, level, moment, 0)).map(([, each]) => this.call(each, moment, 0));
   }
 
+  /** Another time is looked at: what was so before is no change. */
+  begin(): void {
+    this.before = undefined;
+    this.near.clear();
+  }
+
   /** How the page looks. A connection that is not there yet is no verdict, and after a replay the page begins again. */
   judge({ look, spoken }: Pick<Verdict, "look" | "spoken">, moment: Moment): Call[] {
     const before = this.look;
     if (look === before || look === "connecting") return [];
     this.look = look;
-    if (before === undefined || before === "replay") return [];
+    if (before === undefined || before === "replay" || before === "past") return [];
     const rule = this.rules().find((each) => each.on === "verdict" && comesTo(each, before, look) && this.mayCall(each, "", moment, 0));
     if (rule === undefined) return [];
     const call = this.call({ level: "", words: spoken, signal: "", tsMs: moment.wallMs }, moment, 0);

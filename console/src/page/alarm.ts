@@ -69,6 +69,11 @@ export class Alarm {
     this.tell(this.alerts.see(payload, instruments, this.moment()));
   }
 
+  /** Another time is looked at. */
+  begin(): void {
+    this.alerts.begin();
+  }
+
   judge(verdict: Verdict): void {
     this.tell(this.alerts.judge(verdict, this.moment()));
   }
