@@ -43,7 +43,7 @@ def levels_of(spot: float) -> dict[str, Any]:
 async def past(core: Publisher) -> None:
     for stream in STREAMS.values():
         await core.jetstream.add_stream(StreamConfig(name=stream.name, subjects=list(stream.subjects)))
-    now_ms = time.time_ns() // 1_000_000
+    now_ms = int(time.time()) * 1_000  # the bar has whole seconds
     for number in range(PAST):
         await core.levels(now_ms - (PAST - number) * GAP_MS, **levels_of(500 + number))
 
