@@ -8,7 +8,7 @@ import { changes } from "./market/changes.ts";
 import { isFiltered, type Row, rowsOf, togglePin } from "./market/choice.ts";
 import { type Instrument, type Instruments, instruments } from "./market/instruments.ts";
 import { LevelPasts } from "./market/level_past.ts";
-import type { ChartChoice } from "./market/spans.ts";
+import type { ChartChoice, Span } from "./market/spans.ts";
 import { price } from "./market/words.ts";
 import { Alarm, type Told } from "./page/alarm.ts";
 import { Announcer } from "./page/announcer.ts";
@@ -79,6 +79,7 @@ let seen: ReadonlyMap<string, LevelSignal> | undefined;
 function listen(): void {
   stream?.close();
   refused = false;
+  lastState = "connecting";
   const { token } = tokenDialog;
   const opened = (stream = at(STREAM, "live", { ...shown(), token, events: true, schedule: deliver }));
   opened.on("levels", takeLevels);
@@ -136,14 +137,13 @@ function heed(said: Said): void {
   turn();
 }
 
-/** To the past, or back to the present, which went on meanwhile. What is past calls nobody. */
+/** To the past, for which the chart has the whole session; or back to the present, which went on. What is past calls nobody. */
 function turn(): void {
   if (line.isPast === isPast) return;
   isPast = line.isPast;
   alarm.begin();
-  if (isPast) return;
-  past.ask();
-  chart.lookBack(undefined);
+  past.look(spanOf(chartControls.choice));
+  if (!isPast) chart.lookBack(undefined);
 }
 
 /** Another moment is shown: what was seen before is no past of it. */
@@ -249,8 +249,12 @@ function onFilled(progress: string): void {
   tape.show();
 }
 
+function spanOf({ span }: ChartChoice): Span {
+  return isPast ? "session" : span;
+}
+
 function onChartChoice(choice: ChartChoice): void {
-  past.choose(choice.span);
+  past.choose(spanOf(choice));
   chart.choose(choice);
   if (newestLevels !== undefined) showLevels(newestLevels);
 }

@@ -73,6 +73,12 @@ export class Past {
     this.history.ask();
   }
 
+  /** Another time is looked at: asks for all that may be missing. */
+  look(span: Span): void {
+    this.span = span;
+    this.ask();
+  }
+
   /** A live frame; returns what of the chosen session changed. */
   add({ ts, levels, es }: LevelsPayload, { main }: Instruments): Change {
     const begins = this.instrumentName !== "" && (main.name !== this.instrumentName || ts < this.newestMs - OTHER_CLOCK_MS);
