@@ -122,6 +122,7 @@ export class SpotChart {
     this.moved = requestAnimationFrame(() => {
       this.moved = 0;
       this.drawLevels();
+      this.dimFuture();
     });
   }
 
