@@ -129,10 +129,11 @@ function takeLevels(payload: LevelsPayload): void {
 
 function takeFlow(flow: Readonly<Record<string, unknown>>): void {
   newestFlow = flow;
+  heed(stream?.status);
   if (!document.hidden) showFlow(flow);
 }
 
-function heed(said: Said): void {
+function heed(said: Said | undefined): void {
   line.heed(said);
   turn();
 }
@@ -212,7 +213,7 @@ function showSpots({ main, other }: Instruments): void {
 }
 
 function showFlow(flow: Readonly<Record<string, unknown>>): void {
-  strikes.show(flow, newestLevels?.ts ?? Date.now());
+  strikes.show(flow, isPast ? undefined : (newestLevels?.ts ?? Date.now()));
   const isNamed = newestLevels === undefined || instruments(newestLevels, flow, named).main.name === instrument.element.textContent;
   if (newestLevels !== undefined && !isNamed) showLevels(newestLevels);
 }

@@ -63,10 +63,10 @@ export class Strikes {
     }).observe(element);
   }
 
-  /** @param atMs the time of the market */
-  show(flow: Readonly<Record<string, unknown>>, atMs: number): void {
+  /** @param atMs the time of the market; undefined for a flow of the past, which is no part of the line over time */
+  show(flow: Readonly<Record<string, unknown>>, atMs: number | undefined): void {
     this.flow = flow;
-    if (this.past.isDue(atMs)) this.past.add(flowPoint(flow, atMs));
+    if (atMs !== undefined && this.past.isDue(atMs)) this.past.add(flowPoint(flow, atMs));
     this.draw(byStrike(flow, this.measure));
   }
 
