@@ -66,7 +66,8 @@ let pasts = new LevelPasts();
 let stream: Replay | undefined;
 let refused = false;
 let lastState: State = "connecting";
-let isPast = false; // what is shown
+let isPast = false; // what the gateway shows
+let isOfPast = false; // the newest levels
 let newestFlow: Readonly<Record<string, unknown>> = {};
 let newestLevels: LevelsPayload | undefined;
 let newestRows: ReadonlyMap<string, Row> = new Map();
@@ -122,6 +123,7 @@ function takeLevels(payload: LevelsPayload): void {
   newestLevels = payload;
   if (!line.follow(stream?.status, payload.ts)) beginAgain();
   turn();
+  isOfPast = isPast;
   const both = instrumentsOf(payload);
   if (!isPast) alarm.see(payload, both);
   if (!document.hidden) showLevels(payload, both);
@@ -170,7 +172,7 @@ function told(): Told {
 
 function showLevels(payload: LevelsPayload, both: Instruments = instrumentsOf(payload)): void {
   showSpots(both);
-  if (isPast) status.arrivedOfPast();
+  if (isOfPast) status.arrivedOfPast();
   else status.arrived(payload.ts, Date.now());
   const levels = nearestLevels(payload.levels, both);
   choices.offer(levels);
@@ -188,8 +190,8 @@ function showLevels(payload: LevelsPayload, both: Instruments = instrumentsOf(pa
   firstPart.show(chosen, rows);
   ladder.show(rows, pasts, both, (key) => lookOf(key, payload.ts));
   strikes.showSpot(both);
-  const change = isPast ? "none" : past.add(payload, both);
-  chart.lookBack(isPast ? payload.ts : undefined);
+  const change = isOfPast ? "none" : past.add(payload, both);
+  chart.lookBack(isOfPast ? payload.ts : undefined);
   chart.show({ tsMs: payload.ts, rows, instruments: both, session: past.session, change, withGone: !isFiltered(choices.choice) });
   tellChanges(payload.ts, rows, both);
   if (sheet.of !== undefined) sheet.show(ladder.row(sheet.of));
@@ -238,7 +240,7 @@ function tellChanges(tsMs: number, rows: ReadonlyMap<string, Row>, both: Instrum
   const levels = new Map([...rows].map(([key, { level }]) => [key, level]));
   const found = changes(seen, levels);
   seen = levels;
-  if (isPast) return; // what is told is of the present
+  if (isOfPast) return; // what is told is of the present
   for (const { words } of found.filter(({ signal }) => signal !== undefined)) announcer.say(words);
   past.see(levels, tsMs, (price) => both.of(price).spot);
   tape.show(); // also for what became of a signal
