@@ -28,6 +28,7 @@ from src.gateway.signals.status import HEARTBEAT_MS
 logger = logging.getLogger("gateway")
 
 AGAIN_S: Final = 0.5
+NEAR_MS: Final = 100  # between messages that are so near, a live viewer misses some as well
 LOOK_EVERY_S: Final = 0.02  # whether the live state shows the same messages
 HEARTBEAT_S: Final = HEARTBEAT_MS / 1000 * 0.75
 
@@ -126,11 +127,13 @@ class Replay:
 
     async def _reaches_present(self, played: Played, reading: "asyncio.Task[messages.Message]") -> bool:
         """Look whether the live state shows the same messages, until there is a newer one."""
-        while not reading.done():
-            if self.channel.idle.is_set() and self._is_present(self, played.messages):
+        while True:
+            await self.channel.idle.wait()  # the state has been sent: a moment, which no viewer can lengthen
+            if self._is_present(self, played.messages):
                 return True
+            if reading.done():
+                return False
             await asyncio.wait({reading}, timeout=LOOK_EVERY_S)
-        return False
 
 
 IsPresent = Callable[[Replay, Mapping[str, Message]], bool]
@@ -231,16 +234,21 @@ class Replays:
     def _is_present(self, replay: Replay, shown: Mapping[str, Message]) -> bool:
         """Move the viewer of a replay to the live state, if that shows the same messages as the replay, or the next."""
         live = self._status.stream.messages
-        if live.keys() != shown.keys():
-            return False
-        ahead = [live[name].seq - message.seq for name, message in shown.items()]
-        if not {0, 1}.issuperset(ahead):
+        if live.keys() != shown.keys() or not all(_follows(live[name], message) for name, message in shown.items()):
             return False
         channel = self.live_channel(replay.shape)
         if isinstance(channel, Refusal):
             return False
+        has_newest = all(live[name].seq == message.seq for name, message in shown.items())
         for peer, its_channel in tuple(self._hub.peers.items()):
             if its_channel is replay.channel:
-                peer.move(channel, has_newest=not any(ahead))
+                peer.move(channel, has_newest=has_newest)
         self._hub.release(channel)
         return True
+
+
+def _follows(live: Message, shown: Message) -> bool:
+    """Whether a live message is the one that was shown, the next, or one of the same moment."""
+    return 0 <= live.seq - shown.seq <= 1 or (
+        live.seq > shown.seq and live.published_ms - shown.published_ms <= NEAR_MS
+    )

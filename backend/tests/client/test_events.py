@@ -232,7 +232,7 @@ async def test_the_real_gateway_tells_each_signal_also_of_the_time_without_it(
         level = {"id": "VWAP", "price": 687.25, "signal": word}
         await publisher.levels(next(numbers), levels=[level])
 
-    gateway = make_gateway().start()
+    gateway = make_gateway(GATEWAY_HISTORY="on").start()
     await signal("NEUTRAL")
     await until(lambda: gateway.get("/events").status == 200, "its history is read")
     told: list[tuple[str, str]] = []

@@ -101,7 +101,7 @@ async def test_what_cannot_be_asked_for_is_an_error_at_once() -> None:
 async def test_the_real_gateway_answers_with_points_and_events(
     make_gateway: LaunchGateway, publisher: Publisher
 ) -> None:
-    gateway = make_gateway().start()
+    gateway = make_gateway(GATEWAY_HISTORY="on").start()
     url, at = gateway.url(), 1_700_000_000_000
     for number, signal in enumerate(["NEUTRAL", "BREAK", "REJECT"]):
         level = {"id": "VWAP", "price": 687.25, "signal": signal}

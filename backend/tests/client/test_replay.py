@@ -227,7 +227,7 @@ async def test_events_that_happened_while_it_showed_the_past_are_asked_for_when_
 async def test_the_real_gateway_plays_steps_jumps_and_reaches_the_present(
     make_gateway: LaunchGateway, publisher: Publisher
 ) -> None:
-    gateway = make_gateway(GATEWAY_MARKET="24x7").start()
+    gateway = make_gateway(GATEWAY_HISTORY="on", GATEWAY_MARKET="24x7").start()
     begin = int(time.time() * 1000) - 20_000
     await publisher.flow(1)
     for number in range(20):
@@ -261,7 +261,7 @@ async def test_the_real_gateway_plays_steps_jumps_and_reaches_the_present(
 async def test_the_real_gateway_plays_levels_where_no_flow_was_ever_published(
     make_gateway: LaunchGateway, publisher: Publisher
 ) -> None:
-    gateway = make_gateway().start()
+    gateway = make_gateway(GATEWAY_HISTORY="on").start()
     begin = int(time.time() * 1000) - 20_000
     for number in range(3):
         await publisher.levels(begin + number * 1000)

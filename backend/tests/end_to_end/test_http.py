@@ -9,6 +9,7 @@ from email.utils import parsedate_to_datetime
 import pytest
 
 from src.demo.nats_server import HOST, NatsServer
+from tests.conftest import LaunchGateway
 from tests.end_to_end.gateway_process import GatewayProcess
 from tests.end_to_end.publisher import FLOW, LEVELS, Publisher, fresh
 from tests.end_to_end.viewer import Viewer
@@ -55,9 +56,9 @@ async def test_the_snapshot_is_the_payload_of_the_stream(
         assert answer.body.decode() == viewer.texts[-1]
 
 
-def test_the_docs_name_every_route(shared_gateway: GatewayProcess) -> None:
-    paths = shared_gateway.get("/openapi.json").json["paths"]
-    assert paths.keys() == {"/health", "/ready", "/snapshot", "/events", "/metrics"}
+def test_the_docs_name_every_route(make_gateway: LaunchGateway) -> None:
+    paths = make_gateway(GATEWAY_HISTORY="on").start().get("/openapi.json").json["paths"]
+    assert paths.keys() == {"/health", "/ready", "/snapshot", "/events", "/history", "/metrics"}
     assert paths["/ready"]["get"]["responses"].keys() == {"200", "503"}
     assert paths["/snapshot"]["get"]["responses"].keys() == {"200", "204", "400", "401"}
     assert paths["/events"]["get"]["responses"].keys() >= {"200", "400", "401", "503"}

@@ -166,7 +166,7 @@ async def test_each_worker_has_consumers_of_its_own_that_go_with_it(
 async def test_one_worker_is_the_process_itself_with_durables(
     make_gateway: LaunchGateway, publisher: Publisher
 ) -> None:
-    gateway = make_gateway(GATEWAY_WORKERS="1").start()
+    gateway = make_gateway(GATEWAY_HISTORY="on", GATEWAY_WORKERS="1").start()
     (history,) = workers_of(gateway)
     assert b"src.gateway.history" in Path(f"/proc/{history}/cmdline").read_bytes(), "its only child"
     assert gateway.health()["workers"] == {"configured": 1, "live": 1}

@@ -17,12 +17,12 @@ from src.demo.nats_server import NatsServer
 from tests.end_to_end.gateway_process import GatewayProcess
 from tests.end_to_end.publisher import Publisher
 
-ALWAYS_OPEN: Final = {"GATEWAY_MARKET": "24x7"}
+SETTINGS: Final = {"GATEWAY_MARKET": "24x7", "GATEWAY_HISTORY": "on"}
 
 
 async def main() -> None:
     with tempfile.TemporaryDirectory(prefix="spymaster-") as folder, NatsServer() as nats_server:
-        settings = {**ALWAYS_OPEN, **login(Path(folder), sys.argv[1:])}
+        settings = {**SETTINGS, **login(Path(folder), sys.argv[1:])}
         gateway = GatewayProcess(Path(folder), nats_server.url, **settings).start()
         try:
             async with Publisher(nats_server) as publisher:

@@ -196,8 +196,12 @@ class Playback:
             self._steps -= 1
 
     async def _wait(self, limit_s: float | None) -> None:
-        """Until there is news, for `limit_s` at most; before that tell what has not been told."""
-        await self._tell()
+        """Until there is news, for `limit_s` at most; before that tell what has not been told, or wait for its turn."""
+        rest_s = self._told_s + 1 / STATES_A_SECOND - time.monotonic()
+        if self._is_told or rest_s <= 0:
+            await self._tell()
+        else:
+            limit_s = rest_s if limit_s is None else min(limit_s, rest_s)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(limit_s):
                 await self._woken.wait()

@@ -59,7 +59,8 @@ def read_archive(server: HistoryServer, life: str = "life", seqs: range = range(
 
 def read(archive: Archive, seq: int) -> list[Any]:
     signals = ("NO_TRADE", "BREAK") if seq % 2 else ("BREAK", "NO_TRADE")
-    found = archive.log.add_message(seq, 40_000 * seq, *map(moment, signals))
+    before, now = (moment(signal, ts_ms=40_000 * seq) for signal in signals)
+    found = archive.log.add_message(seq, 40_000 * seq, before, now)
     archive.cursor = Cursor(archive.log.life, seq, 40_000 * seq)
     return found
 
