@@ -62,7 +62,12 @@ class EventRing:
         self.add(cursor, kept)
 
     def add(self, cursor: Cursor, events: Iterable[Event]) -> None:
-        """Events that are new, or count one more; who has read them has read up to `cursor`."""
+        """Events that are new, or count one more; who has read them has read up to `cursor`.
+
+        Those of another life are dropped: `begin` will bring them.
+        """
+        if cursor.life != self._cursor.life:
+            return
         for event in events:
             self._cursor = newest_cursor(cursor.life, [event], self._cursor)
             self.position += 1

@@ -167,7 +167,7 @@ class HistoryServer:
         if isinstance(message, Ask):
             messages.write(writer, await self._answer(message))
             await writer.drain()
-        elif isinstance(message, Verdict) and self._archive is not None:
+        elif isinstance(message, Verdict) and self._archive is not None and self._archive.caught_up.is_set():
             self._note(self._archive, message)
 
     async def _answer(self, ask: Ask) -> Answer:
