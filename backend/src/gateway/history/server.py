@@ -132,8 +132,8 @@ class HistoryServer:
                 await self._take(message, writer)
             self._processes.discard(writer)
             await self._play(message, reader, writer)
-        except _ended:
-            pass
+        except (*_ended, asyncio.CancelledError):
+            pass  # cancelled: the process ends. Python 3.11 would log a task that is, as a fault of its callback
         finally:
             self._processes.discard(writer)
             with contextlib.suppress(OSError):
