@@ -13,7 +13,7 @@ from src.common.subjects import LEVELS_SIGNALS, MARKET_FLOW, JetStreamOptions
 from src.demo.nats_server import NatsServer, free_port
 from tests.end_to_end.black_hole import Line
 from tests.leaf_node import EDGE, HUB, HubAndLeaf, ask, make_stream
-from tests.waiting import Inbox, until
+from tests.waiting import LIMIT_S, Inbox, until
 
 MakeBus = Callable[..., NATSBus]
 
@@ -64,7 +64,10 @@ async def test_streams_and_consumers_are_those_of_the_domain(nodes: HubAndLeaf, 
     await bus.connect()
     subscription = await bus.subscribe(LEVELS_SIGNALS, inbox, "gateway_levels")
     assert subscription.trouble is None
-    await nodes.core.publish(LEVELS_SIGNALS, b'{"n":1}')
+    async with asyncio.timeout(LIMIT_S):
+        while not inbox.received:  # the hub may not know yet that the leaf node wants the subject
+            await nodes.core.publish(LEVELS_SIGNALS, b'{"n":1}')
+            await asyncio.sleep(0.05)
     await inbox.until_newest({"n": 1})
     there, elsewhere = (nodes.core, nodes.edge) if domain == HUB else (nodes.edge, nodes.core)
     assert (await ask(there, "CONSUMER.NAMES.LEVEL_SIGNALS"))["consumers"] == ["gateway_levels"]
