@@ -1,11 +1,10 @@
 """`GET /events`: which events somebody asks for, and the answer. Values in, values out."""
 
 from typing import Any, Final, NamedTuple
-from urllib.parse import parse_qsl
 
 from src.gateway.history.event_log import Cursor, EventLog, cursor_of, newest_cursor
 from src.gateway.signals.contract import EVENT_KINDS, Events
-from src.gateway.signals.shape import PARAMETERS, WrongParameter
+from src.gateway.signals.shape import PARAMETERS, WrongParameter, given_in_query
 
 EVENT_PARAMETERS: Final = {
     "since": "a cursor: only what happened after it",
@@ -28,14 +27,8 @@ def event_query(query: str) -> EventQuery:
     Raises:
         WrongParameter: a known parameter is there twice, or has a value that is not accepted.
     """
-    given: dict[str, Any] = {}
-    for name, text in parse_qsl(query, keep_blank_values=True):
-        if name not in EVENT_PARAMETERS:
-            continue
-        if name in given:
-            raise WrongParameter(f"{name} is given twice; separate several values by commas")
-        given[name] = _read(name, text)
-    return EventQuery(**given)
+    asked: dict[str, Any] = {name: _read(name, text) for name, text in given_in_query(query, EVENT_PARAMETERS).items()}
+    return EventQuery(**asked)
 
 
 def _read(name: str, text: str) -> Cursor | frozenset[str]:

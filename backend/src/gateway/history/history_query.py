@@ -8,11 +8,10 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Final, NamedTuple
-from urllib.parse import unquote_plus
 
 from src.gateway.signals.contract import LAST_TS_MS
 from src.gateway.signals.session_clock import open_ms
-from src.gateway.signals.shape import MAX_NAME_CHARACTERS, MAX_NAMES, WrongParameter
+from src.gateway.signals.shape import MAX_NAME_CHARACTERS, MAX_NAMES, WrongParameter, given_in_query
 
 DAY_MS: Final = 24 * 3_600_000
 FIELDS: Final = ("spot", "levels", "flow")
@@ -59,7 +58,7 @@ def history_query(query: str, newest_ms: int) -> HistoryQuery:
     Raises:
         WrongParameter: a parameter is there twice, or has a value that is not accepted.
     """
-    given = _given(query)
+    given = given_in_query(query, HISTORY_PARAMETERS)
     to_ms = read_time("to", given["to"], newest_ms) if "to" in given else newest_ms + 1
     from_ms = read_time("from", given["from"], newest_ms) if "from" in given else _session_open_ms(to_ms - 1)
     if from_ms >= to_ms:
@@ -95,19 +94,6 @@ def read_time(name: str, text: str, newest_ms: int) -> int:
             if ms is not None and 0 <= ms <= LAST_TS_MS:
                 return ms
     raise WrongParameter(f"{name} accepts ms since 1970, ISO 8601 with an offset, or a time before the newest like -2h")
-
-
-def _given(query: str) -> dict[str, str]:
-    given: dict[str, str] = {}
-    for part in query.split("&"):
-        name, _, text = part.partition("=")
-        name = unquote_plus(name)
-        if name not in HISTORY_PARAMETERS:
-            continue
-        if name in given:
-            raise WrongParameter(f"{name} is given twice; separate several values by commas")
-        given[name] = unquote_plus(text)
-    return given
 
 
 HISTORY_PARAMETERS: Final = {

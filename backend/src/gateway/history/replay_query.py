@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
-from urllib.parse import unquote_plus
 
 import msgspec
 
 from src.gateway.history.history_query import read_time
 from src.gateway.signals.contract import LAST_TS_MS
-from src.gateway.signals.shape import WrongParameter
+from src.gateway.signals.shape import WrongParameter, given_in_query, number_reader
 
 SLOWEST, FASTEST = 0.1, 60.0  # times Core's own speed
 MOST_STEPS: Final = 1_000  # messages, in either direction
@@ -37,14 +36,7 @@ def replay_of_query(query: str) -> ReplayAsked | None:
     Raises:
         WrongParameter: one is there twice, or has a value that is not accepted.
     """
-    given: dict[str, Any] = {}
-    for part in query.split("&"):
-        name, _, text = part.partition("=")
-        if name not in ("at", "speed"):
-            continue
-        if name in given:
-            raise WrongParameter(f"{name} is given twice")
-        given[name] = unquote_plus(text)
+    given = given_in_query(query, ("at", "speed"), advice="")
     return replay_of(given) if "at" in given else None
 
 
@@ -74,36 +66,31 @@ def replay_of(given: Mapping[str, Any]) -> ReplayAsked:
     Raises:
         WrongParameter: a value is not accepted.
     """
-    return ReplayAsked(**{name: READERS[name](value) for name, value in given.items() if name in READERS})
+    return ReplayAsked(**{name: READERS[name](name, value) for name, value in given.items() if name in READERS})
 
 
-def _at(value: Any) -> str:
+def _at(name: str, value: Any) -> str:
     text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
     if text != PRESENT:
-        read_time("at", text, LAST_TS_MS)
+        read_time(name, text, LAST_TS_MS)
     return text
 
 
-def _speed(value: Any) -> float:
-    try:
-        speed = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else 0.0
-    except (ValueError, OverflowError):
-        speed = 0.0
-    if not SLOWEST <= speed <= FASTEST:
-        raise WrongParameter(f"speed accepts a number from {SLOWEST:g} to {FASTEST:g}")
-    return speed
-
-
-def _paused(value: Any) -> bool:
+def _paused(name: str, value: Any) -> bool:
     if not isinstance(value, bool):
-        raise WrongParameter("paused accepts true and false")
+        raise WrongParameter(f"{name} accepts true and false")
     return value
 
 
-def _step(value: Any) -> int:
+def _step(name: str, value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 < abs(value) <= MOST_STEPS:
-        raise WrongParameter(f"step accepts a whole number from -{MOST_STEPS} to {MOST_STEPS}, and not 0")
+        raise WrongParameter(f"{name} accepts a whole number from -{MOST_STEPS} to {MOST_STEPS}, and not 0")
     return value
 
 
-READERS: Final[Mapping[str, Callable[[Any], Any]]] = {"at": _at, "speed": _speed, "paused": _paused, "step": _step}
+READERS: Final[Mapping[str, Callable[[str, Any], Any]]] = {
+    "at": _at,
+    "speed": number_reader(SLOWEST, FASTEST),
+    "paused": _paused,
+    "step": _step,
+}

@@ -4,7 +4,7 @@ A request names it as query parameters, and a connected viewer in a `subscribe` 
 `PARAMETERS` are ignored. Two requests that mean the same are equal shapes, in whatever order and spelling.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 from urllib.parse import unquote_plus
 
@@ -83,33 +83,49 @@ def shape_of_query(query: str, further: Sequence[str] = ()) -> Shape:
     Raises:
         WrongParameter: a known parameter is there twice, or has a value that is not accepted.
     """
-    given: dict[str, Any] = {}
+    return shape_of(given_in_query(query, PARAMETERS), further)
+
+
+def given_in_query(
+    query: str, known: Container[str], advice: str = "; separate several values by commas"
+) -> dict[str, str]:
+    """The values of the `known` parameters, by name; any other parameter is ignored.
+
+    Args:
+        query: as in the request, percent-encoded.
+        known: names.
+        advice: the end of the sentence about one that is there twice.
+
+    Raises:
+        WrongParameter: a known parameter is there twice.
+    """
+    given: dict[str, str] = {}
     for part in query.split("&"):
         name, _, text = part.partition("=")
         name = unquote_plus(name)
-        if name not in PARAMETERS:
+        if name not in known:
             continue
         if name in given:
-            raise WrongParameter(f"{name} is given twice; separate several values by commas")
+            raise WrongParameter(f"{name} is given twice{advice}")
         given[name] = unquote_plus(text)
-    return shape_of(given, further)
+    return given
 
 
 def since_of_query(query: str) -> Since | None:
     """Read `since=EPOCH:SEQ`; None where there is none, or it is not one."""
-    for part in query.split("&"):
-        name, _, text = part.partition("=")
-        if name == "since":
-            epoch, _, seq = unquote_plus(text).rpartition(":")
-            return Since(epoch, int(seq)) if seq.isascii() and seq.isdigit() and len(seq) <= SEQ_DIGITS else None
-    return None
+    epoch, _, seq = (_first_in_query(query, "since") or "").rpartition(":")
+    return Since(epoch, int(seq)) if seq.isascii() and seq.isdigit() and len(seq) <= SEQ_DIGITS else None
 
 
 def events_since_of_query(query: str) -> str | None:
     """Read `events_since=CURSOR`; None where there is none."""
+    return _first_in_query(query, "events_since")
+
+
+def _first_in_query(query: str, wanted: str) -> str | None:
     for part in query.split("&"):
         name, _, text = part.partition("=")
-        if name == "events_since":
+        if name == wanted:
             return unquote_plus(text)
     return None
 
@@ -172,7 +188,9 @@ def _known(known: tuple[str, ...], spelling: Callable[[str], str]) -> Callable[[
     return read
 
 
-def _number(least: float, most: float) -> Callable[[str, Any], float]:
+def number_reader(least: float, most: float) -> Callable[[str, Any], float]:
+    """Reads a number within these bounds, which are included, from the name of its parameter and its value."""
+
     def read(name: str, value: Any) -> float:
         try:
             number = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else None
@@ -195,12 +213,12 @@ def _switch(name: str, value: Any) -> bool:
 
 PARAMETERS: Final[Mapping[str, Callable[[str, Any], Any]]] = {
     "sections": _known(SECTIONS, str.lower),
-    "near": _number(0, LARGEST_DISTANCE),
+    "near": number_reader(0, LARGEST_DISTANCE),
     "kinds": _upper_names,
     "levels": _names,
     "confidence": _known(CONFIDENCES, str.upper),
     "signals": _known(SIGNALS, str.upper),
-    "rate": _number(SMALLEST_RATE, LARGEST_RATE),
+    "rate": number_reader(SMALLEST_RATE, LARGEST_RATE),
     "status": _switch,
     "events": _switch,
 }
