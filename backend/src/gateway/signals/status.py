@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from src.gateway.signals.causes import CAUSES
-from src.gateway.signals.contract import LevelsPayload, MarketStatus, ReplayStatus, SectionStatus, Status
+from src.gateway.signals.contract import LevelsPayload, MarketStatus, ReplayStatus, SectionStatus, Skipped, Status
 from src.gateway.signals.freshness import CLOSED, LIVE, REPLAY, Message, SectionFreshness
 from src.gateway.signals.market_calendar import MarketState, market_at, sentence
 
@@ -171,19 +171,12 @@ class StreamStatus:
         judgement = self.judge(facts, now_ms, asked)
         cause = judgement.cause
         market = self.market(now_ms)
-        status: Status = {
-            "seq": state,
-            "epoch": epoch,
-            "sent_ms": now_ms,
-            "heartbeat_ms": HEARTBEAT_MS,
-            "skipped": {"frames": states, "why": why},
-            "cause": cause,
-            "explanation": None if cause is None else CAUSES[cause].sentence,
-            "market": self._market_status(market, now_ms),
-        }
+        said = _market_status(market, self.market_sentence(now_ms))
+        status = _status(now_ms, epoch, state, {"frames": states, "why": why}, cause, said)
         for name, verdict in judgement.verdicts.items():
             if messages is not None and name in messages:
-                status[name] = self._section(name, messages[name], verdict, now_ms)  # type: ignore[literal-required]
+                age_ms = self.sections[name].age_ms(now_ms, messages[name])
+                status[name] = _section(messages[name], age_ms, verdict)  # type: ignore[literal-required]
         return msgspec.json.encode(status)
 
     def stamp_of_past(
@@ -208,55 +201,52 @@ class StreamStatus:
             why: likewise.
         """
         market = market_at(self._market, replay["at_ms"])
-        status: Status = {
-            "seq": state,
-            "epoch": epoch,
-            "sent_ms": now_ms,
-            "heartbeat_ms": HEARTBEAT_MS,
-            "skipped": {"frames": states, "why": why},
-            "cause": PAST,
-            "explanation": CAUSES[PAST].sentence,
-            "market": {
-                "name": market.market,
-                "open": market.is_open,
-                "sentence": sentence(market, replay["at_ms"], None),
-                "opens_ms": market.opens_ms,
-                "closes_ms": market.closes_ms,
-            },
-            "replay": replay,
-        }
+        said = _market_status(market, sentence(market, replay["at_ms"], None))
+        status = _status(now_ms, epoch, state, {"frames": states, "why": why}, PAST, said)
+        status["replay"] = replay
         for name, message in messages.items():
-            status[name] = {  # type: ignore[literal-required]
-                "seq": message.seq,
-                "age_ms": max(now_ms - message.published_ms, 0),
-                "published_ms": message.published_ms,
-                "core_lag_ms": message.core_lag_ms,
-                "verdict": REPLAY,
-            }
+            age_ms = max(now_ms - message.published_ms, 0)
+            status[name] = _section(message, age_ms, REPLAY)  # type: ignore[literal-required]
         return msgspec.json.encode(status)
-
-    def _section(self, name: str, message: Message, verdict: str, now_ms: int) -> SectionStatus:
-        return {
-            "seq": message.seq,
-            "age_ms": self.sections[name].age_ms(now_ms, message),
-            "published_ms": message.published_ms,
-            "core_lag_ms": message.core_lag_ms,
-            "verdict": verdict,
-        }
 
     def market_sentence(self, now_ms: int) -> str:
         """The hours, in words."""
         return sentence(self.market(now_ms), now_ms, self._last_data_ms)
 
-    def _market_status(self, market: MarketState, now_ms: int) -> MarketStatus:
-        return {
-            "name": market.market,
-            "open": market.is_open,
-            "sentence": self.market_sentence(now_ms),
-            "opens_ms": market.opens_ms,
-            "closes_ms": market.closes_ms,
-        }
-
     @property
     def _last_data_ms(self) -> int | None:
         return max((section.newest.published_ms for section in self.sections.values()), default=None)
+
+
+def _status(now_ms: int, epoch: str, state: int, skipped: Skipped, cause: str | None, market: MarketStatus) -> Status:
+    """Without the sections."""
+    return {
+        "seq": state,
+        "epoch": epoch,
+        "sent_ms": now_ms,
+        "heartbeat_ms": HEARTBEAT_MS,
+        "skipped": skipped,
+        "cause": cause,
+        "explanation": None if cause is None else CAUSES[cause].sentence,
+        "market": market,
+    }
+
+
+def _section(message: Message, age_ms: int, verdict: str) -> SectionStatus:
+    return {
+        "seq": message.seq,
+        "age_ms": age_ms,
+        "published_ms": message.published_ms,
+        "core_lag_ms": message.core_lag_ms,
+        "verdict": verdict,
+    }
+
+
+def _market_status(market: MarketState, said: str) -> MarketStatus:
+    return {
+        "name": market.market,
+        "open": market.is_open,
+        "sentence": said,
+        "opens_ms": market.opens_ms,
+        "closes_ms": market.closes_ms,
+    }
