@@ -101,6 +101,11 @@ class Archive:
         reached = [progress.reached_ms for progress in self._progress.values() if not progress.is_filled]
         return max((ms for ms in reached if ms is not None), default=self.past.oldest_ms)
 
+    def reaches(self, ts_ms: int) -> bool:
+        """Whether all from this time of Core's on has been read, or all that the streams have."""
+        reached_ms = self.reached_ms
+        return self.is_filled or (reached_ms is not None and ts_ms >= reached_ms)
+
     def life(self, subject: str) -> Life:
         """The life of the stream that is read; once `caught_up` is set."""
         return self._progress[subject].life

@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-import logging
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
@@ -11,8 +10,6 @@ from src.gateway.history import messages
 from src.gateway.history.event_log import NOWHERE, Cursor, cursor_of
 from src.gateway.history.event_ring import EventRing
 from src.gateway.history.messages import Answer, Ask, Begin, News, Progress, Verdict
-
-logger = logging.getLogger("gateway")
 
 AGAIN_S: Final = 0.25
 ANSWER_LIMIT_S: Final = 5.0

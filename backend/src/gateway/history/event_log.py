@@ -155,7 +155,7 @@ class EventLog:
             if (kinds is None or key[0] in kinds)
             and (levels is None or key[1] in levels)
             and group.last.server_ms >= from_ms
-            and (since is None or _is_later(group.last, since))
+            and (since is None or _is_later(group.last.seq, group.last.server_ms, since))
         ]
         chosen.sort(key=lambda each: each[0][:3])
         return [self._event(key, group) for _, key, group in chosen]
@@ -245,8 +245,9 @@ def _key(transition: Transition) -> Key:
     return (transition.kind, transition.level, transition.before, transition.after)
 
 
-def _is_later(occurrence: Occurrence, cursor: Cursor) -> bool:
-    return occurrence.seq > cursor.seq if occurrence.seq else occurrence.server_ms > cursor.server_ms
+def _is_later(seq: int, server_ms: int, cursor: Cursor) -> bool:
+    """A verdict has no sequence: its time tells."""
+    return seq > cursor.seq if seq else server_ms > cursor.server_ms
 
 
 def newest_cursor(life: str, events: Iterable[Event], otherwise: Cursor) -> Cursor:
@@ -259,4 +260,4 @@ def newest_cursor(life: str, events: Iterable[Event], otherwise: Cursor) -> Curs
 
 def is_after(event: Event, cursor: Cursor) -> bool:
     """Whether somebody with this cursor has not read the event, or not its last occurrence."""
-    return event["seq"] > cursor.seq if event["seq"] else event["server_ms"] > cursor.server_ms
+    return _is_later(event["seq"], event["server_ms"], cursor)

@@ -114,7 +114,7 @@ async def place_at(bus: NATSBus, archive: Archive, at_ms: int, wall_baseline: fl
     reached_ms = archive.reached_ms
     if reached_ms is None:
         raise NotKept("the streams are empty")
-    if at_ms < reached_ms and not archive.is_filled:
+    if not archive.reaches(at_ms):
         raise NotKept(f"the history is read back to {reached_ms} so far; try again in a few seconds")
     scene, next_seqs = Scene(), []
     before = {LEVELS_SIGNALS: archive.past.levels_before, MARKET_FLOW: archive.past.flow_before}

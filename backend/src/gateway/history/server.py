@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import gzip
-import logging
 import os
 import socket
 import struct
@@ -30,14 +29,10 @@ from src.gateway.history.replay_query import replay_of_query
 from src.gateway.signals.contract import Event
 from src.gateway.signals.shape import WrongParameter, shape_of_query
 
-logger = logging.getLogger("history")
-
 NOT_READ_YET: Final = "the history is not read yet; try again in a second"
 OK, BAD_REQUEST, NOT_FOUND, UNAVAILABLE = 200, 400, 404, 503
 PROGRESS_EVERY_S: Final = 1.0
 MOST_UNREAD_BYTES: Final = 64 << 20  # for a process that reads nothing; it is left then
-
-
 LEAST_GZIP_BYTES: Final = 4_096
 GZIP_LEVEL: Final = 3
 Route = Callable[[Archive, str], Awaitable[bytes]]
@@ -239,9 +234,7 @@ async def _events(archive: Archive, query: str) -> bytes:
 async def _history(archive: Archive, query: str) -> bytes:
     newest_ms = archive.past.newest_ms
     asked = history_query(query, time.time_ns() // 1_000_000 if newest_ms is None else newest_ms)
-    reached_ms = archive.reached_ms
-    complete = archive.is_filled or (reached_ms is not None and asked.from_ms >= reached_ms)
-    slices = history_in_slices(archive.past, asked, complete=complete)
+    slices = history_in_slices(archive.past, asked, complete=archive.reaches(asked.from_ms))
     while True:
         try:
             next(slices)
