@@ -5,9 +5,10 @@ messages before it: what happened between two messages needs the one before, and
 """
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Final, NamedTuple
 
 from src.common.bus import BusError, NATSBus
@@ -93,15 +94,21 @@ class LevelsReader:
 
 async def life_of(bus: NATSBus, subject: str) -> Life:
     """The life of the subject's stream now; waits until there is one."""
-    consumer = await _followed(bus, subject, None)
-    try:
+    async with _following(bus, subject, None) as consumer:
         return life(consumer)
+
+
+@contextlib.asynccontextmanager
+async def _following(bus: NATSBus, subject: str, since_seq: int | None) -> AsyncIterator[OrderedConsumer]:
+    """Once begun, a consumer survives outages by itself; the begin is tried until it succeeds."""
+    consumer = await _begun(bus, subject, since_seq)
+    try:
+        yield consumer
     finally:
         await bus.leave(consumer)
 
 
-async def _followed(bus: NATSBus, subject: str, since_seq: int | None) -> OrderedConsumer:
-    """Once begun, a consumer survives outages by itself; the begin is tried until it succeeds."""
+async def _begun(bus: NATSBus, subject: str, since_seq: int | None) -> OrderedConsumer:
     told = False
     while True:
         try:
@@ -135,18 +142,13 @@ async def follow(
     Raises:
         LifeEnded: the stream was made anew.
     """
-    consumer = await _followed(bus, subject, max(since_seq, 1))
-    try:
+    async with _following(bus, subject, max(since_seq, 1)) as consumer:
         while True:
-            message = await consumer.next()
-            if life(consumer).created_ms != of.created_ms:
-                raise LifeEnded(subject)  # the message may be one of the new life
+            message = await _next(consumer, of)
             if message is not None:
                 yield message
             if not consumer.behind:
                 on_idle()
-    finally:
-        await bus.leave(consumer)
 
 
 async def span(bus: NATSBus, subject: str, first: int, end: int, of: Life) -> AsyncGenerator[StoredMessage, None]:
@@ -157,12 +159,9 @@ async def span(bus: NATSBus, subject: str, first: int, end: int, of: Life) -> As
     """
     if first >= end:
         return
-    consumer = await _followed(bus, subject, max(first, 1))
-    try:
+    async with _following(bus, subject, max(first, 1)) as consumer:
         while True:
-            message = await consumer.next()
-            if life(consumer).created_ms != of.created_ms:
-                raise LifeEnded(subject)
+            message = await _next(consumer, of)
             if message is None and not consumer.behind:
                 return
             if message is not None:
@@ -170,8 +169,18 @@ async def span(bus: NATSBus, subject: str, first: int, end: int, of: Life) -> As
                     yield message
                 if message.seq >= end - 1:
                     return
-    finally:
-        await bus.leave(consumer)
+
+
+async def _next(consumer: OrderedConsumer, of: Life) -> StoredMessage | None:
+    """As `OrderedConsumer.next`.
+
+    Raises:
+        LifeEnded: the stream was made anew; the message may have been one of the new life.
+    """
+    message = await consumer.next()
+    if life(consumer).created_ms != of.created_ms:
+        raise LifeEnded(consumer.subject)
+    return message
 
 
 class Pace:
