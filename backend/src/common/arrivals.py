@@ -20,6 +20,8 @@ KEPT_ARRIVALS: Final = 2048  # of each path that wait for their copy: four minut
 KEPT_S: Final = 120.0  # an equal message that comes later than this is a new one
 DEAF_AFTER: Final = 8  # messages of JetStream in succession without a copy from core NATS
 HOLD_S: Final = 1.0  # contract decision I5
+OUTAGE_S: Final = 2.0  # nothing arrived for so long: its publisher may have been cut off, with messages on their way
+LATE_S: Final = 300.0  # how long after an outage messages of before it may still come
 PUBLICATION: Final = "Publication"  # a header of each message that `NATSBus` publishes
 
 
@@ -44,12 +46,14 @@ class Stamps(NamedTuple):
     """What a message has in itself that tells its place among others; None where it has nothing.
 
     Attributes:
-        content_ms: a time in its body, such as `ts` of the levels, ms since 1970 UTC.
+        content_ms: the time of its making in its body, such as `ts` of the levels, ms since 1970 UTC.
         publication: see there.
+        traded_ms: the newest time of what it tells, such as `last_timestamp` of the flow, ms since 1970 UTC.
     """
 
     content_ms: int | None = None
     publication: Publication | None = None
+    traded_ms: int | None = None
 
 
 Place = Literal["newer", "doubtful", "older"]
@@ -79,7 +83,7 @@ class Arrival(NamedTuple):
 
     def stamps(self, decoded: Decoded) -> Stamps:
         """`decoded` is the body as read."""
-        return Stamps(decoded.stamp_ms, self.publication)
+        return Stamps(decoded.stamp_ms, self.publication, decoded.traded_ms)
 
 
 OnArrival = Callable[[Arrival, bytes], Awaitable[None]]
@@ -129,13 +133,16 @@ class Order:
     """The place of an arrival against the newest message that was taken.
 
     Of two messages of one publisher the numbers tell which is older. Of two publishers, a time that lies before the
-    newest's is a doubt: a clock may have been set back. Where no stamp says more, a message that only JetStream has
-    brought is in doubt while the newest one came by core NATS and JetStream has not brought its copy: that one may be
-    later.
+    newest's is a doubt: a clock may have been set back. The time of what a message tells may go back from one message
+    to the next, so it is a doubt only for some minutes after an outage: only then can messages of before come late.
+    Where no stamp says more, a message that only JetStream has brought is in doubt while the newest one came by core
+    NATS and JetStream has not brought its copy: that one may be later.
     """
 
     def __init__(self) -> None:
         self._newest = Stamps()
+        self._newest_arrived_s: float | None = None
+        self._late_until_s = float("-inf")
         self._awaits_copy: Arrival | None = None  # the newest, as it came by core NATS
 
     def place(self, arrival: Arrival, stamps: Stamps) -> Place:
@@ -146,6 +153,9 @@ class Order:
         differences = [by_number] if by_number is not None else _by_clocks(stamps, self._newest)
         if stamps.content_ms is not None and self._newest.content_ms is not None:
             differences.append(stamps.content_ms - self._newest.content_ms)
+        if by_number is None and stamps.traded_ms is not None and self._newest.traded_ms is not None:
+            later_ms = stamps.traded_ms - self._newest.traded_ms
+            differences.append(later_ms if arrival.arrived_s < self._late_until_s else max(later_ms, 0))
         if any(difference < 0 for difference in differences):
             return "doubtful"
         if any(difference > 0 for difference in differences):
@@ -154,7 +164,9 @@ class Order:
 
     def take(self, arrival: Arrival, stamps: Stamps) -> None:
         """`arrival` is the newest now."""
-        self._newest = stamps
+        if self._newest_arrived_s is not None and arrival.arrived_s - self._newest_arrived_s >= OUTAGE_S:
+            self._late_until_s = arrival.arrived_s + LATE_S
+        self._newest, self._newest_arrived_s = stamps, arrival.arrived_s
         self._awaits_copy = arrival if arrival.path == CORE else None
 
     def note_copy(self, first: Arrival) -> bool:

@@ -49,12 +49,15 @@ class Decoded(NamedTuple):
     Attributes:
         value: what it says.
         non_finite: how many of its numbers were no numbers and count as null.
-        stamp_ms: the time that it has in itself, by which two messages can be ordered; None where it has none.
+        stamp_ms: when it was made, by its publisher's clock; None where it does not say.
+        traded_ms: the newest time of what it tells; None where it tells none. That of a later message may lie
+            before it, where what was newest is left out.
     """
 
     value: Any
     non_finite: int
     stamp_ms: int | None = None
+    traded_ms: int | None = None
 
 
 T = TypeVar("T")
@@ -78,7 +81,7 @@ def decode_object(body: bytes) -> Decoded:
     text, sections, non_finite = parse_sections(body, _OBJECT.decode)
     if sections is not None:
         return Decoded(sections, non_finite)
-    value, beyond_double, _ = decode_value(text)
+    value, beyond_double, *_ = decode_value(text)
     return Decoded(value, non_finite + beyond_double)
 
 

@@ -8,6 +8,8 @@ from src.common.arrivals import (
     JETSTREAM,
     KEPT_ARRIVALS,
     KEPT_S,
+    LATE_S,
+    OUTAGE_S,
     PUBLICATION,
     Arrival,
     Copies,
@@ -124,6 +126,40 @@ def test_the_place_of_a_message(
     order = Order()
     order.take(newest, its_stamps)
     assert order.place(next_one, stamps) == place
+
+
+def traded(at_ms: int) -> Stamps:
+    return Stamps(traded_ms=at_ms)
+
+
+def test_trades_may_go_back_from_message_to_message() -> None:
+    order = Order()
+    for at_s in range(60):
+        message = core(at_s=float(at_s))
+        assert order.place(message, traded(-at_s)) == "newer"
+        order.take(message, traded(-at_s))
+
+
+def test_after_an_outage_older_trades_are_a_doubt_for_some_minutes() -> None:
+    order = Order()
+    order.take(core(at_s=0.0), traded(5))
+    order.take(core(at_s=OUTAGE_S), traded(9))
+    assert order.place(core(at_s=OUTAGE_S + 1), traded(8)) == "doubtful"
+    assert order.place(core(at_s=OUTAGE_S + 1), traded(9)) == "newer"
+    assert order.place(core(at_s=OUTAGE_S + LATE_S), traded(8)) == "newer"
+
+
+def test_newer_trades_lift_the_doubt_about_what_only_jetstream_has_brought() -> None:
+    order = Order()
+    order.take(core(), traded(5))
+    assert [order.place(stored(b"b"), traded(at_ms)) for at_ms in (5, 6)] == ["doubtful", "newer"]
+
+
+def test_the_number_tells_more_than_trades() -> None:
+    order = Order()
+    order.take(core(at_s=0.0), NOTHING)
+    order.take(core(at_s=OUTAGE_S), published(5)._replace(traded_ms=9))
+    assert order.place(core(at_s=OUTAGE_S + 1), published(6)._replace(traded_ms=8)) == "newer"
 
 
 def test_the_first_message_is_in_no_doubt() -> None:

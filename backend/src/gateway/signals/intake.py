@@ -92,7 +92,7 @@ def read_flow(body: bytes) -> Decoded:
     assert contracts is not None, "any JSON object is a mapping of names to raw values"
     for contract in contracts.values():
         check_section_depth(contract)
-    return Decoded(Raw(text), non_finite, _newest_trade_ms(text))
+    return Decoded(Raw(text), non_finite, traded_ms=_newest_trade_ms(text))
 
 
 def _newest_trade_ms(text: bytes) -> int | None:
@@ -167,7 +167,7 @@ def _decoded_sections(text: bytes) -> _DecodedSections:
         if name == "viewport" and is_object(raw[name]):
             sections[name] = raw[name]
             continue
-        sections[name], count, _ = decode_value(raw[name])
+        sections[name], count, *_ = decode_value(raw[name])
         beyond_double += count
     return _DecodedSections(sections, beyond_double)
 

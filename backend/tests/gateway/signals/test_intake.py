@@ -54,13 +54,13 @@ def test_a_bad_body_is_refused_with_its_reason(read: Any, body: bytes, reason: s
     ],
 )
 def test_a_flow_is_relayed_byte_for_byte(body: bytes) -> None:
-    flow, non_finite, _ = read_flow(body)
+    flow, non_finite, *_ = read_flow(body)
     assert isinstance(flow, msgspec.Raw)
     assert (bytes(flow), non_finite) == (body, 0)
 
 
 def test_bare_nan_in_a_flow_is_relayed_as_null() -> None:
-    flow, non_finite, _ = read_flow(b'{"a":{"delta":NaN,"note":"NaN"},"b":[-Infinity,1152921504606846977]}')
+    flow, non_finite, *_ = read_flow(b'{"a":{"delta":NaN,"note":"NaN"},"b":[-Infinity,1152921504606846977]}')
     assert bytes(flow) == b'{"a":{"delta":null,"note":"NaN"},"b":[null,1152921504606846977]}'
     assert non_finite == 2
 
@@ -161,8 +161,8 @@ def second_opinion(body: bytes) -> tuple[Any, int]:
 
 def test_a_flow_is_ordered_by_the_newest_trade_of_its_contracts() -> None:
     body = b'{"A":{"last_timestamp":1765896246587,"x":1},"B":{"last_timestamp": 1765896246588}}'
-    assert read_flow(body).stamp_ms == 1765896246588
-    assert read_flow(b'{"A":{"last_timestamp":null}}').stamp_ms is None
+    assert read_flow(body).traded_ms == 1765896246588
+    assert read_flow(b'{"A":{"last_timestamp":null}}').traded_ms is None
 
 
 def test_levels_are_ordered_by_their_ts() -> None:
