@@ -220,7 +220,7 @@ class NATSBus:
                 await self._connection.move(self._is_with_the_majority, self._is_blind)
             except Exception:
                 logger.exception("unexpected error; looking for a better server again")
-            pause_s = min(1.5 * pause_s, LONGEST_LOOK_PAUSE_S)
+            pause_s = min(1.25 * pause_s, LONGEST_LOOK_PAUSE_S)
 
     def _is_blind(self) -> bool:
         """Whether no subscription is shown to work: see `Subscription.unproven_s`."""

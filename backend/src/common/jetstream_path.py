@@ -10,7 +10,9 @@ publish/subscribe: two gateways on one durable both get every message, and a fro
 other. It also keeps `num_ack_pending` at 0.
 
 **Silence is checked.** A push consumer whose stream was recreated goes silent without an error. Every second the
-watch compares the messages that arrived with those that the server delivered, and binds again when they differ.
+watch compares the messages that arrived with those that the server delivered, and binds again when they differ. A
+server that is cut off from the others goes on to answer for some ten seconds, as if it led: while nothing arrives, the
+leader of the stream is asked whether it hears a majority of the replicas.
 """
 
 import asyncio
@@ -24,7 +26,7 @@ from typing import Final
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription as NatsSubscription
 from nats.errors import Error as NatsError
-from nats.js.api import AckPolicy, ConsumerConfig, ConsumerInfo, DeliverPolicy, StreamInfo
+from nats.js.api import AckPolicy, ClusterInfo, ConsumerConfig, ConsumerInfo, DeliverPolicy, StreamInfo
 from nats.js.errors import NotFoundError
 from nats.nuid import NUID
 
@@ -47,6 +49,8 @@ logger = logging.getLogger("bus")
 
 WATCH_INTERVAL_S: Final = 1.0
 LOOKS_A_STREAM: Final = 3  # each look asks for the consumer, each third one for the stream of the subject too
+SILENT_S: Final = 2.0  # without a message of any subject; then each look asks for the stream's leader too
+UNHEARD_NS: Final = 3_000_000_000  # a replica answers its leader each second
 REBIND_PAUSE_S: Final = 0.25
 REMAKE_GRACE_S: Final = 1.0  # a missing stream is first left to its owner, who may create it with other settings
 FIRST_MESSAGE_LIMIT_S: Final = 1.0
@@ -97,6 +101,7 @@ class JetStreamPath:
         self._has_warned = False
         self._order = StreamOrder()
         self._arrived = asyncio.Event()
+        self._heard_s = time.monotonic()
         self._looks = itertools.count()
         self._nats_subscription: NatsSubscription | None = None
         self._keeper: asyncio.Task[None] | None = None
@@ -184,6 +189,10 @@ class JetStreamPath:
             )
             if lost is not None:
                 return lost
+        if time.monotonic() - max(self._heard_s, self._connection.heard_s) > SILENT_S:
+            stream = await jetstream.stream_info(stream_name)
+            if not has_majority(stream.cluster):
+                return f"the leader of stream {stream_name} hears no majority of its replicas"
         try:
             consumer: ConsumerInfo = await jetstream.consumer_info(stream_name, self._consumer_name)
         except NotFoundError:
@@ -309,6 +318,7 @@ class JetStreamPath:
     # -- messages --------------------------------------------------------------------------------------------------
 
     async def _on_message(self, message: Msg) -> None:
+        self._heard_s = time.monotonic()
         metadata = message.metadata
         seq, stored_s = metadata.sequence.stream, metadata.timestamp.timestamp()
         self.lag = metadata.num_pending
@@ -322,6 +332,13 @@ class JetStreamPath:
             await self._on_arrival(arrival, message.data)
         finally:
             self._arrived.set()
+
+
+def has_majority(cluster: ClusterInfo | None) -> bool:
+    """Whether a leader, which says this about its group, has heard enough replicas lately to lead on."""
+    replicas = (cluster.replicas if cluster is not None else None) or []
+    heard = sum(not replica.offline and (replica.active or 0) < UNHEARD_NS for replica in replicas)
+    return 2 * (heard + 1) > len(replicas) + 1
 
 
 def _delivered_seq(consumer: ConsumerInfo) -> int:

@@ -12,7 +12,9 @@ from nats.js import JetStreamContext
 from nats.js.api import StreamConfig
 from nats.js.errors import NotFoundError
 
+from src.common.jetstream_path import has_majority
 from src.common.last_message import mirror_name
+from src.common.subjects import STREAMS
 from tests.cluster.faults import FAULTS, through
 from tests.cluster.nats_cluster import NatsCluster
 from tests.cluster.network import why_not
@@ -108,6 +110,27 @@ async def test_a_gateway_that_starts_without_quorum_relays_tells_why_and_binds_w
         await until(lambda: gateway.health()["status"] == "healthy", "JetStream is bound")
         await publisher.flow(2)
         await viewer.until_newest(flow=2)
+
+
+async def test_a_leader_of_a_stream_that_is_cut_off_says_so_while_it_still_leads(
+    live_cluster: NatsCluster, make_gateway: LaunchGateway
+) -> None:
+    """For some ten seconds it answers all the rest as if nothing were wrong."""
+    make_gateway(live_cluster.url, GATEWAY_STREAM_REPLICAS="3").start().kill()
+    name = STREAMS[FLOW].name
+    leader = await live_cluster.leader_of(name)
+    client = await nats.connect(leader.url)
+    jetstream = client.jetstream()
+    assert has_majority((await jetstream.stream_info(name)).cluster)
+    for node in live_cluster.nodes.values():
+        if node is not leader:
+            node.kill()
+    async with asyncio.timeout(LIMIT_S):
+        while has_majority(cluster := (await jetstream.stream_info(name)).cluster):
+            await asyncio.sleep(0.1)
+    assert cluster is not None
+    assert cluster.leader == leader.name
+    await client.close()
 
 
 async def until_mirrored(jetstream: JetStreamContext) -> StreamConfig:
