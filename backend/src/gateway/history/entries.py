@@ -11,7 +11,6 @@ from msgspec import Meta, Raw, Struct
 
 from src.common.messages import check_depth, parse_sections
 from src.gateway.signals.contract import EXACT, LAST_TS_MS, LevelsPayload
-from src.gateway.signals.intake import read_flow
 from src.gateway.signals.shape import STRIKE_DIGITS, strike_of
 
 OLD_TRADE_MS: Final = 300_000
@@ -81,6 +80,18 @@ class FlowEntry(NamedTuple):
     totals: FlowTotals
 
 
+class ReadFlow(NamedTuple):
+    """A flow message, decoded once for both.
+
+    Attributes:
+        entry: see there.
+        section: the whole message as strict JSON, as `read_flow` of `intake.py` has it.
+    """
+
+    entry: FlowEntry
+    section: Raw
+
+
 def levels_entry(levels: LevelsPayload, *, seq: int, stored_ms: int) -> LevelsEntry:
     """The entry of a levels message that has been mapped to the payload."""
     es = levels.get("es")
@@ -106,6 +117,11 @@ def levels_entry(levels: LevelsPayload, *, seq: int, stored_ms: int) -> LevelsEn
 
 
 def flow_entry(body: bytes, *, seq: int, stored_ms: int) -> FlowEntry:
+    """The entry of a flow message; arguments and errors as of `flow_with_entry`."""
+    return flow_with_entry(body, seq=seq, stored_ms=stored_ms).entry
+
+
+def flow_with_entry(body: bytes, *, seq: int, stored_ms: int) -> ReadFlow:
     """Read a flow message.
 
     It has no time of its own. Its `ts_ms` is `stored_ms`, unless its newest trade is so much older that Core may replay
@@ -115,11 +131,11 @@ def flow_entry(body: bytes, *, seq: int, stored_ms: int) -> FlowEntry:
     Raises:
         BadMessage: nothing of it reached a viewer either.
     """
-    contracts = _contracts(body)
+    text, contracts = _contracts(body)
     traded_ms = max((each.last_timestamp for _, each in contracts if each.last_timestamp is not None), default=None)
     is_old = traded_ms is not None and stored_ms - traded_ms >= OLD_TRADE_MS
     ts_ms = traded_ms if traded_ms is not None and is_old else stored_ms
-    return FlowEntry(seq, ts_ms, stored_ms, _totals(contracts))
+    return ReadFlow(FlowEntry(seq, ts_ms, stored_ms, _totals(contracts)), Raw(text))
 
 
 def flow_totals(flow: bytes | Raw | Mapping[str, Any]) -> FlowTotals:
@@ -131,7 +147,7 @@ def flow_totals(flow: bytes | Raw | Mapping[str, Any]) -> FlowTotals:
     Raises:
         BadMessage: bytes that are not a strict JSON object.
     """
-    return _totals(_tolerantly(flow) if isinstance(flow, Mapping) else _contracts(bytes(flow)))
+    return _totals(_tolerantly(flow) if isinstance(flow, Mapping) else _contracts(bytes(flow))[1])
 
 
 # -- one flow message --------------------------------------------------------------------------------------------------
@@ -159,11 +175,11 @@ _SIDES: Final = {"C": "C", "P": "P", "CALL": "C", "PUT": "P"}
 Contracts = Iterable[tuple[str, _Contract]]
 
 
-def _contracts(body: bytes) -> list[tuple[str, _Contract]]:
-    """The contracts of a message: in one pass where all are as Core's schema says, else one by one."""
+def _contracts(body: bytes) -> tuple[bytes, list[tuple[str, _Contract]]]:
+    """The strict JSON of a message, and its contracts: in one pass where all are as Core's schema says, else singly."""
     check_depth(body)
-    contracts = parse_sections(body, _CONTRACTS.decode).value
-    return _tolerantly(_RAW_CONTRACTS.decode(read_flow(body).value)) if contracts is None else list(contracts.items())
+    text, contracts, _ = parse_sections(body, _CONTRACTS.decode)
+    return text, _tolerantly(_RAW_CONTRACTS.decode(text)) if contracts is None else list(contracts.items())
 
 
 def _tolerantly(flow: Mapping[str, Any]) -> list[tuple[str, _Contract]]:

@@ -9,10 +9,10 @@ from src.common.messages import BadMessage
 from src.common.ordered_consumer import StoredMessage
 from src.common.subjects import LEVELS_SIGNALS, MARKET_FLOW
 from src.gateway.history.archive import Archive
-from src.gateway.history.entries import flow_entry
+from src.gateway.history.entries import flow_with_entry
 from src.gateway.history.reader import span
 from src.gateway.signals.freshness import Message
-from src.gateway.signals.intake import read_flow, read_levels
+from src.gateway.signals.intake import read_levels
 from src.gateway.signals.latest_state import LatestState
 from src.gateway.signals.normalize import normalize_levels
 from src.gateway.signals.shape import Contracts, Shape, shaped
@@ -61,9 +61,8 @@ def _read_levels(message: StoredMessage, wall_baseline: float) -> Read:
 
 
 def _read_flow(message: StoredMessage) -> Read:
-    flow = read_flow(message.body).value
-    ts_ms = flow_entry(message.body, seq=message.seq, stored_ms=message.stored_us // 1000).ts_ms
-    return Read(message, ts_ms, {"flow": flow})
+    entry, section = flow_with_entry(message.body, seq=message.seq, stored_ms=message.stored_us // 1000)
+    return Read(message, entry.ts_ms, {"flow": section})
 
 
 class Scene:

@@ -19,6 +19,7 @@ from src.gateway.history.entries import (
     LevelsEntry,
     flow_entry,
     flow_totals,
+    flow_with_entry,
     levels_entry,
 )
 from src.gateway.signals.intake import read_flow
@@ -106,6 +107,20 @@ def test_contracts_are_added_by_side_without_those_that_are_odd(flow: dict[str, 
 
 def test_a_number_that_is_none_counts_as_missing_in_bytes() -> None:
     assert flow_totals(b'{"%b":{"type":"C","cumulative_volume":NaN}}' % C.encode()) == NO_TOTALS
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(json.dumps(flow).encode() for flow, _ in FLOWS),
+        b'{"%b":{"type":"C","cumulative_volume":NaN,"further":[-Infinity,1e400]}}' % C.encode(),
+        b'{"%b":7,"a":{"large":%d}}' % (C.encode(), 2**70),
+    ],
+)
+def test_a_flow_is_decoded_once_for_its_section_and_its_entry(body: bytes) -> None:
+    read = flow_with_entry(body, seq=4, stored_ms=NOW_MS)
+    assert bytes(read.section) == bytes(read_flow(body).value)
+    assert read.entry == flow_entry(body, seq=4, stored_ms=NOW_MS)
 
 
 NO_FLOWS = [b"", b"[]", b'{"a":', b'{"a":"\xff"}', b'{"a":{"b":' + b"[" * 255 + b"]" * 255 + b"}}"]
