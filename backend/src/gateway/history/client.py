@@ -13,7 +13,7 @@ from src.gateway.history.messages import Answer, Ask, Begin, News, Progress, Ver
 
 AGAIN_S: Final = 0.25
 ANSWER_LIMIT_S: Final = 5.0
-MOST_ASKED: Final = 64  # at once, of one process
+MOST_ASKED: Final = 64  # of one process and not answered, also where nobody waits for the answer any more
 
 
 class HistoryUnavailable(Exception):
@@ -90,8 +90,6 @@ class HistoryClient:
                 return await answer
         except TimeoutError:
             raise HistoryUnavailable(f"the history did not answer within {ANSWER_LIMIT_S:g} s") from None
-        finally:
-            del self._asked[number]
 
     def note_verdict(self, section: str, before: str, after: str, now_ms: int) -> None:
         """The verdict of a section has changed: an event, which comes back for the ring."""
@@ -117,11 +115,12 @@ class HistoryClient:
         for answer in self._asked.values():
             if not answer.done():
                 answer.set_exception(HistoryUnavailable("the history process has ended; try again in a second"))
+        self._asked.clear()
 
     def _take(self, message: messages.Message) -> None:
         if isinstance(message, Answer):
-            answer = self._asked.get(message.number)
-            if answer is not None and not answer.done():
+            answer = self._asked.pop(message.number)
+            if not answer.done():
                 answer.set_result(Answered(message.status, message.body, message.is_gzip))
         elif isinstance(message, Begin):
             self.ring.begin(_cursor(message.since), _cursor(message.cursor), message.events)
