@@ -111,5 +111,6 @@ REFUSALS: Final = (
 SILENT: Final = "silent"  # sent nothing in time
 BAD_TLS: Final = "bad_tls"  # no common version or cipher, an untrusted certificate, or no TLS
 UNTAKEN: Final = "untaken"  # read nothing of its response in time
+SLOW_READER: Final = "slow_reader"  # read some of its response, and not all of it in time
 
-REFUSAL_NAMES: Final = (*(refusal.name for refusal in REFUSALS), SILENT, BAD_TLS, UNTAKEN)
+REFUSAL_NAMES: Final = (*(refusal.name for refusal in REFUSALS), SILENT, BAD_TLS, UNTAKEN, SLOW_READER)

@@ -140,7 +140,7 @@ def _make_server(
 
 
 def _handshake_limits(settings: Settings) -> HandshakeLimits:
-    return HandshakeLimits(settings.handshake_timeout_s, settings.max_head_bytes)
+    return HandshakeLimits(settings.handshake_timeout_s, settings.response_timeout_s, settings.max_head_bytes)
 
 
 def _peer_limits(settings: Settings) -> PeerLimits:

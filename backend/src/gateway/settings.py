@@ -200,6 +200,12 @@ class Settings(BaseSettings):
         default=10.0,
         text="How long a socket may take for a whole request, from its start or from its last response.",
     )
+    response_timeout_s: Annotated[Seconds, Ge(0.1), Le(3600)] = _variable(
+        "GATEWAY_RESPONSE_TIMEOUT",
+        default=60.0,
+        text="How long a response may wait for a client that reads it slowly. The client is then dropped; it is looked "
+        "for every `GATEWAY_HANDSHAKE_TIMEOUT`.",
+    )
     max_head_bytes: Annotated[Whole, Unit("of bytes"), Ge(1024), Le(1 << 16)] = _variable(
         "GATEWAY_MAX_HEADERS",
         default=16384,

@@ -23,10 +23,12 @@ class HandshakeLimits:
 
     Attributes:
         handshake_timeout_s: how long each step may take.
+        response_timeout_s: how long a response may wait for a client that reads it slowly.
         max_head_bytes: the largest request line and headers together.
     """
 
     handshake_timeout_s: float = 10.0
+    response_timeout_s: float = 60.0
     max_head_bytes: int = 16384
 
 
@@ -59,6 +61,11 @@ class HandshakeTimeouts:
         self._clock = clock
         self._deadline_s: dict[PendingConnection, float] = {}
         self._sweeping: asyncio.Task[None] | None = None
+
+    @property
+    def now_s(self) -> float:
+        """Monotonic seconds."""
+        return self._clock()
 
     def start(self, connection: PendingConnection, within_s: float | None = None) -> None:
         """Give the connection this long from now, by default the handshake timeout; an earlier deadline is replaced."""

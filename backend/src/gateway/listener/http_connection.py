@@ -5,7 +5,7 @@ HTTP/1.1, no body). Bytes after that request belong to the WebSocket, also when 
 requests are answered and not logged: otherwise anybody who can connect could fill the disk.
 
 Every cost of a request is bounded: its time to arrive, its head, its body (there is none), the number of requests that
-wait on one connection, and the time for which a response may go unread.
+wait on one connection, the time for which a response may go unread, and the time in which it has to be read.
 """
 
 import asyncio
@@ -22,6 +22,7 @@ from src.gateway.refusals import (
     BAD_UPGRADE,
     HEAD_TOO_LARGE,
     SILENT,
+    SLOW_READER,
     TOO_MANY_WAITING,
     TOO_SLOW,
     UNTAKEN,
@@ -34,6 +35,7 @@ BODY_HEADERS: Final = (b"content-length", b"transfer-encoding")
 LONGEST_LINE_BYTES: Final = 8190  # websockets, which reads the handshake once more, takes 8192 with the line's end
 MOST_HEADERS: Final = 100  # of the 128 that it takes
 MOST_WAITING: Final = 16  # requests on one connection, behind the one that is being answered
+STOP_LIMIT_S: Final = 0.5  # at a stop, for a response that is not read yet; uvicorn's own limit is 1 s, and loud
 LINGER_S: Final = 1.0  # for the client to read the refusal; closed at once, bytes that it still sends would reset it
 
 
@@ -51,8 +53,10 @@ class HttpConnection(HttpToolsProtocol):
         self._head_bytes = 0  # of that head, received so far
         self._answering: Any = None  # the newest cycle that was started
         self._unsent_bytes = 0
+        self._paused_s: float | None = None  # since when a response waits for the client
         self._objection: Refusal | None = None
         self._refused = False
+        self._stopping = False
 
     # -- called by the event loop ----------------------------------------------------------------------------------
 
@@ -72,18 +76,36 @@ class HttpConnection(HttpToolsProtocol):
         else:
             self._measure(len(data))
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._paused_s = self._timeouts.now_s
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._paused_s = None
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._timeouts.cancel(self)
         super().connection_lost(exc)
+
+    # -- called by the server --------------------------------------------------------------------------------------
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        if self._paused_s is not None:
+            self._stopping = True
+            self._timeouts.start(self, STOP_LIMIT_S)
 
     # -- called by the timeouts ------------------------------------------------------------------------------------
 
     def timed_out(self) -> None:
         before, self._unsent_bytes = self._unsent_bytes, self.transport.get_write_buffer_size()
-        if self._refused:
+        if self._refused or self._stopping:
             self.transport.abort()
         elif self._unsent_bytes == before > 0:  # less: it reads; more: it has read nearly all, and more was written
             self._drop(UNTAKEN)
+        elif self._is_read_too_slowly:
+            self._drop(SLOW_READER)
         elif self._unsent_bytes or self._is_answering:
             self._timeouts.start(self)  # a slow gateway drops no client
         elif self._in_head:
@@ -137,6 +159,11 @@ class HttpConnection(HttpToolsProtocol):
     @property
     def _is_answering(self) -> bool:
         return self._answering is not None and not self._answering.response_complete
+
+    @property
+    def _is_read_too_slowly(self) -> bool:
+        limit_s = self._timeouts.limits.response_timeout_s
+        return self._paused_s is not None and self._timeouts.now_s - self._paused_s >= limit_s
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         self._answering = cycle
