@@ -71,6 +71,9 @@ TOO_MANY_OF_ADDRESS: Final = Refusal(
 TOO_MANY_REPLAYS: Final = Refusal(
     503, "too_many_replays", "as many replays as GATEWAY_MAX_REPLAYS allows are in use; try again later", 10
 )
+TOO_MANY_OF_THE_PAST: Final = Refusal(
+    503, "too_many_of_the_past", "too many answers of the past are under way; read yours, and try again in a second", 1
+)
 TOO_MANY_SHAPES: Final = Refusal(
     503,
     "too_many_shapes",
@@ -104,6 +107,7 @@ REFUSALS: Final = (
     TOO_MANY_OF_ADDRESS,
     TOO_MANY_SHAPES,
     TOO_MANY_REPLAYS,
+    TOO_MANY_OF_THE_PAST,
     TOO_FAST,
 )
 

@@ -14,6 +14,7 @@ from src.gateway.http.console_files import console_router
 from src.gateway.http.health import health_router
 from src.gateway.http.history import history_router
 from src.gateway.http.metrics_page import MetricsPage, metrics_router
+from src.gateway.http.past_answers import PastAnswers
 from src.gateway.http.snapshot import snapshot_router
 from src.gateway.http.stream import stream_router
 from src.gateway.processes.viewer_count import ViewerCount
@@ -50,9 +51,10 @@ def make_app(
     )
     app.add_middleware(Cors, origins=broadcaster.admission_control.origins, paths=PATHS_FOR_PAGES)
     app.include_router(health_router(broadcaster, viewer_count))
-    app.include_router(snapshot_router(broadcaster))
+    past_answers = PastAnswers(broadcaster.history, broadcaster.admission_control.refused)
+    app.include_router(snapshot_router(broadcaster, past_answers))
     if broadcaster.history is not None:
-        app.include_router(history_router(broadcaster, broadcaster.history))
+        app.include_router(history_router(broadcaster, past_answers))
     if broadcaster.settings.metrics == "on":
         app.include_router(metrics_router(metrics_page or MetricsPage(broadcaster, viewer_count)))
     app.include_router(stream_router(broadcaster))

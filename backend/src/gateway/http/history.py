@@ -1,36 +1,20 @@
 """`GET /events` and `GET /history`: the past, as the history process has it."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from fastapi.responses import JSONResponse
 
 from src.gateway.descriptions.json_schema import SCHEMAS
-from src.gateway.history.client import HistoryClient, HistoryUnavailable
 from src.gateway.history.contract import History
 from src.gateway.history.event_query import EVENT_PARAMETERS
 from src.gateway.history.history_query import HISTORY_PARAMETERS
-from src.gateway.http.client_request import client_request, may_read
+from src.gateway.http.client_request import may_read
+from src.gateway.http.past_answers import PastAnswers
 from src.gateway.signals.contract import Events
 from src.gateway.socket_broadcaster import SocketBroadcaster
 
-AGAIN: Final = {"Retry-After": "1"}
 
-
-async def answer_of(history: HistoryClient, request: Request) -> Response:
-    """What the history process answers to a request; 503 while it cannot."""
-    takes_gzip = "gzip" in request.headers.get("accept-encoding", "")
-    try:
-        answered = await history.ask(request.scope["route"].path, client_request(request).query, takes_gzip=takes_gzip)
-    except HistoryUnavailable as why:
-        return JSONResponse({"detail": str(why)}, 503, AGAIN)
-    headers = {"Cache-Control": "no-store"} | (AGAIN if answered.status == 503 else {})
-    if answered.is_gzip:
-        headers["Content-Encoding"] = "gzip"
-    return Response(answered.body, answered.status, media_type="application/json", headers=headers)
-
-
-def history_router(broadcaster: SocketBroadcaster, history: HistoryClient) -> APIRouter:
+def history_router(broadcaster: SocketBroadcaster, answers: PastAnswers) -> APIRouter:
     """The routes ask for the same token as the stream."""
     router = APIRouter(dependencies=[Depends(may_read(broadcaster))])
 
@@ -42,7 +26,7 @@ def history_router(broadcaster: SocketBroadcaster, history: HistoryClient) -> AP
         levels: Annotated[str | None, Query(description=EVENT_PARAMETERS["levels"])] = None,
     ) -> Response:
         """What happened since the beginning of the stream, which keeps 24 hours; or since a cursor."""
-        return await answer_of(history, request)
+        return answers.answer(request)
 
     @router.get("/history", responses=_answers(History), response_class=Response)
     async def history_of_the_day(
@@ -54,7 +38,7 @@ def history_router(broadcaster: SocketBroadcaster, history: HistoryClient) -> AP
         levels: Annotated[str | None, Query(description=HISTORY_PARAMETERS["levels"])] = None,
     ) -> Response:
         """What it looked like: spot, levels and the totals of the flow, in points of equal length."""
-        return await answer_of(history, request)
+        return answers.answer(request)
 
     return router
 

@@ -3,13 +3,12 @@
 from typing import Final
 
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
-from fastapi.responses import JSONResponse
 
 from src.gateway.descriptions.shape_schema import shape_schema
 from src.gateway.history.replay_query import replay_of_query
 from src.gateway.http.client_request import client_request, may_read
-from src.gateway.http.history import answer_of
-from src.gateway.refusals import NO_HISTORY, Refusal
+from src.gateway.http.past_answers import PastAnswers
+from src.gateway.refusals import Refusal
 from src.gateway.signals.shape import WrongParameter
 from src.gateway.socket_broadcaster import SocketBroadcaster
 
@@ -19,7 +18,7 @@ AT: Final = {
 }
 
 
-def snapshot_router(broadcaster: SocketBroadcaster) -> APIRouter:
+def snapshot_router(broadcaster: SocketBroadcaster, answers: PastAnswers) -> APIRouter:
     """`/snapshot` asks for the same token as the stream."""
     router = APIRouter()
 
@@ -42,9 +41,7 @@ def snapshot_router(broadcaster: SocketBroadcaster) -> APIRouter:
         """
         query = client_request(request).query
         if _is_of_the_past(query):
-            if broadcaster.history is None:
-                return JSONResponse({"detail": NO_HISTORY.detail}, NO_HISTORY.status)
-            return await answer_of(broadcaster.history, request)
+            return answers.answer(request)
         payload = broadcaster.shapes.payload_of(query)
         if isinstance(payload, Refusal):
             raise HTTPException(payload.status, payload.detail)
