@@ -171,6 +171,14 @@ async def test_a_reconnection_names_the_cursor_and_asks_for_what_its_frames_do_n
     assert (request.path, request.headers["Authorization"]) == ("/gw/events?since=a-1-1", "Bearer secret")
 
 
+async def test_what_frames_do_not_tell_comes_in_pages() -> None:
+    first = events("a-2-1", event("e2")) | {"more": True}
+    gateway = Forgetful((200, first), (200, events("a-9-1", event("e3"))))
+    async with gateway.open() as url, stream(url, events=True) as states:
+        assert await told_until(states, 4) == [("e1", 1), ("e9", 1), ("e2", 1), ("e3", 1)]
+    assert [request.path for request in gateway.requests] == ["/events?since=a-1-1", "/events?since=a-2-1"]
+
+
 async def test_a_gateway_that_has_not_read_back_to_them_is_asked_again() -> None:
     partial = [(200, events("a-9-1", event(f"e{number}"), complete=number == 4)) for number in (2, 3, 4)]
     gateway = Forgetful((503, {"detail": "later"}), *partial)

@@ -2,6 +2,7 @@
 
 import asyncio
 import http
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -13,10 +14,29 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
 from spymaster_client import RequestError, events, history
+from spymaster_client.past import MOST_PAGES
+from tests.client.test_events import event
 from tests.client.test_stream import url_of
 from tests.conftest import LaunchGateway
 from tests.end_to_end.publisher import Publisher
 from tests.waiting import LIMIT_S
+
+
+@asynccontextmanager
+async def paging(*pages: Any) -> AsyncIterator[tuple[str, list[str]]]:
+    """A gateway that answers with these, the last one again and again; its stream's address, and the paths."""
+    paths: list[str] = []
+
+    def answer(_socket: ServerConnection, request: Request) -> Response:
+        paths.append(request.path)
+        written = json.dumps(pages[min(len(paths), len(pages)) - 1]).encode()
+        return Response(200, "OK", Headers({"Content-Length": str(len(written)), "Connection": "close"}), written)
+
+    async def nobody(_socket: ServerConnection) -> None:
+        return
+
+    async with serve(nobody, "127.0.0.1", 0, process_request=answer) as server:
+        yield url_of(server), paths
 
 
 @asynccontextmanager
@@ -53,6 +73,38 @@ async def test_a_request_has_the_path_prefix_and_the_token_of_the_stream() -> No
         ("/gw/events?token=secret", None),
         ("/gw/events", "Basic bWU6bWluZQ=="),
     ]
+
+
+FIRST = {"cursor": "a-1-1", "complete": True, "events": [event("e1"), event("e2")], "more": True}
+SECOND = {"cursor": "a-2-2", "complete": True, "events": [event("e3"), event("e1", 2)], "more": True}
+LAST = {"cursor": "a-9-9", "complete": True, "events": [event("e4")], "more": False}
+
+
+async def test_pages_of_events_are_asked_for_until_all_is_there() -> None:
+    async with paging(FIRST, SECOND, LAST) as (url, paths):
+        told = await events(url, kinds=["signal"])
+    assert [(each["id"], each["count"]) for each in told["events"]] == [("e2", 1), ("e3", 1), ("e1", 2), ("e4", 1)]
+    assert told == {"cursor": "a-9-9", "complete": True, "events": told["events"]}
+    assert paths == [f"/events?{since}kinds=signal" for since in ("", "since=a-1-1&", "since=a-2-2&")]
+
+
+async def test_events_are_complete_where_each_page_is() -> None:
+    for pages in ((FIRST | {"complete": False}, LAST), (FIRST, LAST | {"complete": False})):
+        async with paging(*pages) as (url, _):
+            assert (await events(url))["complete"] is False
+
+
+async def test_a_gateway_whose_pages_never_end_is_left() -> None:
+    async with paging(FIRST) as (url, paths):
+        assert (await events(url))["complete"] is False
+    assert len(paths) == MOST_PAGES
+
+
+async def test_a_page_that_is_none_is_no_answer() -> None:
+    async with paging(FIRST, {"more": True}) as (url, _):
+        with pytest.raises(RequestError) as refused:
+            await events(url)
+    assert not refused.value.disconnect.reconnect
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,39 @@ async def until_told_as_asked(viewer: Viewer, gateway: GatewayProcess, since: st
     return answer
 
 
+async def test_a_day_is_told_in_pages_and_an_odd_cursor_is_answered_as_the_contract_says(
+    make_gateway: LaunchGateway, publisher: Publisher
+) -> None:
+    gateway = make_gateway(GATEWAY_HISTORY="on").start()
+    await publish(publisher, range(60))
+    await until_read(gateway, 60)
+    whole = await until_complete(gateway)
+    assert whole["more"] is False
+    pages = [await events_of(gateway, "?limit=7")]
+    while pages[-1]["more"]:
+        assert pages[-1]["complete"]
+        pages.append(await events_of(gateway, f"?limit=7&since={pages[-1]['cursor']}"))
+    told = [event for page in pages for event in of_stream(page)]
+    assert [event["id"] for event in told] == [event["id"] for event in of_stream(whole)]
+    assert len(pages) > 3
+    assert seq_of(pages[-1]["cursor"]) == 60
+
+    life, _, server_ms = whole["cursor"].split("-")
+    ahead = await events_of(gateway, f"?since={life}-{10**9}-{int(server_ms) + 10**9}")
+    assert (ahead["events"], ahead["complete"], seq_of(ahead["cursor"])) == ([], True, 60)
+    other = await events_of(gateway, f"?since=elsewhere-60-{server_ms}")
+    assert (by_id(other), other["complete"], seq_of(other["cursor"])) == (by_id(whole), False, 60)
+    for query, says in (
+        ("since=garbage", "since accepts a cursor"),
+        (f"since={life}-1-2-3", "since accepts a cursor"),
+        ("since=%00", "since accepts a cursor"),
+        ("limit=0", "limit accepts a whole number from 1 to 5000"),
+    ):
+        refused = await asyncio.to_thread(gateway.get, f"/events?{query}")
+        assert refused.status == 400
+        assert refused.json["detail"].startswith(says)
+
+
 async def test_a_viewer_of_a_frame_every_two_seconds_is_told_every_event(
     make_gateway: LaunchGateway, publisher: Publisher
 ) -> None:

@@ -62,7 +62,7 @@ def test_the_docs_name_every_route(make_gateway: LaunchGateway) -> None:
     assert paths["/ready"]["get"]["responses"].keys() == {"200", "503"}
     assert paths["/snapshot"]["get"]["responses"].keys() == {"200", "204", "400", "401"}
     assert paths["/events"]["get"]["responses"].keys() >= {"200", "400", "401", "503"}
-    assert {each["name"] for each in paths["/events"]["get"]["parameters"]} == {"since", "kinds", "levels"}
+    assert {each["name"] for each in paths["/events"]["get"]["parameters"]} == {"since", "kinds", "levels", "limit"}
 
 
 def test_the_root_is_a_page_that_a_browser_may_keep(shared_gateway: GatewayProcess) -> None:

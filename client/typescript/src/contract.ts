@@ -3,6 +3,18 @@
 /** A name that the frontend knows, or one that Core has invented since. */
 export type Known<Name extends string> = Name | (string & {});
 
+/** What happened since a cursor, the oldest first. */
+export interface EventPage {
+  /** names the place in the events up to which this goes */
+  cursor: string;
+  /** false where some are missing, which `/events?since=` with the last cursor has */
+  complete: boolean;
+  /** by their last occurrence */
+  events: Event[];
+  /** whether later events were left out: ask for them by `since=`, this cursor */
+  more: boolean;
+}
+
 /** One frame: the whole state. A section that was never seen is absent, not null. */
 export interface Payload {
   /** the newest `market.flow`, value for value */

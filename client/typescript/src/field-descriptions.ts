@@ -1,4 +1,4 @@
-import type { Event, Events, FlowHistory, History, LevelHistory, LevelSignal, LevelsPayload, MarketStatus, MlPredictions, Payload, ReplayStatus, Retrieval, SectionStatus, Skipped, SpotHistory, SpotSnapshot, Status } from "./contract.js";
+import type { Event, EventPage, Events, FlowHistory, History, LevelHistory, LevelSignal, LevelsPayload, MarketStatus, MlPredictions, Payload, ReplayStatus, Retrieval, SectionStatus, Skipped, SpotHistory, SpotSnapshot, Status } from "./contract.js";
 
 /** What each field of the payload means, for pages that show it. Written by `make contract`, like `contract.ts`. */
 
@@ -14,6 +14,14 @@ export interface FieldDescription {
   /** The names that Core uses today; it may invent others. */
   readonly known?: readonly string[];
 }
+
+/** What happened since a cursor, the oldest first. */
+export const EVENT_PAGE: Readonly<Record<keyof EventPage, FieldDescription>> = {
+  cursor: { words: "names the place in the events up to which this goes" },
+  complete: { words: "false where some are missing, which `/events?since=` with the last cursor has" },
+  events: { words: "by their last occurrence" },
+  more: { words: "whether later events were left out: ask for them by `since=`, this cursor" },
+};
 
 /** One frame: the whole state. A section that was never seen is absent, not null. */
 export const PAYLOAD: Readonly<Record<keyof Payload, FieldDescription>> = {

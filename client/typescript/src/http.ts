@@ -1,9 +1,12 @@
 /** Requests to the gateway of a stream, beside the stream. */
 
+import type { Event, EventPage, Events } from "./contract.js";
+
 /** A token, or what is called for one before each attempt. */
 export type Token = string | (() => string | Promise<string>) | undefined;
 
 const LIMIT_MS = 30_000;
+const MOST_PAGES = 100; // ten times what a gateway keeps, by its usual page
 
 /** A request that was answered with an error. */
 export class RefusedError extends Error {
@@ -43,4 +46,21 @@ export async function get<T>(url: string, path: string, query: object, token: To
     // the page of a proxy
   }
   throw new RefusedError(answer.status, detail);
+}
+
+/** The answer to `/events`, whose pages are asked for one after the other. An event is told as its last page has it. */
+export async function getEvents(url: string, query: object, token: Token): Promise<Events> {
+  let { more, ...page } = await get<EventPage>(url, "events", query, token);
+  if (!more) return page;
+  const told: Map<string, Event> = new Map();
+  let { complete } = page;
+  for (let pages = 1; ; pages++) {
+    for (const event of page.events) {
+      told.delete(event.id); // the newest stand last
+      told.set(event.id, event);
+    }
+    complete &&= page.complete && (!more || pages < MOST_PAGES);
+    if (!more || pages === MOST_PAGES) return { cursor: page.cursor, complete, events: [...told.values()] };
+    ({ more, ...page } = await get<EventPage>(url, "events", { ...query, since: page.cursor }, token));
+  }
 }

@@ -1,7 +1,7 @@
 /** What was: requests to the gateway of a stream, and streams of the past. A module of its own, for pages that show it. */
 
 import type { Event, Events, History, ReplayStatus, Status } from "./contract.js";
-import { get, RefusedError, type Token } from "./http.js";
+import { get, getEvents, RefusedError, type Token } from "./http.js";
 import { Stream, type Options, type Past } from "./stream.js";
 
 export { RefusedError };
@@ -48,7 +48,7 @@ export function history(url: string, { token, from, to, ...further }: HistoryOpt
 
 /** What happened in the last 24 hours, or since a cursor; `url` and errors as for `history`. */
 export function events(url: string, { token, ...query }: EventsOptions = {}): Promise<Events> {
-  return get(url, "events", query, token);
+  return getEvents(url, query, token);
 }
 
 export interface ReplayOptions extends Omit<Options, "status"> {

@@ -3,7 +3,7 @@
 import type { Events, LevelsPayload, Payload, Status } from "./contract.js";
 import { EventsTold, mayPass } from "./events.js";
 import { Cadence, stateOf, type Age, type SectionFreshness } from "./freshness.js";
-import { absolute, get, type Token } from "./http.js";
+import { absolute, getEvents, type Token } from "./http.js";
 import { Line } from "./line.js";
 import { disconnectOf, pauseMs, type Disconnect } from "./disconnect.js";
 import { sameContent, shapeOf, subscribeMessage, withShape, type Shape } from "./shape.js";
@@ -458,7 +458,7 @@ export class Stream {
     let told: EventNews = { events: [], complete: false };
     let again = failures < MOST_ASKED;
     try {
-      told = await get<Events>(this.#url, "events", { since: this.#events.missingSince }, token);
+      told = await getEvents(this.#url, { since: this.#events.missingSince }, token);
       again &&= !told.complete;
     } catch (error) {
       again = mayPass(error);

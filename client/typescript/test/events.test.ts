@@ -115,6 +115,16 @@ test("a reconnection names the cursor, and what its frames do not tell is asked 
   assert.deepEqual([server.asked.length, recorder.incomplete], [1, 0]);
 });
 
+test("what frames do not tell comes in pages", async () => {
+  const server = await forgetful();
+  server.answer = (response, nth) =>
+    response.end(JSON.stringify(nth === 1 ? { ...events("a-2-1", event("e2")), more: true } : events("a-9-1", event("e3"))));
+  const recorder = open(server.url);
+  await until(() => recorder.events.length === 4, "what was missed");
+  assert.deepEqual(recorder.events, ["e1 1", "e9 1", "e2 1", "e3 1"]);
+  assert.deepEqual(server.asked.map(({ url }) => url), ["/events?since=a-1-1", "/events?since=a-2-1"]);
+});
+
 test("a token in the address of the stream is one for its events too", async () => {
   const server = await forgetful();
   open(`${server.url}?token=secret`);

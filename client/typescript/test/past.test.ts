@@ -5,7 +5,7 @@ import { after, afterEach, before, test } from "node:test";
 import { events, history, RefusedError } from "@spymaster/client/past";
 import { GatewayProcesses } from "./gateway-processes.ts";
 import { until } from "./recorder.ts";
-import { MisbehavingServer } from "./sockets.ts";
+import { event, events as told, MisbehavingServer } from "./sockets.ts";
 
 let server: MisbehavingServer | undefined;
 afterEach(async () => {
@@ -47,6 +47,35 @@ for (const [body, message] of [
       return true;
     });
   });
+
+const first = { ...told("a-1-1", event("e1"), event("e2")), more: true };
+const second = { ...told("a-2-2", event("e3"), event("e1", { count: 2 })), more: true };
+const last = { ...told("a-9-9", event("e4")), more: false };
+
+async function servePages(...pages: object[]): Promise<string> {
+  const url = await serve(200, "");
+  server!.answer = (response, nth) => void response.end(JSON.stringify(pages[Math.min(nth, pages.length) - 1]));
+  return url;
+}
+
+test("pages of events are asked for until all is there", async () => {
+  const all = await events(await servePages(first, second, last), { kinds: ["signal"] });
+  assert.deepEqual(Object.keys(all), ["cursor", "complete", "events"]);
+  assert.deepEqual([all.cursor, all.complete], ["a-9-9", true]);
+  assert.deepEqual(all.events.map(({ id, count }) => [id, count]), [["e2", 1], ["e3", 1], ["e1", 2], ["e4", 1]]);
+  const asked = server!.asked.map(({ url }) => url);
+  assert.deepEqual(asked, ["", "&since=a-1-1", "&since=a-2-2"].map((since) => `/gw/events?kinds=signal${since}`));
+});
+
+for (const pages of [[{ ...first, complete: false }, last], [first, { ...last, complete: false }]])
+  test(`events are complete where each page is: ${pages.map(({ complete }) => complete)}`, async () => {
+    assert.equal((await events(await servePages(...pages))).complete, false);
+  });
+
+test("a gateway whose pages never end is left", async () => {
+  assert.equal((await events(await servePages(first))).complete, false);
+  assert.equal(server!.asked.length, 100);
+});
 
 test("on a server that renders a page, a relative address is an error and no crash", async () => {
   await assert.rejects(events("/ws/stream"));

@@ -19,7 +19,7 @@ def json_schema() -> Schema:
         "$schema": DRAFT,
         "title": "A frame of the gateway",
         "description": "The gateway guarantees the types. Ranges are those that Core keeps; `x-known` lists the names "
-        "that Core uses today. `History` is the answer of `/history`, and `Events` also that of `/events`.",
+        "that Core uses today. `History` is the answer of `/history`, and `EventPage` that of `/events`.",
         "allOf": [{"$ref": f"#/definitions/{Payload.__name__}"}],
         "definitions": definitions("#/definitions"),
     }

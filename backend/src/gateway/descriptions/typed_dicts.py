@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Final, NamedTuple, NotRequired, get_args, get_origin, get_type_hints
 
-from src.gateway.history.contract import FlowHistory, History, LevelHistory, SpotHistory
+from src.gateway.history.contract import EventPage, FlowHistory, History, LevelHistory, SpotHistory
 from src.gateway.signals.contract import (
     Event,
     Events,
@@ -36,7 +36,7 @@ OF_A_FRAME: Final[tuple[Any, ...]] = (
     Event,
 )
 OF_THE_PAST: Final[tuple[Any, ...]] = (History, SpotHistory, LevelHistory, FlowHistory)
-TYPED_DICTS: Final = OF_A_FRAME + OF_THE_PAST
+TYPED_DICTS: Final = (EventPage, *OF_A_FRAME, *OF_THE_PAST)  # each before those that it names
 
 
 class Field(NamedTuple):

@@ -1,11 +1,12 @@
-"""The answer of `/history`: its types, with a description, unit and range of each field.
+"""The answers of `/history` and `/events`: their types, with a description, unit and range of each field.
 
-It is written by columns: all arrays of a section have one element a point, null where nothing was published.
+That of `/history` is written by columns: all arrays of a section have one element a point, null where nothing was
+published.
 """
 
 from typing import Annotated, NotRequired, TypedDict
 
-from src.gateway.signals.contract import AS_CORE_HAS_IT, LAST_TS_MS, POINTS, UTC_MS, FieldDescription
+from src.gateway.signals.contract import AS_CORE_HAS_IT, LAST_TS_MS, POINTS, UTC_MS, Events, FieldDescription
 
 
 class SpotHistory(TypedDict):
@@ -68,3 +69,9 @@ class History(TypedDict):
     confidences: NotRequired[Annotated[list[str], FieldDescription("likewise", known=("HIGH", "MEDIUM", "LOW"))]]
     levels: NotRequired[Annotated[list[LevelHistory], FieldDescription("by price, the highest first; 256 at most")]]
     flow: NotRequired[Annotated[FlowHistory, FieldDescription("totals of the option flow")]]
+
+
+class EventPage(Events):
+    """What happened since a cursor, the oldest first."""
+
+    more: Annotated[bool, FieldDescription("whether later events were left out: ask for them by `since=`, this cursor")]

@@ -88,6 +88,18 @@ class _Group(Struct):
     to_ts_ms: int
 
 
+class Page(NamedTuple):
+    """The oldest of the events that are asked for.
+
+    Attributes:
+        events: by their last occurrence.
+        more: whether later ones were left out.
+    """
+
+    events: list[Event]
+    more: bool
+
+
 class EventLog:
     """All events that are kept, whatever the order in which they were added.
 
@@ -149,16 +161,49 @@ class EventLog:
             levels: ids; None: all, and those that are not of a level.
             from_ms: only what happened then or later, by the server's time.
         """
+        return [self._event(key, group) for key, group in self._chosen(since, kinds, levels, from_ms)]
+
+    def page(
+        self, since: Cursor, limit: int, kinds: Collection[str] | None = None, levels: Collection[str] | None = None
+    ) -> Page:
+        """The oldest of those that are asked for; whoever has read them goes on from `newest_cursor`.
+
+        That cursor cannot part the events of one message, nor those that are not in the order of the stream: they are
+        told together, so a page may have more than `limit`.
+
+        Args:
+            since: as for `events`; so are `kinds` and `levels`.
+            limit: how many at least, where there are so many.
+        """
+        chosen = self._chosen(since, kinds, levels)
+        told = chosen[:limit]
+        while len(told) < len(chosen):
+            read = since
+            for _, group in told:
+                read = Cursor(self.life, max(read.seq, group.last.seq), max(read.server_ms, group.last.server_ms))
+            inseparable = [each for each in chosen if not _is_later(each[1].last.seq, each[1].last.server_ms, read)]
+            if len(inseparable) == len(told):
+                break
+            told = inseparable
+        return Page([self._event(key, group) for key, group in told], more=len(told) < len(chosen))
+
+    def _chosen(
+        self,
+        since: Cursor | None,
+        kinds: Collection[str] | None,
+        levels: Collection[str] | None,
+        from_ms: int = 0,
+    ) -> list[tuple[Key, _Group]]:
         chosen = [
-            (group.last, key, group)
+            (key, group)
             for key, group in self._all()
             if (kinds is None or key[0] in kinds)
             and (levels is None or key[1] in levels)
             and group.last.server_ms >= from_ms
             and (since is None or _is_later(group.last.seq, group.last.server_ms, since))
         ]
-        chosen.sort(key=lambda each: each[0][:3])
-        return [self._event(key, group) for _, key, group in chosen]
+        chosen.sort(key=lambda each: each[1].last[:3])
+        return chosen
 
     def forget_before(self, server_ms: int) -> None:
         """Drop what happened before that time, which is of no interest any more."""

@@ -2,23 +2,29 @@
 
 from typing import Any, Final, NamedTuple
 
+from src.gateway.history.contract import EventPage
 from src.gateway.history.event_log import Cursor, EventLog, cursor_of, newest_cursor
-from src.gateway.signals.contract import EVENT_KINDS, Events
+from src.gateway.signals.contract import EVENT_KINDS
 from src.gateway.signals.shape import PARAMETERS, WrongParameter, given_in_query
+
+USUAL_LIMIT: Final = 2_000  # 0.7 MB of JSON; the session of a day is about 9,000 events, and so five pages
+MAX_LIMIT: Final = 5_000  # 1.8 MB: what a slow client may make the gateway keep for it
 
 EVENT_PARAMETERS: Final = {
     "since": "a cursor: only what happened after it",
     "kinds": f"any of {', '.join(EVENT_KINDS)}",
     "levels": "ids of levels; of verdicts, sections",
+    "limit": f"how many events at most, 1 to {MAX_LIMIT}, the oldest first; by default {USUAL_LIMIT}",
 }
 
 
 class EventQuery(NamedTuple):
-    """A field that is None asks for everything."""
+    """A field that is None asks for everything; `limit` is the length of a page."""
 
     since: Cursor | None = None
     kinds: frozenset[str] | None = None
     levels: frozenset[str] | None = None
+    limit: int = USUAL_LIMIT
 
 
 def event_query(query: str) -> EventQuery:
@@ -31,20 +37,29 @@ def event_query(query: str) -> EventQuery:
     return EventQuery(**asked)
 
 
-def _read(name: str, text: str) -> Cursor | frozenset[str]:
+def _read(name: str, text: str) -> Cursor | frozenset[str] | int:
     if name == "since":
         cursor = cursor_of(text)
         if cursor is None:
             raise WrongParameter("since accepts a cursor, as a frame or an answer before had it")
         return cursor
+    if name == "limit":
+        return _read_limit(text.strip())
     names: frozenset[str] = PARAMETERS["levels"](name, text)
     if name == "kinds" and not names <= set(EVENT_KINDS):
         raise WrongParameter(f"kinds accepts {', '.join(EVENT_KINDS)}, separated by commas")
     return names
 
 
-def answer(log: EventLog, asked: EventQuery, since: Cursor, cursor: Cursor, *, filled: bool) -> Events:
-    """The events that are asked for.
+def _read_limit(text: str) -> int:
+    limit = int(text) if text.isascii() and text.isdigit() and len(text) <= len(str(MAX_LIMIT)) else 0
+    if not 1 <= limit <= MAX_LIMIT:
+        raise WrongParameter(f"limit accepts a whole number from 1 to {MAX_LIMIT}")
+    return limit
+
+
+def answer(log: EventLog, asked: EventQuery, since: Cursor, cursor: Cursor, *, filled: bool) -> EventPage:
+    """The events that are asked for: a page of them, the oldest first.
 
     Args:
         log: all that is kept.
@@ -54,10 +69,15 @@ def answer(log: EventLog, asked: EventQuery, since: Cursor, cursor: Cursor, *, f
         filled: whether it goes back to the beginning of the stream.
     """
     read = asked.since if asked.since is not None and asked.since.life == log.life else None
-    events = log.events(read, asked.kinds, asked.levels)
-    reaches = read is not None and read.seq >= since.seq and read.server_ms >= log.lost_ms
+    if read is None:
+        complete = asked.since is None and filled and not log.lost_ms
+        read = Cursor(log.life, since.seq if complete else 0, 0)
+    else:
+        complete = read.seq >= since.seq and read.server_ms >= log.lost_ms
+    events, more = log.page(read, asked.limit, asked.kinds, asked.levels)
     return {
-        "cursor": str(newest_cursor(log.life, events, cursor)),
-        "complete": reaches or (asked.since is None and filled and not log.lost_ms),
+        "cursor": str(newest_cursor(log.life, events, read if more else cursor)),
+        "complete": complete,
         "events": events,
+        "more": more,
     }

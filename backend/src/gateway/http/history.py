@@ -5,12 +5,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from src.gateway.descriptions.json_schema import SCHEMAS
-from src.gateway.history.contract import History
+from src.gateway.history.contract import EventPage, History
 from src.gateway.history.event_query import EVENT_PARAMETERS
 from src.gateway.history.history_query import HISTORY_PARAMETERS
 from src.gateway.http.client_request import may_read
 from src.gateway.http.past_answers import PastAnswers
-from src.gateway.signals.contract import Events
 from src.gateway.socket_broadcaster import SocketBroadcaster
 
 
@@ -18,14 +17,15 @@ def history_router(broadcaster: SocketBroadcaster, answers: PastAnswers) -> APIR
     """The routes ask for the same token as the stream."""
     router = APIRouter(dependencies=[Depends(may_read(broadcaster))])
 
-    @router.get("/events", responses=_answers(Events), response_class=Response)
+    @router.get("/events", responses=_answers(EventPage), response_class=Response)
     async def events(
         request: Request,
         since: Annotated[str | None, Query(description=EVENT_PARAMETERS["since"])] = None,
         kinds: Annotated[str | None, Query(description=EVENT_PARAMETERS["kinds"])] = None,
         levels: Annotated[str | None, Query(description=EVENT_PARAMETERS["levels"])] = None,
+        limit: Annotated[str | None, Query(description=EVENT_PARAMETERS["limit"])] = None,
     ) -> Response:
-        """What happened since the beginning of the stream, which keeps 24 hours; or since a cursor."""
+        """What happened since the beginning of the stream, which keeps 24 hours; or since a cursor. In pages."""
         return answers.answer(request)
 
     @router.get("/history", responses=_answers(History), response_class=Response)

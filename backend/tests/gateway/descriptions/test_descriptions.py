@@ -120,7 +120,7 @@ def test_an_answer_of_the_history_is_valid() -> None:
 def test_openapi_has_the_type_of_each_answer_of_the_past() -> None:
     broadcaster = SocketBroadcaster(settings=Settings(), history=HistoryClient("nowhere"))
     document = make_app(broadcaster).openapi()
-    for path, name in (("/history", "History"), ("/events", "Events")):
+    for path, name in (("/history", "History"), ("/events", "EventPage")):
         content = document["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]
         assert content["schema"] == {"$ref": f"#/components/schemas/{name}"}
     described = asyncapi()["components"]["schemas"]

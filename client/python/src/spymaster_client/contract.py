@@ -364,6 +364,19 @@ class Payload(TypedDict):
     """only for viewers that ask for it by `events=1`"""
 
 
+class EventPage(TypedDict):
+    """What happened since a cursor, the oldest first."""
+
+    cursor: str
+    """names the place in the events up to which this goes"""
+    complete: bool
+    """false where some are missing, which `/events?since=` with the last cursor has"""
+    events: list[Event]
+    """by their last occurrence"""
+    more: bool
+    """whether later events were left out: ask for them by `since=`, this cursor"""
+
+
 CLOSE_CODES: Final = {
     1001: ("the gateway is stopping; reconnect", True),
     1008: ("sent too many messages; reconnect in 10 s", True),

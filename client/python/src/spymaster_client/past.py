@@ -3,10 +3,14 @@
 import ssl as tls
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal, cast
+from typing import Final, Literal, cast
 
-from spymaster_client.contract import Events, History
-from spymaster_client.request import Token, get
+from spymaster_client.contract import Event, Events, History
+from spymaster_client.disconnect import LOST, Disconnect
+from spymaster_client.events_told import is_events
+from spymaster_client.request import RequestError, Token, get
+
+MOST_PAGES: Final = 100  # ten times what a gateway keeps, by its usual page
 
 Moment = int | str | datetime
 """Core's time: ms since 1970 UTC, ISO 8601 with an offset, a time before the newest message like `-2h`, or a datetime
@@ -52,7 +56,7 @@ async def events(
     kinds: Sequence[str] | None = None,
     levels: Sequence[str] | None = None,
 ) -> Events:
-    """What happened in the last 24 hours, or since a cursor.
+    """What happened in the last 24 hours, or since a cursor. Pages of the gateway are asked for until all is there.
 
     Args:
         url: of the stream; `token` and `ssl` as for that.
@@ -64,8 +68,26 @@ async def events(
         RequestError: the gateway refuses, or does not answer.
         ValueError: `url` is not the address of a WebSocket.
     """
-    asked = {"since": since, "kinds": _list(kinds), "levels": _list(levels)}
-    return cast(Events, await get(url, "events", asked, token, ssl))
+    asked: dict[str, object] = {"since": since, "kinds": _list(kinds), "levels": _list(levels)}
+    told: dict[str, Event] = {}
+    complete = True
+    for _ in range(MOST_PAGES):
+        page = await get(url, "events", asked, token, ssl)
+        more = isinstance(page, dict) and page.pop("more", False) is True
+        if not more and not told:
+            return cast(Events, page)
+        if not is_events(page):
+            raise RequestError(Disconnect(LOST, "no events", False))
+        for event in page["events"]:
+            told.pop(event["id"], None)  # the newest stand last
+            told[event["id"]] = event
+        complete = complete and page["complete"]
+        asked["since"] = page["cursor"]
+        if not more:
+            break
+    else:
+        complete = False
+    return {"cursor": page["cursor"], "complete": complete, "events": list(told.values())}
 
 
 def moment_text(moment: Moment) -> str:

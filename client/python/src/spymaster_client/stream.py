@@ -23,7 +23,8 @@ from spymaster_client.disconnect import LONGEST_PAUSE_S, LOST, Disconnect, disco
 from spymaster_client.events_told import EventsTold, is_events
 from spymaster_client.freshness import Cadence, FrameRate, Freshness
 from spymaster_client.line import Line
-from spymaster_client.request import RequestError, Token, get, headers_of, uri_of
+from spymaster_client.past import events
+from spymaster_client.request import RequestError, Token, headers_of, uri_of
 from spymaster_client.shape import WHOLE, Shape, same_content, subscribe_message, with_shape
 from spymaster_client.status import (
     JUDGED_BY,
@@ -474,7 +475,7 @@ class Stream:
         while (since := self._told_events.missing_since) is not None:
             self._asks_again = False
             try:
-                told = await get(self._url, "events", {"since": since}, self._token, self._ssl_context)
+                told = await events(self._url, self._token, ssl=self._ssl_context, since=since)
                 disconnect = Disconnect(LOST, "not complete", failures < MOST_ASKED)
                 is_complete = self._take_answer(told)
             except RequestError as error:
