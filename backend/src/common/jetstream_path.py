@@ -9,10 +9,10 @@ subject named after stream, consumer and the stream's time of creation. Delivery
 publish/subscribe: two gateways on one durable both get every message, and a frozen one takes nothing from the
 other. It also keeps `num_ack_pending` at 0.
 
-**Silence is checked.** A push consumer whose stream was recreated goes silent without an error. Every second the
-watch compares the messages that arrived with those that the server delivered, and binds again when they differ. A
-server that is cut off from the others goes on to answer for some ten seconds, as if it led: while nothing arrives, the
-leader of the stream is asked whether it hears a majority of the replicas.
+**Silence is checked.** A push consumer whose stream was recreated goes silent without an error. Each second in which
+nothing came, the watch compares the messages that arrived with those that the server delivered, and binds again when
+they differ. A server that is cut off from the others goes on to answer for some ten seconds, as if it led: while
+nothing arrives, the leader of the stream is asked whether it hears a majority of the replicas.
 """
 
 import asyncio
@@ -171,6 +171,9 @@ class JetStreamPath:
         before: ConsumerInfo | None = None
         while True:
             await asyncio.sleep(WATCH_INTERVAL_S)
+            if time.monotonic() - self._heard_s < WATCH_INTERVAL_S:
+                before = None
+                continue
             now = await self._look(link.jetstream)
             if isinstance(now, str):
                 return now
@@ -318,13 +321,13 @@ class JetStreamPath:
     # -- messages --------------------------------------------------------------------------------------------------
 
     async def _on_message(self, message: Msg) -> None:
-        self._heard_s = time.monotonic()
         metadata = message.metadata
         seq, stored_s = metadata.sequence.stream, metadata.timestamp.timestamp()
         self.lag = metadata.num_pending
         if not self._order.advances(seq, stored_s):
             self.repeated += 1
             return
+        self._heard_s = time.monotonic()
         is_first = not self._arrived.is_set()
         digest, publication = digest_of(message.data), publication_of(message.headers)
         arrival = Arrival(JETSTREAM, digest, time.time(), publication, seq, stored_s, is_first)
