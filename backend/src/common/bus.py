@@ -10,10 +10,11 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from nats.errors import Error as NatsError
+from nats.errors import TimeoutError as NatsTimeout
 from nats.js.errors import NoStreamResponseError, NotFoundError
 from nats.nuid import NUID
 
@@ -22,7 +23,7 @@ from src.common.arrivals import PUBLICATION, Publication
 from src.common.connection import PASSING, BusError, Connection, Link, reason
 from src.common.messages import decode_object
 from src.common.ordered_consumer import OrderedConsumer
-from src.common.streams import find_or_make_stream
+from src.common.streams import find_or_make_stream, stream_of
 from src.common.subjects import STREAMS, USUAL_JETSTREAM, JetStreamOptions
 from src.common.subscription import Callback, Decoder, Stored, Subscription
 from src.common.tasks import end
@@ -40,6 +41,18 @@ BLIND_S: Final = 1.0  # without JetStream and without a message since, before an
 # `PUBLISH_LIMIT_S`; its messages arrive, and one that is published during a move would be missed.
 SILENT_S: Final = PUBLISH_LIMIT_S + 1.0
 LONGEST_LOOK_PAUSE_S: Final = 30.0  # where no other server is better, as without a quorum
+
+
+class Unanswered(NamedTuple):
+    """The first of the publications that no stream has answered, with none answered since: when, and on which subject.
+
+    Attributes:
+        since_s: when it was given up, by the monotonic clock.
+        subject: of it.
+    """
+
+    since_s: float
+    subject: str
 
 
 class NATSBus:
@@ -83,6 +96,7 @@ class NATSBus:
         self._consumers: list[OrderedConsumer] = []
         self._publisher = NUID().next().decode()
         self._numbers = itertools.count(1)
+        self._unanswered: Unanswered | None = None
         self._looking: asyncio.Task[None] | None = None
 
     @property
@@ -145,7 +159,10 @@ class NATSBus:
         try:
             await self._publish(subject, body)
         except (NatsError, OSError, TimeoutError) as error:
+            if isinstance(error, TimeoutError | NatsTimeout | NoStreamResponseError):
+                self._unanswered = self._unanswered or Unanswered(time.monotonic(), subject)
             raise BusError(f"cannot publish on {subject}: {reason(error)}") from error
+        self._unanswered = None
 
     async def subscribe(self, subject: str, callback: Callback, durable_name: str | None = None) -> Subscription:
         """Hand the newest message of `subject`, then each that follows, to `callback`, one at a time.
@@ -217,22 +234,32 @@ class NATSBus:
                 pause_s = BLIND_S
                 continue
             try:
-                await self._connection.move(self._is_with_the_majority, self._is_blind)
+                await self._connection.move(self._is_better, self._is_blind)
             except Exception:
                 logger.exception("unexpected error; looking for a better server again")
             pause_s = min(1.25 * pause_s, LONGEST_LOOK_PAUSE_S)
 
     def _is_blind(self) -> bool:
-        """Whether no subscription is shown to work: see `Subscription.unproven_s`."""
+        """Whether nothing is shown to work: no publication is answered, or see `Subscription.unproven_s`."""
+        if not self.is_connected:
+            return False
+        if self._unanswered is not None:
+            return time.monotonic() - self._unanswered.since_s > BLIND_S
         return (
-            self.is_connected
-            and bool(self.subscriptions)
+            bool(self.subscriptions)
             and time.monotonic() - self._connection.heard_s > SILENT_S
             and all(one.unproven_s > BLIND_S for one in self.subscriptions)
         )
 
-    async def _is_with_the_majority(self, link: Link) -> bool:
-        """Whether JetStream knows the stream there: the leader of the cluster answers that, not the stream's."""
+    async def _is_better(self, link: Link) -> bool:
+        """Whether JetStream knows the stream there.
+
+        That the leader of the cluster says. A publisher needs the leader of the stream, too.
+        """
+        if self._unanswered is not None:
+            return await stream_of(link.jetstream, self._unanswered.subject) is not None
+        if not self.subscriptions:
+            return False
         try:
             await link.jetstream.find_stream_name_by_subject(self.subscriptions[0].subject)
         except NotFoundError:

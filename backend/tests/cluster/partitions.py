@@ -99,6 +99,27 @@ async def routes_cut(all_of_it: Map, viewers: int, lasts_s: float) -> Row:
         return row._replace(plain=row.sent, remark=f"the plain subscriber, which may stay there, had {plain} s")
 
 
+async def server_of_core_cut(all_of_it: Map, viewers: int, lasts_s: float) -> Row:
+    """Core's messages reach nobody until it uses another server."""
+    found, networks = all_of_it
+    async with found.viewers(found.urls_of(viewers)) as people:
+        await found.cluster.until_healthy()
+        server = found.core.server
+        watch = Watch(found, people)
+        await asyncio.sleep(found.calm_s)
+        networks.cut([all_of_it.machine_of(found.cluster.node_of(server))], ("routes",))
+        cut_s = time.monotonic()
+        await until(lambda: found.core.bus.server not in {None, server}, "Core uses another server", AGREE_LIMIT_S)
+        left_s = time.monotonic() - cut_s
+        await found.until_all_have_a_new_message(people)
+        await asyncio.sleep(max(0.0, lasts_s - (time.monotonic() - cut_s)))
+        networks.heal()
+        await found.cluster.until_healthy()
+        await asyncio.sleep(found.calm_s)
+        row = await watch.end("the server that Core uses loses the other two", allowed_s=LEFT_S)
+        return row._replace(plain=row.sent, remark=f"Core left it after {left_s:.1f} s")
+
+
 async def node_and_gateway_cut(all_of_it: Map, viewers: int, lasts_s: float) -> Row:
     """Viewers of that gateway have nothing new: nobody can bring it. They are told, and are counted apart."""
     found, networks = all_of_it
@@ -172,6 +193,7 @@ async def siblings_die(all_of_it: Map, viewers: int, lasts_s: float) -> Row:
 PARTITIONS: Final = {
     "node-cut": node_cut,
     "routes-cut": routes_cut,
+    "server-of-core-cut": server_of_core_cut,
     "node-and-gateway-cut": node_and_gateway_cut,
     "siblings-die": siblings_die,
 }
