@@ -1487,3 +1487,7 @@ def test_a_jump_is_told_from_the_pace_of_a_replay(rules: Path) -> None:
     pairs = [(None, 7), (9_000_000, 9_003_000), (9_000_000, 8_999_000), (9_000_000, 9_066_000), (9_000_000, 8_990_000)]
     asked = ask(rules, "timeline.js", f"{json.dumps(pairs)}.map(([before, ms]) => m.isJump(before ?? undefined, ms))")
     assert asked == [False, False, False, True, True]
+
+
+def test_what_the_option_flow_compared_is_kept(rules: Path) -> None:
+    assert ask(rules, "flow.js", "['gamma', 'toString', '', null].map(m.readMeasure)") == ["gamma", *3 * ["volume"]]

@@ -241,6 +241,37 @@ async def test_the_theme_is_the_systems_until_a_key_changes_it_and_stays(
     await expect(page.locator("html")).to_have_attribute("data-theme", "dark")
 
 
+async def test_what_is_chosen_in_one_tab_is_so_in_all(
+    gateway: GatewayProcess, core: Publisher, browser: Browser
+) -> None:
+    context = await browser.new_context(color_scheme="dark")
+    page, other = await context.new_page(), await context.new_page()
+    for each in (page, other):
+        await each.goto(f"http://127.0.0.1:{gateway.port}/")
+    await core.levels(1, levels=[level("VWAP", 687.25), level("HIGH", 688.0, "BREAK")])
+    await core.publish(FLOW, {CALL: {"cumulative_volume": 1500}})
+    for each in (page, other):
+        await expect(each.locator(".row")).to_have_count(2)
+    await page.keyboard.press("f")
+    await page.get_by_label("Signals only").check()
+    await page.keyboard.press("Escape")
+    for key in "tlsm":
+        await page.keyboard.press(key)
+    await page.get_by_role("button", name="All else").click()
+    await page.get_by_text("Kinds", exact=True).last.click()
+    await page.get_by_label("Sweeps").uncheck()
+    await expect(other.locator(".row")).to_have_count(1)
+    await expect(other.locator("html")).to_have_attribute("data-theme", "light")
+    chosen = {"span": "hour", "form": "candles", "measure": "premium"}
+    for name, value in chosen.items():
+        await expect(other.locator(f"#{name}")).to_have_value(value)
+    await expect(other.get_by_role("button", name="All else")).to_have_attribute("aria-pressed", "true")
+    await expect(other.locator("#tape-kinds")).to_have_attribute("data-filtered", "true")
+    await page.reload()
+    await expect(page.locator("#measure")).to_have_value("premium")
+    await context.close()
+
+
 async def test_levels_of_the_future_stand_about_its_spot_and_not_about_that_of_the_etf(
     gateway: GatewayProcess, core: Publisher, open_console: OpenConsole
 ) -> None:

@@ -35,6 +35,11 @@ export const MEASURES = {
 } as const;
 export type Measure = keyof typeof MEASURES;
 
+/** What was kept, whatever it is. */
+export function readMeasure(text: string | null): Measure {
+  return text !== null && Object.hasOwn(MEASURES, text) ? (text as Measure) : "volume";
+}
+
 export type Strike = { readonly strike: number; readonly call: number; readonly put: number };
 export type FlowByStrike = {
   /** Highest strike first. */

@@ -2,6 +2,7 @@
 
 import { type ChartChoice, FORMS, type Form, SPANS, type Span, after, chartChoiceText, readChartChoice } from "../market/spans.ts";
 import { byId, make } from "./cells.ts";
+import { onChosenElsewhere } from "./kept.ts";
 
 const STORED = "spymaster.chart";
 
@@ -15,6 +16,7 @@ export class ChartControls {
     this.form.append(...Object.entries(FORMS).map(([value, name]) => make("option", { value }, name)));
     this.span.addEventListener("change", () => this.choose({ ...this.choice, span: this.span.value as Span }));
     this.form.addEventListener("change", () => this.choose({ ...this.choice, form: this.form.value as Form }));
+    onChosenElsewhere(STORED, (text) => this.take(readChartChoice(text)));
     this.show();
   }
 
@@ -27,8 +29,12 @@ export class ChartControls {
   }
 
   private choose(choice: ChartChoice): void {
-    this.choice = choice;
     localStorage.setItem(STORED, chartChoiceText(choice));
+    this.take(choice);
+  }
+
+  private take(choice: ChartChoice): void {
+    this.choice = choice;
     this.show();
     this.onChange(choice);
   }

@@ -4,6 +4,7 @@ import type { LevelSignal } from "../feed.ts";
 import { type Choice, EVERYTHING, isFiltered, readChoice, toggleKind } from "../market/choice.ts";
 import { spaced } from "../market/words.ts";
 import { TextCell, make, setAttribute } from "./cells.ts";
+import { onChosenElsewhere } from "./kept.ts";
 
 const STORED = "spymaster.levels";
 const MOST_KINDS = 40;
@@ -51,12 +52,17 @@ export class Choices {
     document.addEventListener("pointerdown", ({ target }) => {
       if (target instanceof Node && !element.contains(target)) element.open = false;
     });
+    onChosenElsewhere(STORED, (text) => this.take(readChoice(text)));
     this.draw();
   }
 
   choose(change: Partial<Choice>): void {
-    this.choice = { ...this.choice, ...change };
+    this.take({ ...this.choice, ...change });
     localStorage.setItem(STORED, JSON.stringify(this.choice));
+  }
+
+  private take(choice: Choice): void {
+    this.choice = choice;
     this.draw();
     this.onChange();
   }

@@ -5,14 +5,16 @@
 
 import { nearestStrikes } from "../market/bounds.ts";
 import { newYork } from "../market/clock.ts";
-import { type FlowByStrike, MEASURES, type Measure, type Strike, byStrike, flip, plus, rowOf } from "../market/flow.ts";
+import { type FlowByStrike, MEASURES, type Measure, type Strike, byStrike, flip, plus, readMeasure, rowOf } from "../market/flow.ts";
 import { FLOW_GAP_MS, FlowPast, flowPoint, netOf } from "../market/flow_past.ts";
 import type { Instruments } from "../market/instruments.ts";
 import { type Sample, pathOf, rangeWithZero } from "../market/series.ts";
 import { fixed, short } from "../market/words.ts";
 import { StyleCell, TextCell, make, makeSvg, order, setAttribute } from "./cells.ts";
 import { unit } from "./density.ts";
+import { onChosenElsewhere } from "./kept.ts";
 
+const STORED = "spymaster.flow";
 const PITCH = 20; // units from row to row, as in the style sheet
 const CLEAR = 0.3; // of the pitch, between the words of one row and those of the next
 const DRIFT = 0.25; // of the height, that spot may be away from the middle
@@ -31,7 +33,7 @@ export class Strikes {
   private readonly empty = make("p", { class: "empty" }, "No option flow yet.");
   private readonly rows = new Map<number, StrikeRow>();
   private readonly lineY = new StyleCell(this.spotLine, "transform");
-  private measure: Measure = "volume";
+  private measure: Measure = readMeasure(localStorage.getItem(STORED));
   private flow: Readonly<Record<string, unknown>> | undefined;
   private strikes: readonly Strike[] = [];
   private spot: number | undefined;
@@ -46,7 +48,9 @@ export class Strikes {
     private readonly choice: HTMLSelectElement,
   ) {
     for (const [value, { name }] of Object.entries(MEASURES)) choice.append(make("option", { value }, name));
+    choice.value = this.measure;
     choice.addEventListener("change", () => this.choose(choice.value as Measure));
+    onChosenElsewhere(STORED, (text) => this.take(readMeasure(text)));
     this.flipLine.append(this.flipTag.element);
     const scrolled = make("div", { class: "strike-world" }, this.rowsPart, this.spotLine, this.flipLine);
     this.element.append(scrolled);
@@ -84,6 +88,11 @@ export class Strikes {
   }
 
   private choose(measure: Measure): void {
+    localStorage.setItem(STORED, measure);
+    this.take(measure);
+  }
+
+  private take(measure: Measure): void {
     this.measure = measure;
     this.choice.value = measure;
     if (this.flow !== undefined) this.draw(byStrike(this.flow, measure));

@@ -3,6 +3,7 @@
 import type { Event } from "../feed.ts";
 import { type Line, REST, type RestKind, type SpotAt, type TapeChoice, readTapeChoice, restLines, signalLines, tapeChoiceText } from "../market/tape.ts";
 import { TextCell, byId, make, order, setAttribute } from "./cells.ts";
+import { onChosenElsewhere } from "./kept.ts";
 
 const STORED = "spymaster.tape";
 const DRAW_EVERY_MS = 500;
@@ -14,6 +15,7 @@ export class Tape {
   private readonly rest = new Lines(byId("rest"));
   private readonly buttons = new Map<TapeChoice["part"], HTMLButtonElement>();
   private readonly kinds = make("details", { id: "tape-kinds", class: "kinds" });
+  private readonly boxes = new Map<RestKind, HTMLInputElement>();
   private drawing: ReturnType<typeof setTimeout> | undefined;
   private drawnMs = -Infinity;
 
@@ -33,6 +35,7 @@ export class Tape {
         if (id) this.onChosen(id);
       });
     }
+    onChosenElsewhere(STORED, (text) => this.take(readTapeChoice(text)));
     this.begin();
     this.apply();
   }
@@ -51,7 +54,7 @@ export class Tape {
     });
     const boxes = (Object.keys(REST) as RestKind[]).map((kind) => {
       const box = make("input", { type: "checkbox", name: kind });
-      box.checked = !this.choice.hidden.includes(kind);
+      this.boxes.set(kind, box);
       box.addEventListener("change", () => {
         const others = this.choice.hidden.filter((each) => each !== kind);
         this.choose({ ...this.choice, hidden: box.checked ? others : [...others, kind] });
@@ -63,14 +66,19 @@ export class Tape {
   }
 
   private choose(choice: TapeChoice): void {
-    this.choice = choice;
     localStorage.setItem(STORED, tapeChoiceText(choice));
+    this.take(choice);
+  }
+
+  private take(choice: TapeChoice): void {
+    this.choice = choice;
     this.apply();
     this.show();
   }
 
   private apply(): void {
     const { part, hidden } = this.choice;
+    for (const [kind, box] of this.boxes) box.checked = !hidden.includes(kind);
     for (const [each, button] of this.buttons) setAttribute(button, "aria-pressed", String(each === part));
     setAttribute(byId("side-part"), "data-part", part);
     setAttribute(this.kinds, "data-filtered", String(hidden.length > 0));

@@ -1,5 +1,7 @@
 /** The dark or light theme: that of the system until the user chooses one. */
 
+import { onChosenElsewhere } from "./kept.ts";
+
 const STORED = "spymaster.theme";
 const LIGHT = matchMedia("(prefers-color-scheme: light)");
 
@@ -10,6 +12,7 @@ export class Theme {
   ) {
     button.addEventListener("click", () => this.toggle());
     LIGHT.addEventListener("change", () => this.apply());
+    onChosenElsewhere(STORED, () => this.apply());
     this.apply();
   }
 
