@@ -1491,3 +1491,140 @@ def test_a_jump_is_told_from_the_pace_of_a_replay(rules: Path) -> None:
 
 def test_what_the_option_flow_compared_is_kept(rules: Path) -> None:
     assert ask(rules, "flow.js", "['gamma', 'toString', '', null].map(m.readMeasure)") == ["gamma", *3 * ["volume"]]
+
+
+PANELS = {"?panel=chart": "chart", "?x=1&panel=flow": "flow", "?panel=side": None, "?panel=toString": None, "": None}
+
+
+def test_the_address_of_a_window_names_its_panel(rules: Path) -> None:
+    asked = f"{json.dumps(list(PANELS))}.map((search) => m.panelOf(search) ?? null)"
+    assert ask(rules, "windows.js", asked) == list(PANELS.values())
+
+
+# The panel, whether it calls, whether the instrument is named; what is asked for.
+ASKED = [
+    (None, True, True, ["levels", "flow"]),
+    ("levels", False, True, ["levels"]),
+    ("chart", False, True, ["levels"]),
+    ("chart", False, False, ["levels", "flow"]),
+    ("chart", True, True, ["levels", "flow"]),
+    ("flow", False, True, ["levels", "flow"]),
+]
+
+
+def test_a_window_asks_for_what_it_shows_and_calls_for(rules: Path) -> None:
+    windows = json.dumps([each for *each, _ in ASKED])
+    asked = f"{windows}.map(([panel, ...further]) => m.sectionsOf(panel ?? undefined, ...further))"
+    assert ask(rules, "windows.js", asked) == [sections for *_, sections in ASKED]
+
+
+def peer(name: str, panel: str | None = None, since_ms: int = 0, desk: str = "one") -> dict[str, Any]:
+    return {"id": name, "desk": desk, "sinceMs": since_ms} | ({} if panel is None else {"panel": panel})
+
+
+PAGE = peer("page")
+CHART, FLOW_PANEL = peer("chart", "chart", 10), peer("flow", "flow", 20)
+OTHER_PAGE, OTHER_CHART = peer("other", desk="two"), peer("others", "chart", 5, desk="two")
+HEAR = """
+((own, said) => {
+    let peers = new Map();
+    for (const each of said) peers = each === "ask" ? m.asked(peers) : m.heard(peers, each);
+    return [m.movedOf(own, peers), m.hasPage(own, peers), m.calls(own, peers)];
+})
+"""
+
+
+def here(*peers: dict[str, Any]) -> list[Any]:
+    return [{"says": "here", "from": each, "asks": False} for each in peers]
+
+
+def gone(each: dict[str, Any]) -> Any:
+    return {"says": "gone", "from": each}
+
+
+# A window, what it hears, and its questions; the panels that are moved, whether its page is there, whether it calls.
+WINDOWS: dict[str, tuple[dict[str, Any], list[Any], list[str], bool, bool]] = {
+    "alone": (PAGE, [], [], False, True),
+    "a panel comes": (PAGE, here(CHART), ["chart"], False, True),
+    "two, in the order of the page": (PAGE, here(FLOW_PANEL, CHART), ["chart", "flow"], False, True),
+    "a panel goes": (PAGE, [*here(CHART), gone(CHART)], [], False, True),
+    "a panel of another desk": (PAGE, here(OTHER_CHART), [], False, True),
+    "a panel that answers": (PAGE, [*here(CHART), *2 * ["ask", *here(CHART)], "ask"], ["chart"], False, True),
+    "one that misses an answer": (PAGE, [*here(CHART), "ask", "ask"], ["chart"], False, True),
+    "one that answers no longer": (PAGE, [*here(CHART), "ask", "ask", "ask"], [], False, True),
+    "two pages": (PAGE, here(OTHER_PAGE), [], False, True),
+    "a panel and its page": (CHART, here(PAGE), [], True, False),
+    "a page that loads anew": (CHART, [*here(PAGE), gone(PAGE)], [], True, False),
+    "a page that was closed": (CHART, [*here(PAGE), gone(PAGE), "ask"], [], False, True),
+    "one that a panel never knew": (CHART, [gone(PAGE)], [], False, True),
+    "of two panels the first": (CHART, here(FLOW_PANEL), [], False, True),
+    "of two panels the second": (FLOW_PANEL, here(CHART), [], False, False),
+    "the page of another desk": (CHART, here(OTHER_PAGE), [], False, False),
+}
+
+
+@pytest.mark.parametrize(("own", "said", "moved", "page", "call"), WINDOWS.values(), ids=WINDOWS)
+def test_windows_know_what_is_moved_and_who_calls(
+    rules: Path, own: dict[str, Any], said: list[Any], moved: list[str], page: bool, call: bool
+) -> None:
+    assert ask(rules, "windows.js", f"{HEAR}({json.dumps(own)}, {json.dumps(said)})") == [moved, page, call]
+
+
+SAID: list[tuple[Any, Any]] = [
+    ({"says": "here", "from": CHART, "asks": True, "of": 7}, {"says": "here", "from": CHART, "asks": True}),
+    ({"says": "gone", "from": peer("x", "news")}, {"says": "gone", "from": peer("x")}),
+    ({"says": "selected", "from": PAGE, "key": "VWAP"}, {"says": "selected", "from": PAGE, "key": "VWAP"}),
+    ({"says": "selected", "from": PAGE, "to": "x", "key": 7}, {"says": "selected", "from": PAGE, "to": "x"}),
+    (
+        {"says": "replay", "from": PAGE, "replay": {"at_ms": 7, "paused": True, "speed": 2, "until": 9}},
+        {"says": "replay", "from": PAGE, "replay": {"at_ms": 7, "paused": True, "speed": 2}},
+    ),
+    ({"says": "replay", "from": PAGE, "replay": {"at_ms": "7"}}, {"says": "replay", "from": PAGE}),
+    ({"says": "back", "from": PAGE, "panel": "flow"}, {"says": "back", "from": PAGE, "panel": "flow"}),
+    ({"says": "back", "from": PAGE, "panel": "all"}, None),
+    ({"says": "else", "from": PAGE}, None),
+    ({"says": "here", "from": {"id": 7}}, None),
+    ("here", None),
+    (None, None),
+]
+
+
+def test_windows_of_another_version_are_understood_or_ignored(rules: Path) -> None:
+    read = f"{json.dumps([said for said, _ in SAID])}.map((said) => m.readMessage(said) ?? null)"
+    assert ask(rules, "windows.js", read) == [understood for _, understood in SAID]
+
+
+def played(at_ms: int, speed: float = 1, paused: bool = False) -> dict[str, Any]:
+    return {"at_ms": at_ms, "speed": speed, "paused": paused}
+
+
+# What was told, the ms since, and what is shown; whether the other windows have to be told again.
+TOUCHED: list[tuple[Any, int, Any, bool]] = [
+    (None, 0, None, False),
+    (None, 0, played(1_000), True),
+    (played(1_000), 0, None, True),
+    (played(1_000), 5_000, played(6_900), False),
+    (played(1_000), 5_000, played(9_000), True),
+    (played(1_000), 5_000, played(1_000), True),
+    (played(1_000, 60), 1_000, played(90_000, 60), False),
+    (played(1_000), 0, played(1_000, 2), True),
+    (played(1_000), 0, played(1_000, paused=True), True),
+    (played(1_000, paused=True), 90_000, played(1_000, paused=True), False),
+    (played(1_000, paused=True), 0, played(1_250, paused=True), True),
+]
+
+
+def test_the_other_windows_are_told_of_a_replay_that_somebody_touched(rules: Path) -> None:
+    cases = json.dumps([[then and {"replay": then, "nowMs": 0}, now, ms] for then, ms, now, _ in TOUCHED])
+    asked = f"{cases}.map(([then, now, ms]) => m.isTouched(then ?? undefined, now ?? undefined, ms))"
+    assert ask(rules, "windows.js", asked) == [touched for *_, touched in TOUCHED]
+
+
+def test_a_window_opens_where_it_was_last(rules: Path) -> None:
+    place = {"left": -1200, "top": 30.5, "width": 900, "height": 640}
+    kept = json.dumps({"chart": place, "flow": {"left": 1}, "news": place})
+    assert ask(rules, "windows.js", f"m.readPlaces({json.dumps(kept)})") == {"chart": place}
+    assert ask(rules, "windows.js", "['7', '{', null].map(m.readPlaces)") == [{}, {}, {}]
+    there = "popup,left=-1200,top=31,width=900,height=640"
+    assert ask(rules, "windows.js", f"m.featuresOf({json.dumps(place)})") == there
+    assert ask(rules, "windows.js", "m.featuresOf()") == "popup,width=1100,height=720"

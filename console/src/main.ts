@@ -9,6 +9,7 @@ import { isFiltered, type Row, rowsOf, togglePin } from "./market/choice.ts";
 import { type Instrument, type Instruments, instruments } from "./market/instruments.ts";
 import { LevelPasts } from "./market/level_past.ts";
 import type { ChartChoice, Span } from "./market/spans.ts";
+import { sectionsOf } from "./market/windows.ts";
 import { price } from "./market/words.ts";
 import { Alarm, type Told } from "./page/alarm.ts";
 import { Announcer } from "./page/announcer.ts";
@@ -29,6 +30,7 @@ import { Strikes } from "./page/strikes.ts";
 import { Tape } from "./page/tape.ts";
 import { Theme } from "./page/theme.ts";
 import { timeLine } from "./page/timeline.ts";
+import { Windows } from "./page/windows.ts";
 
 const STREAM = "ws/stream"; // beside the page, wherever a proxy puts it
 const HIDDEN_RATE = 2; // frames a second, half of Core's
@@ -44,7 +46,8 @@ const chartTitle = new TextCell(byId("chart-title"));
 const chartProgress = new TextCell(byId("chart-progress"));
 const count = new TextCell(byId("levels-count"));
 const announcer = new Announcer(byId("announcer"));
-const status = new Status();
+const windows = new Windows(announcer, { onSelected: select, onReplay: (replay) => line.goAlong(replay), onDuty: askForShown });
+const status = new Status(windows.title);
 const chartControls = new ChartControls(onChartChoice);
 const chart = new SpotChart(byId("chart"), chartControls.choice);
 const strikes = new Strikes(byId("strikes"), byId("measure") as HTMLSelectElement);
@@ -59,8 +62,7 @@ const past = new Past(chartControls.choice.span, STREAM, () => tokenDialog.token
 const tape = new Tape(() => past.feed.all, past.spotAt, (id) => openSheet(keyOf(id)));
 const alarm = new Alarm(byId("alerts"), byId("calls"), announcer, told, (count) => status.called(count), (level) => look(keyOf(level)));
 
-const line = timeLine(STREAM, () => tokenDialog.token, (words) => announcer.say(words));
-
+const line = timeLine(STREAM, () => tokenDialog.token, (words) => announcer.say(words), (replay) => windows.play(replay));
 const firstPart = new First(byId("first"), look);
 let pasts = new LevelPasts();
 let stream: Replay | undefined;
@@ -74,6 +76,7 @@ let newestRows: ReadonlyMap<string, Row> = new Map();
 let firstKeys: readonly string[] = [];
 let named: Instrument | undefined; // the last main instrument that had a spot
 let seen: ReadonlyMap<string, LevelSignal> | undefined;
+let selectedElsewhere: string | undefined; // a row that is not here yet
 
 // -- input ------------------------------------------------------------------------------------------------------------
 
@@ -107,7 +110,12 @@ function fillPast(state: State): void {
 
 /** What the page shows; a hidden page only has to know the newest when it is looked at again. */
 function shown(): Shape {
-  return { sections: ["levels", "flow"], rate: document.hidden ? HIDDEN_RATE : undefined };
+  const isNamed = Object.keys(newestFlow).length > 0;
+  return { sections: sectionsOf(windows.panel, windows.calls, isNamed), rate: document.hidden ? HIDDEN_RATE : undefined };
+}
+
+function askForShown(): void {
+  stream?.change(shown());
 }
 
 /** A browser does not learn why a WebSocket was refused: an HTTP route says it. */
@@ -130,13 +138,16 @@ function takeLevels(payload: LevelsPayload): void {
 }
 
 function takeFlow(flow: Readonly<Record<string, unknown>>): void {
+  const isFirst = Object.keys(newestFlow).length === 0;
   newestFlow = flow;
+  if (isFirst && windows.panel !== undefined) askForShown(); // it may be there for the name of the instrument alone
   heed(stream?.status);
   if (!document.hidden) showFlow(flow);
 }
 
 function heed(said: Said | undefined): void {
   line.heed(said);
+  windows.played(said?.replay);
   turn();
 }
 
@@ -167,7 +178,7 @@ function told(): Told {
   const said = stream?.status;
   const lineDelayMs = stream?.freshness.lineDelayMs ?? 0;
   const isReplay = said?.replay !== undefined || said?.cause === "replay" || stream?.state === "replay";
-  return { serverMs: said === undefined ? Date.now() : said.sent_ms + lineDelayMs, isReplay };
+  return { serverMs: said === undefined ? Date.now() : said.sent_ms + lineDelayMs, isReplay, isCalling: windows.calls };
 }
 
 function showLevels(payload: LevelsPayload, both: Instruments = instrumentsOf(payload)): void {
@@ -189,6 +200,7 @@ function showLevels(payload: LevelsPayload, both: Instruments = instrumentsOf(pa
   firstKeys = chosen.map(({ key }) => key);
   firstPart.show(chosen, rows);
   ladder.show(rows, pasts, both, (key) => lookOf(key, payload.ts));
+  if (selectedElsewhere !== undefined) select(selectedElsewhere);
   strikes.showSpot(both);
   const change = isOfPast ? "none" : past.add(payload, both);
   chart.lookBack(isOfPast ? payload.ts : undefined);
@@ -301,7 +313,9 @@ const KEYS: Readonly<Record<string, () => void>> = {
 };
 
 function onActive(key: string | undefined): void {
+  selectedElsewhere = undefined;
   chart.select(key);
+  windows.select(key);
   if (sheet.isOpen && key !== undefined) openSheet(key);
 }
 
@@ -318,6 +332,13 @@ function keyOf(id: string): string | undefined {
 /** Moves the cursor to a row. */
 function look(key: string | undefined): void {
   if (key !== undefined) ladder.choose(key);
+}
+
+/** As another window of this desk does. */
+function select(key: string | undefined): void {
+  selectedElsewhere = key !== undefined && ladder.row(key) === undefined ? key : undefined;
+  if (key === undefined) ladder.release();
+  else look(key);
 }
 
 /** Pin a row, or let it go. */
@@ -352,7 +373,7 @@ setInterval(() => {
   if (stream !== undefined) showFreshness(stream, stream.freshness);
 }, TICK_MS);
 document.addEventListener("visibilitychange", () => {
-  stream?.change(shown());
+  askForShown();
   if (document.hidden) return;
   if (newestLevels !== undefined) showLevels(newestLevels);
   showFlow(newestFlow);

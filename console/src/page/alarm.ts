@@ -10,12 +10,13 @@ import type { Announcer } from "./announcer.ts";
 import { setAttribute } from "./cells.ts";
 import { Calls } from "./calls.ts";
 import { Chime } from "./chime.ts";
+import { onChosenElsewhere } from "./kept.ts";
 
 const STORED = "spymaster.alerts";
 const LINES = 3; // of a notification
 
-/** What only the stream knows. */
-export type Told = Pick<Moment, "serverMs" | "isReplay">;
+/** What only the stream knows, and whether it is for this window to call. */
+export type Told = Pick<Moment, "serverMs" | "isReplay"> & { readonly isCalling: boolean };
 
 export class Alarm {
   private readonly alerts = new Alerts(readAlerts(localStorage.getItem(STORED)));
@@ -52,9 +53,7 @@ export class Alarm {
       this.draw();
     });
     button.addEventListener("click", () => this.open());
-    addEventListener("storage", ({ key, newValue }) => {
-      if (key === STORED) this.take(readAlerts(newValue)); // chosen in another tab
-    });
+    onChosenElsewhere(STORED, (text) => this.take(readAlerts(text)));
     for (const act of ["pointerdown", "keydown"]) addEventListener(act, () => queueMicrotask(() => this.draw()));
     this.draw();
   }
@@ -97,6 +96,7 @@ export class Alarm {
     const last = calls.at(-1);
     if (last === undefined) return;
     this.dialog.list(calls);
+    if (!this.told().isCalling) return; // another window does
     const marked = calls.filter(({ ways }) => ways.mark);
     this.calls.add(marked);
     for (const { words, level } of marked) if (level !== "") this.announcer.say(`Alert: ${words}`); // a verdict is said in any case

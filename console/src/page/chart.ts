@@ -109,7 +109,10 @@ export class SpotChart {
     this.hover = new HoverBox(this.plot);
     this.future = new Future(this.plot);
     this.restyle();
-    new ResizeObserver(() => this.restyle()).observe(element);
+    new ResizeObserver(() => {
+      this.restyle();
+      if (this.isFitted) this.fit();
+    }).observe(element);
     this.chart.timeScale().subscribeVisibleLogicalRangeChange(() => this.follow());
     this.chart.subscribeCrosshairMove((at) => this.showHover(at));
     this.plot.addEventListener("wheel", () => (this.isFitted = false), { passive: true });

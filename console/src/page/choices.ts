@@ -68,6 +68,7 @@ export class Choices {
   }
 
   toggle(): void {
+    if (!this.element.checkVisibility()) return; // the levels are in another window
     this.element.open = !this.element.open;
     (this.element.open ? this.signalsOnly : this.element.querySelector("summary"))?.focus();
   }

@@ -40,6 +40,7 @@ const MEANINGS: readonly (readonly [string, string])[] = [
   ["Round trip", "from this page to the gateway and back, over HTTP"],
   ["Since Core", "arrival here less Core's time stamp, with any difference of the clocks in it; – where they disagree"],
   ["REPLAY", "you look back: the moment is over the page. CORE REPLAYS: Core publishes another day"],
+  ["Own window", "the sign in the corner of a panel moves it to a second window; closing that brings it back"],
   ["LATE, STALE", "data is overdue; overdue for so long that it is too old to trade on"],
 ];
 
@@ -69,15 +70,17 @@ function list(rows: readonly (readonly [string, string])[], name: string): HTMLE
 }
 
 const STORED = "spymaster.token"; // of this tab, until it is closed
+const LOOK_EVERY_MS = 500;
 
 /** The token, asked for when the gateway has refused us. */
 export class TokenDialog {
   private readonly field = make("input", { id: "token", type: "password", autocomplete: "off", required: "", spellcheck: "false" });
   private readonly verdict = make("p", { role: "alert" });
   private readonly dialog = make("dialog", { "aria-labelledby": "token-title" });
+  private looking: ReturnType<typeof setInterval> | undefined;
 
   /** @param onToken a token was given */
-  constructor(onToken: () => void) {
+  constructor(private readonly onToken: () => void) {
     const form = make(
       "form",
       { method: "dialog" },
@@ -89,9 +92,9 @@ export class TokenDialog {
       make("button", { type: "submit" }, "Connect"),
     );
     form.addEventListener("submit", () => {
-      sessionStorage.setItem(STORED, this.field.value.trim());
+      const typed = this.field.value.trim();
       this.field.value = "";
-      onToken();
+      this.take(typed);
     });
     this.dialog.append(form);
     this.dialog.addEventListener("cancel", (event) => event.preventDefault()); // without a token there is nothing to see
@@ -102,11 +105,31 @@ export class TokenDialog {
     return sessionStorage.getItem(STORED) ?? undefined;
   }
 
-  /** Asks for one, or for another where there was one. */
+  /** Asks for one, or for another where there was one; also the page that opened this window, where one may be typed. */
   ask(): void {
-    this.verdict.textContent = this.token === undefined ? "" : "The gateway did not take that one.";
+    const refused = this.token;
+    this.verdict.textContent = refused === undefined ? "" : "The gateway did not take that one.";
     sessionStorage.removeItem(STORED);
     if (!this.dialog.open) this.dialog.showModal();
+    clearInterval(this.looking);
+    this.looking = setInterval(() => {
+      const token = openersToken();
+      if (token !== undefined && token !== refused) this.take(token);
+    }, LOOK_EVERY_MS);
   }
 
+  private take(token: string): void {
+    clearInterval(this.looking);
+    sessionStorage.setItem(STORED, token);
+    this.dialog.close();
+    this.onToken();
+  }
+}
+
+function openersToken(): string | undefined {
+  try {
+    return (window.opener as Window | null)?.sessionStorage.getItem(STORED) ?? undefined;
+  } catch {
+    return undefined; // it is closed, or shows another site by now
+  }
 }

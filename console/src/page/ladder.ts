@@ -281,6 +281,7 @@ export class Ladder {
   }
 
   private bringIntoView(key: string): void {
+    if (this.height === 0) return; // it is in another window
     const y = this.rowYs[this.inOrder.indexOf(key)] ?? this.centreY;
     const { scrollTop } = this;
     const margin = this.sizes.pitch;

@@ -36,6 +36,9 @@ export class Status {
   /** Undefined before the first. */
   verdict: Verdict | undefined;
 
+  /** @param name of the window, in its title */
+  constructor(private readonly name: string) {}
+
   /** Core's time stamp of the levels is that of a replay, which has its own clock. */
   arrivedOfPast(): void {
     this.feedClock.show(undefined, undefined, 0);
@@ -80,7 +83,7 @@ export class Status {
   }
 
   private showTitle(): void {
-    const words = this.verdict === undefined || this.verdict.look === "live" ? "Spymaster" : `${this.verdict.word} – Spymaster`;
+    const words = this.verdict === undefined || this.verdict.look === "live" ? this.name : `${this.verdict.word} – ${this.name}`;
     const title = this.calls > 0 ? `(${this.calls}) ${words}` : words;
     if (document.title !== title) document.title = title;
   }

@@ -24,6 +24,7 @@ import {
   valueText,
   wanted,
 } from "../market/timeline.ts";
+import { type Played, type PlayedThen, isApart, isTouched } from "../market/windows.ts";
 import { StyleCell, TextCell, byId, make, setAttribute } from "./cells.ts";
 import { KeptPast } from "./kept_past.ts";
 
@@ -58,6 +59,9 @@ export class TimeLine {
   private asked = false; // for the past, on this connection
   private told = "";
   private toldUntilMs = 0;
+  private leads = false; // somebody has put the replay here, and not in another window
+  private shared: PlayedThen | undefined;
+  private awaits: Played | undefined; // told by another window before this one has a frame
   private followed: { readonly isPast: boolean; readonly tsMs: number } | undefined;
 
   /**
@@ -65,12 +69,14 @@ export class TimeLine {
    * @param url of the stream
    * @param token for the gateway
    * @param tell says something to ears
+   * @param share tells the other windows where somebody has put the replay
    */
   constructor(
     private readonly element: HTMLElement,
     url: string,
     token: () => string | undefined,
     private readonly tell: (words: string) => void,
+    private readonly share: (replay: Played | undefined) => void,
   ) {
     this.kept = new KeptPast(url, token, () => this.draw());
     const [back, on] = [this.button("◂", "One message back", -1), this.button("▸", "One message on", 1)];
@@ -129,6 +135,8 @@ export class TimeLine {
     if (replay !== undefined && before === undefined) this.toldUntilMs = 0;
     if (replay !== undefined) this.speed = replay.speed;
     if (this.awaited !== undefined && hasArrived(this.awaited.moment, replay)) this.awaited = undefined;
+    if (this.awaits !== undefined && said !== undefined) this.goAlong(this.awaits);
+    this.tellOthers(replay);
     this.draw();
   }
 
@@ -140,6 +148,32 @@ export class TimeLine {
     this.awaited = this.dragged = undefined;
     this.jumps = NO_JUMPS;
     return true;
+  }
+
+  /** The others go there, too. */
+  private tellOthers(replay: Played | undefined): void {
+    const nowMs = performance.now();
+    if (!this.leads || replay?.at_ms === 0 || !isTouched(this.shared, replay, nowMs)) return;
+    this.shared = { replay, nowMs };
+    this.share(replay && { at_ms: replay.at_ms, paused: replay.paused, speed: replay.speed });
+  }
+
+  /** Somebody has put the replay there in another window. */
+  goAlong(replay: Played | undefined): void {
+    this.awaits = this.said === undefined ? replay : undefined; // a connection that is being opened takes no jump
+    if (this.said === undefined) return;
+    if (replay === undefined) this.live();
+    else this.goAlongTo(replay);
+    this.leads = false;
+    this.shared = { replay, nowMs: performance.now() };
+  }
+
+  private goAlongTo(replay: Played): void {
+    const { at_ms: atMs, paused, speed } = replay;
+    if (speed !== this.speed) this.playAt(speed);
+    if (paused !== (this.said?.replay?.paused === true)) paused ? this.stream?.pause() : this.stream?.resume();
+    const shown = this.shownMoment();
+    if (shown === NOW || isApart(shown, replay)) this.go(atMs);
   }
 
   private returned(): void {
@@ -183,12 +217,14 @@ export class TimeLine {
   }
 
   private playAt(speed: number): void {
+    this.leads = true;
     this.speed = speed;
     if (this.stream !== undefined) this.stream.speed = speed;
     this.draw();
   }
 
   private playOrPause({ toMs }: Span): void {
+    this.leads = true;
     const replay = this.said?.replay;
     if (replay?.paused === true) return this.stream?.resume();
     this.stream?.pause();
@@ -197,6 +233,7 @@ export class TimeLine {
 
   /** In the present there is nothing to go on to, and going back begins with standing still. */
   private step(by: number, span: Span): void {
+    this.leads = true;
     if (this.isPast) this.stream?.step(by);
     else if (by < 0) this.playOrPause(span);
   }
@@ -204,6 +241,7 @@ export class TimeLine {
   /** Now, or as soon as the jump before has had its time. */
   private go(moment: Moment): void {
     if (moment === NOW && !this.isPast && !this.asked) return;
+    this.leads = true;
     this.awaited = { moment, untilMs: performance.now() + AWAITED_MS };
     this.carry(wanted(this.jumps, moment, performance.now()));
     this.draw();
@@ -314,6 +352,11 @@ export class TimeLine {
 }
 
 /** The part of the page. */
-export function timeLine(url: string, token: () => string | undefined, tell: (words: string) => void): TimeLine {
-  return new TimeLine(byId("timeline"), url, token, tell);
+export function timeLine(
+  url: string,
+  token: () => string | undefined,
+  tell: (words: string) => void,
+  share: (replay: Played | undefined) => void,
+): TimeLine {
+  return new TimeLine(byId("timeline"), url, token, tell, share);
 }
