@@ -283,7 +283,7 @@ export class Ladder {
   private bringIntoView(key: string): void {
     if (this.height === 0) return; // it is in another window
     const y = this.rowYs[this.inOrder.indexOf(key)] ?? this.centreY;
-    const { scrollTop } = this;
+    const { scrollTop } = this.element; // a window that has just been opened was told of no scroll yet
     const margin = this.sizes.pitch;
     if (y - margin >= scrollTop && y + margin <= scrollTop + this.height) return;
     this.handsOff();
