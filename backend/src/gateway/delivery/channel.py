@@ -221,20 +221,27 @@ class Channel:
             self._await_moment()
 
     def tell(self) -> None:
-        """Send the stamp alone to every ready peer, in slices."""
+        """Send the stamp alone, in slices, to every ready peer that was sent the newest state.
+
+        To any other it would tell of a state that the peer does not show; the round under way will reach that one.
+        """
         if self._stamp is not None:
             self.spoke_s = asyncio.get_running_loop().time()
-            newest = self.newest or Frame(b"{}")
-            frame = Frame(_with_stamp(b"{}", self._stamp(newest.messages, self._newest_state, 0, None, None)))
-            self._tell([peer for ready in self._ready.values() for peer in ready.values()], frame)
+            newest, state = self.newest or Frame(b"{}"), self._newest_state
+            frame = Frame(_with_stamp(b"{}", self._stamp(newest.messages, state, 0, None, None)), state)
+            self._tell([peer for ready in self._shown(state) for peer in ready.values()], frame)
 
     def _tell(self, peers: list[Peer], frame: Frame) -> None:
         for peer in peers[:SLICE_PEERS]:
-            if any(peer.send in ready for ready in self._ready.values()):
+            if any(peer.send in ready for ready in self._shown(state_of(frame.number))):
                 form = text if peer.form is text else plain
                 self._hand_over({peer.send: peer}, form(frame, NOTHING), FORM_NAMES[form])
         if rest := peers[SLICE_PEERS:]:
             asyncio.get_running_loop().call_soon(self._tell, rest, frame)
+
+    def _shown(self, state: int) -> list[dict[Send, Peer]]:
+        """The ready peers that were sent this state last."""
+        return [ready for group, ready in self._ready.items() if state_of(group[1]) == state]
 
     def close(self) -> None:
         """No round begins any more; idempotent."""

@@ -230,6 +230,19 @@ async def test_a_channel_tells_its_stamp_alone_to_all_that_are_ready(hub: Hub) -
     assert peers[0].frames[1:] == [stamped(b'{"n":1}', 1)]
 
 
+async def test_the_stamp_alone_is_not_told_to_a_peer_that_the_newest_state_has_not_reached(hub: Hub) -> None:
+    channel, peers = opened(hub, stamp=numbers), [RememberingPeer(hub) for _ in range(2 * SLICE_PEERS)]
+    for peer in peers:
+        hub.join(peer, channel)
+    channel.publish(b'{"n":1}')
+    await end_of_turn()
+    assert [len(peer.frames) for peer in peers] == [1] * SLICE_PEERS + [0] * SLICE_PEERS, "the round is under way"
+    channel.tell()
+    await channel.idle.wait()
+    expected = [stamped(b'{"n":1}', 1), plain(Frame(stamped(b"{}", 1)), Last(0, None))]
+    assert [peer.frames for peer in peers] == [expected] * SLICE_PEERS + [expected[:1]] * SLICE_PEERS
+
+
 async def test_between_two_moments_the_stamp_is_about_the_messages_that_were_sent(hub: Hub) -> None:
     channel, peer = opened(hub, rate=SOON, stamp=lambda messages, *_: b'"status":' + messages), RememberingPeer(hub)
     hub.join(peer, channel)
