@@ -117,8 +117,8 @@ class StrictClient(Client):
     """The library's client, with two changes.
 
     The library believes the first line of the server about TLS, which is not encrypted and may be forged: this client
-    sends nothing to a server without TLS where TLS is required. And the library does not report its end while it has
-    unsent bytes for a broken socket: here `ended` is set in any case.
+    sends nothing to a server without TLS where TLS is required. And the library fails at its end where it has unsent
+    bytes for a broken socket, before it ends its subscriptions: here it has none, and `ended` is set in any case.
     """
 
     def __init__(self) -> None:
@@ -132,6 +132,10 @@ class StrictClient(Client):
                 raise NatsError("the server offers no TLS")
             info["tls_required"] = True  # the library reads this next
         await super()._process_info(info, initial_connection)
+
+    async def _process_op_err(self, e: Exception) -> None:
+        self._pending, self._pending_data_size = [], 0  # `_close` would write them, and raise
+        await super()._process_op_err(e)
 
     async def _close(self, status: int, do_cbs: bool = True) -> None:
         try:

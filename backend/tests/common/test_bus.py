@@ -14,6 +14,7 @@ from nats.js.api import ConsumerConfig, DeliverPolicy, StorageType, StreamConfig
 from nats.js.errors import NotFoundError
 
 from src.common.bus import BusError, NATSBus
+from src.common.connection import StrictClient
 from src.common.subjects import LEVELS_SIGNALS, MARKET_FLOW
 from src.demo.nats_server import HOST, NatsServer
 from tests.waiting import LIMIT_S, Inbox, until
@@ -499,3 +500,16 @@ async def test_a_stream_of_our_name_that_does_not_cover_the_subject_is_reported(
 async def test_close_is_idempotent_and_works_before_connect(make_bus: MakeBus) -> None:
     bus = make_bus("nats://127.0.0.1:1")
     await bus.close()
+
+
+async def test_a_connection_that_is_reset_with_unsent_bytes_ends_its_subscriptions(nats_server: NatsServer) -> None:
+    client: Any = StrictClient()
+    await client.connect(nats_server.url, error_cb=Inbox().__call__, allow_reconnect=False)
+    subscription = await client.subscribe(MARKET_FLOW, cb=Inbox().__call__)
+    client._transport._io_reader.set_exception(ConnectionResetError("reset"))  # as asyncio does at a reset
+    client._pending.append(b"PING\r\n")
+    client._pending_data_size += 6
+    async with asyncio.timeout(LIMIT_S):
+        await asyncio.wait({client._reading_task, subscription._wait_for_msgs_task})
+    assert client._reading_task.exception() is None
+    assert client.ended.is_set()
