@@ -16,9 +16,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from soak.nats_cluster import REPLICAS, Node, Place
 from src.common.subjects import LEVELS_SIGNALS, STREAMS
 from tests.cluster.balancer import balancer
-from tests.cluster.nats_cluster import REPLICAS, Node, Place
 from tests.cluster.network import ALONE, Machine, Networks
 from tests.cluster.stage import AGREE_LIMIT_S, CALM_S, GATEWAYS, Gap, PlacedGateway, Row, Stage, Watch, stage, start
 from tests.cluster.traffic import Client

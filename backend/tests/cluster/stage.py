@@ -9,8 +9,8 @@ from pathlib import Path
 from statistics import median
 from typing import Final, NamedTuple
 
+from soak.nats_cluster import ON_LOOPBACK, NatsCluster, Place
 from tests.cluster.messages import SUBJECTS, Replicas
-from tests.cluster.nats_cluster import ON_LOOPBACK, NatsCluster, Place
 from tests.cluster.network import Machine
 from tests.cluster.traffic import Client, Core, PlainSubscriber, Times, Viewer
 from tests.end_to_end.gateway_process import GatewayProcess

@@ -12,11 +12,11 @@ from nats.js import JetStreamContext
 from nats.js.api import StreamConfig
 from nats.js.errors import NotFoundError
 
+from soak.nats_cluster import NatsCluster
 from src.common.jetstream_path import has_majority
 from src.common.last_message import mirror_name
 from src.common.subjects import STREAMS
 from tests.cluster.faults import FAULTS, through
-from tests.cluster.nats_cluster import NatsCluster
 from tests.cluster.network import why_not
 from tests.cluster.partitions import rows_of_partitions
 from tests.cluster.restarts import RESTARTS

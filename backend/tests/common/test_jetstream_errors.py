@@ -10,13 +10,13 @@ import pytest
 from nats.js.api import ConsumerConfig, StreamConfig
 from nats.js.errors import APIError
 
+from soak.nats_cluster import NatsCluster
 from src.common.access import Access
 from src.common.bus import BusError, NATSBus
 from src.common.connection import API_ERRORS, reason
 from src.common.subjects import LEVELS_SIGNALS, MARKET_FLOW, STREAMS, JetStreamOptions, StreamLimits
 from src.common.subscription import Subscription
 from src.demo.nats_server import NatsServer
-from tests.cluster.nats_cluster import NatsCluster
 from tests.leaf_node import make_stream
 from tests.nats_operator import JETSTREAM_LIMITS, Operator
 from tests.waiting import Inbox, until

@@ -1,9 +1,10 @@
 """Three real nats-servers that are one JetStream cluster, on loopback."""
 
+import asyncio
 import contextlib
 import http.client
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -14,11 +15,11 @@ from nats.js.api import StreamConfig
 
 from src.common.subjects import STREAMS
 from src.demo.nats_server import HOST, NatsServer, NatsServerError, free_port
-from tests.waiting import until
 
 REPLICAS: Final = 3
 HEALTH_LIMIT_S: Final = 60.0  # for an election and for a replica to catch up, on a busy machine
 ASK_LIMIT_S: Final = 2.0
+LOOK_EVERY_S: Final = 0.05
 
 
 # Whoever does not log in may do all; STREAMS_ONLY reads what is published by JetStream alone.
@@ -112,12 +113,21 @@ class NatsCluster:
         return self.url.replace("//", f"//{STREAMS_ONLY}:x@")
 
     async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def start(self) -> None:
+        """All servers, and both streams.
+
+        Raises:
+            NatsServerError: they do not become a cluster.
+        """
         try:
             for node in self.nodes.values():
                 node.start()
-            await until(self.meta_leader, "a leader of the cluster", HEALTH_LIMIT_S)
+            await _until(self.meta_leader, "a leader of the cluster")
             client = await nats.connect(self.url.split(","))
-            await until(self._all_are_known, "all servers in the cluster", HEALTH_LIMIT_S)
+            await _until(self._all_are_known, "all servers in the cluster")
             for stream in STREAMS.values():
                 config = StreamConfig(name=stream.name, subjects=list(stream.subjects), num_replicas=REPLICAS)
                 await client.jetstream(timeout=10).add_stream(config)
@@ -125,7 +135,6 @@ class NatsCluster:
         except BaseException:
             self.close()
             raise
-        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -149,7 +158,7 @@ class NatsCluster:
 
     async def leader_of(self, stream: str) -> Node:
         """The server that leads a stream; waits for one."""
-        await until(lambda: self._leaders(stream), f"a leader of {stream}", HEALTH_LIMIT_S)
+        await _until(lambda: self._leaders(stream), f"a leader of {stream}")
         return self._leaders(stream)[0]
 
     async def replicate(self, replicas: int) -> None:
@@ -158,12 +167,12 @@ class NatsCluster:
         for stream in STREAMS.values():
             config = StreamConfig(name=stream.name, subjects=list(stream.subjects), num_replicas=replicas)
             await client.jetstream(timeout=10).update_stream(config)
-            await until(partial(self._is_on, stream.name, replicas), "the replicas", HEALTH_LIMIT_S)
+            await _until(partial(self._is_on, stream.name, replicas), "the replicas")
         await client.close()
 
     async def until_healthy(self) -> None:
         """Wait until all servers run and hold all of each stream."""
-        await until(self._is_healthy, "a healthy cluster", HEALTH_LIMIT_S)
+        await _until(self._is_healthy, "a healthy cluster")
 
     def node_of(self, server: str) -> Node:
         """The server that a bus calls so."""
@@ -208,3 +217,17 @@ class NatsCluster:
             and all(replica["current"] for replica in others)
             for info in self._streams(stream)
         )
+
+
+async def _until(condition: Callable[[], object], what: str) -> None:
+    """Wait for it.
+
+    Raises:
+        NatsServerError: in vain.
+    """
+    try:
+        async with asyncio.timeout(HEALTH_LIMIT_S):
+            while not condition():
+                await asyncio.sleep(LOOK_EVERY_S)
+    except TimeoutError:
+        raise NatsServerError(f"waited {HEALTH_LIMIT_S:g} s in vain: {what}") from None
