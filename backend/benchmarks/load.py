@@ -32,6 +32,7 @@ CONNECT_LIMIT_S: Final = 60.0
 INFLATING: Final = 50  # viewers
 BEFORE_TICK_S: Final = 0.02  # the measured window begins and ends this long before a publisher's tick
 CONTROL: Final = 0x08  # the bit of control opcodes, RFC 6455 §5.2
+RSV1: Final = 0x40  # of a compressed message, RFC 7692 §6
 CLOSE: Final = 0x08
 PING: Final = 0x09
 LONGEST_CONTROL: Final = 125  # bytes of its payload, RFC 6455 §5.5
@@ -83,11 +84,16 @@ class Measured(msgspec.Struct):
 
 
 class FrameReader:
-    """Finds the messages of one viewer; keeps of each its start, `kept_bytes` long, and the body of its close frame."""
+    """Finds the messages of one viewer; keeps of each its start, `kept_bytes` long, and the body of its close frame.
 
-    __slots__ = ("_header", "_kept_bytes", "_left", "_opcode", "_start", "close_body", "pings")
+    Attributes:
+        compressed: of each message that `ended_in` found last, whether it is.
+    """
+
+    __slots__ = ("_header", "_kept_bytes", "_left", "_opcode", "_start", "close_body", "compressed", "pings")
 
     def __init__(self, kept_bytes: int) -> None:
+        self.compressed: list[bool] = []
         self.close_body: bytes | None = None
         self.pings: list[bytes] = []
         self._kept_bytes = kept_bytes
@@ -99,6 +105,7 @@ class FrameReader:
     def ended_in(self, piece: memoryview) -> list[bytes]:
         """The start of each message that ends in `piece`, the next that was received."""
         ended: list[bytes] = []
+        self.compressed = []
         at, end = 0, len(piece)
         while at < end:
             if not self._left:
@@ -130,7 +137,7 @@ class FrameReader:
             self._header = header
             return len(piece)
         self._header = b""
-        self._opcode = header[0] & 0x0F
+        self._opcode = header[0] & (RSV1 | 0x0F)
         self._left = header[1] if size == 2 else int.from_bytes(header[2:size])
         self._start = b""
         return at + size - known
@@ -142,6 +149,7 @@ class FrameReader:
             self.close_body = self._start
         elif not self._opcode & CONTROL:
             ended.append(self._start)
+            self.compressed.append(bool(self._opcode & RSV1))
 
 
 class Viewer:

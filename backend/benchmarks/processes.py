@@ -87,25 +87,26 @@ def until_listening(process: "subprocess.Popen[bytes]", port: int, log: Path) ->
 
 def cpu_s(pid: int) -> float:
     """Seconds of CPU that a process and its children have used so far, user and kernel."""
-    return sum(_own_cpu_s(each) for each in _family(pid))
+    return sum(_own_cpu_s(each) for each in family(pid))
 
 
 def waited_s(pid: int) -> float:
     """Seconds that a process and its children could have run so far, and did not: something else had the core."""
-    return sum(_scheduled_ns(each)[1] for each in _family(pid)) / 1e9
+    return sum(_scheduled_ns(each)[1] for each in family(pid)) / 1e9
 
 
 def resident_bytes(pid: int) -> int:
     """Memory of a process and its children, as far as it is in RAM."""
-    return sum(int(Path(f"/proc/{each}/statm").read_text().split()[1]) for each in _family(pid)) * PAGE_BYTES
+    return sum(int(Path(f"/proc/{each}/statm").read_text().split()[1]) for each in family(pid)) * PAGE_BYTES
 
 
-def _family(pid: int) -> list[int]:
-    family = [pid]
+def family(pid: int) -> list[int]:
+    """A process and its children, parents first."""
+    found = [pid]
     for children in Path(f"/proc/{pid}/task").glob("*/children"):
         with contextlib.suppress(OSError):
-            family += [one for child in children.read_text().split() for one in _family(int(child))]
-    return family
+            found += [one for child in children.read_text().split() for one in family(int(child))]
+    return found
 
 
 def _own_cpu_s(pid: int) -> float:

@@ -29,6 +29,7 @@ def main(arguments: Sequence[str]) -> int:
     option("--fault-every", type=float, default=FULL.fault_every_s, help="seconds between faults")
     option("--seed", type=int, default=FULL.seed, help="another order of everything")
     option("--output", type=Path, help="the folder to write to (default docs/soak)")
+    option("--logs", type=Path, help="a folder to keep the gateways' logs in")
     given = parser.parse_args(arguments)
     scale = FULL._replace(
         minutes=given.minutes,
@@ -40,7 +41,9 @@ def main(arguments: Sequence[str]) -> int:
         seed=given.seed,
         judges_memory=given.minutes >= LEAST_MINUTES_FOR_MEMORY,
     )
-    results = soak(scale, lambda line: print(line, file=sys.stderr, flush=True))
+    if given.logs is not None:
+        given.logs.mkdir(parents=True, exist_ok=True)
+    results = soak(scale, lambda line: print(line, file=sys.stderr, flush=True), given.logs)
     print(f"\n{summary(results)}")
     _write(results, " ".join(["python -m soak", *arguments]), given.output or DOCS)
     return 0 if all(verdict.holds for verdict in results.verdicts) else 1

@@ -13,10 +13,10 @@ MASKED: Final = 0x80
 OFFER: Final = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
 
 
-def upgrade_request(port: int, *, deflate: bool = False) -> bytes:
+def upgrade_request(port: int, *, deflate: bool = False, query: str = "") -> bytes:
     """The handshake, as a browser does it."""
     return (
-        f"GET {PATH} HTTP/1.1\r\nHost: {HOST}:{port}\r\nOrigin: http://{HOST}:{port}\r\n"
+        f"GET {PATH}{query and '?'}{query} HTTP/1.1\r\nHost: {HOST}:{port}\r\nOrigin: http://{HOST}:{port}\r\n"
         "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
         f"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{OFFER if deflate else ''}\r\n"
     ).encode()

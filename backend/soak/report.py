@@ -4,8 +4,11 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
+from itertools import pairwise
 from pathlib import Path
 from typing import Final, NamedTuple
+
+import msgspec
 
 from benchmarks import chart
 from benchmarks.fanout import GATEWAY
@@ -28,6 +31,13 @@ VIEWERS: Final = """\
 them. The others stop reading for a while, read 20 KB/s, never read, break the protocol in every way of
 `soak/hostile_viewers.py`, or never become a viewer. Every frame that a viewer reads has to be strict JSON, with numbers
 that do not go back."""
+SHAPES: Final = """\
+Some of the steady viewers ask for a shape. Each of them has an inflater of its own, and reads every frame whole: it has
+to be of that shape, `seq` never goes back within an `epoch`, and a heartbeat repeats the state of the frame before.
+Core's number is in each levels message as the state of a barrier, so each message makes an event: where `complete` does
+not say that some are missing, each event begins with the number that the one before ended with. A viewer that comes
+back names its newest `cursor`, at whatever gateway, and asks `/events` where `complete` says that some are missing.
+Where the stream was made anew, that does not fill the gap."""
 
 ACCENT: Final = chart.COLORS[GATEWAY]
 LEFT: Final = re.compile(r"left by \w+")
@@ -68,7 +78,7 @@ def page(results: Results, machine: Mapping[str, str], command: str, day: date, 
         opened=results.tally.opened,
         stored=results.stored,
         lost=results.lost,
-        share=(samples[-1].cpu_s - samples[0].cpu_s) / (samples[-1].at_s - samples[0].at_s),
+        share=_cpu_s(samples) / (samples[-1].at_s - samples[0].at_s),
     )
     shown = (
         [] if picture is None else [f"![Memory, viewers and descriptors over time; a mark for each fault]({picture})"]
@@ -88,6 +98,20 @@ def _details(results: Results) -> Iterator[str]:
         rows = [[cause, f"{count:,}"] for cause, count in sorted(_in_short(endings).items())]
         if rows:
             yield f"### {behaviour}\n\n{table(('how connections ended', 'times'), rows)}"
+    rows = [
+        [f"`{query}`", *(f"{count:,}" for count in msgspec.structs.astuple(one))]
+        for query, one in results.tally.shapes.items()
+    ]
+    heads = (
+        "shape",
+        "frames",
+        "heartbeats",
+        "events of Core's number",
+        "not complete",
+        "filled",
+        "not filled",
+    )
+    yield f"## Shapes\n\n{SHAPES}\n\n{table(heads, rows)}"
     rejected = {
         f"{subject}: {reason}": count
         for subject, one in results.health["subscriptions"].items()
@@ -96,6 +120,11 @@ def _details(results: Results) -> Iterator[str]:
     rows = [[what, f"{count:,}"] for what, count in sorted(rejected.items())]
     yield f"## Bad input\n\n{table(('message', 'times'), rows)}"
     yield f"## Faults\n\n{table(('fault', 'times', 'longest'), _fault_rows(results.faults))}"
+
+
+def _cpu_s(samples: Sequence[Sample]) -> float:
+    """A process that ends takes its seconds along."""
+    return sum(max(after.cpu_s - before.cpu_s, 0) for before, after in pairwise(samples))
 
 
 def _in_short(endings: Mapping[str, int]) -> Counter[str]:

@@ -1,17 +1,14 @@
-"""A run: nats-server, the gateway, Core and the viewers as they are, and one fault after the other."""
+"""A run: NATS, gateways, Core and the viewers as they are, and one fault after the other."""
 
 import contextlib
 import http.client
-import json
-import os
-import re
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from random import Random
 from types import TracebackType
@@ -19,20 +16,22 @@ from typing import Any, Final, NamedTuple, Self
 
 import msgspec
 
-from benchmarks.processes import allow_many_sockets, cpu_s, resident_bytes, serving
-from benchmarks.publisher import NUMBERED, Publisher
+from benchmarks.processes import allow_many_sockets
+from benchmarks.publisher import NUMBERED, Marks, Publisher
 from benchmarks.workload import USUAL, bodies
-from soak.faults import FAULTS, Surroundings, name_of
+from soak.faults import FAULTS, Fault, Nats, Surroundings, name_of
+from soak.gateway import Gateway
 from soak.samples import Ending, Rest, Sample, Verdict, verdicts
+from soak.shapes import COUNTER
 from soak.viewers import Plan, Tally
-from src.demo.nats_server import HOST, NatsServer, free_port
+from src.demo.nats_server import NatsServer, NatsServerError
 
 SETTLE_LIMIT_S: Final = 40.0  # for what has to happen in the end: newest state everywhere, everybody gone
 LOOK_EVERY_S: Final = 0.5  # long enough for the connection that asked to be gone from what is counted
-ASK_LIMIT_S: Final = 5.0
-TASKS: Final = re.compile(r"^gateway_tasks\{.*\} (\d+)", re.MULTILINE)
 # Short limits, so that they are met by the thousand.
 SETTINGS: Final = {"GATEWAY_STALL_LIMIT": "10", "GATEWAY_PING_INTERVAL": "5", "GATEWAY_PONG_TIMEOUT": "10"}
+LEVELS: Final = b'"levels":['
+MARKS: Final = Marks(levels=lambda body, number: _counted(NUMBERED.levels(body, number), number), flow=NUMBERED.flow)
 
 
 class Scale(NamedTuple):
@@ -76,44 +75,72 @@ class Results(NamedTuple):
     verdicts: list[Verdict]
 
 
-def soak(scale: Scale, say: Callable[[str], Any]) -> Results:
+def soak(scale: Scale, say: Callable[[str], Any], logs: Path | None = None) -> Results:
     """Run it all, and judge.
 
+    Args:
+        say: told each fault.
+        logs: a folder in which the gateways' logs stay; None: they do not.
+
     Raises:
-        RuntimeError: the gateway did not start, or did not survive.
+        RuntimeError: NATS or a gateway did not start.
     """
     allow_many_sockets()
-    port = free_port()
-    with tempfile.TemporaryDirectory(prefix="spymaster-soak-") as name, NatsServer() as nats:
-        log = Path(name) / "gateway.log"
-        environment = {"NATS_URL": nats.url, "GATEWAY_HOST": HOST, "GATEWAY_PORT": str(port), **SETTINGS}
-        with serving(["-m", "src.gateway.main"], port, environment, log) as pid:
-            gateway = Gateway(port, pid, log)
-            with Publisher(nats.url, bodies(USUAL), scale.rate_hz, NUMBERED, in_turns=False) as core:
-                return _soaked(scale, nats, gateway, core, say)
+    with tempfile.TemporaryDirectory(prefix="spymaster-soak-") as name, NatsServer() as server:
+        return _soaked_on(server, server.url, FAULTS, scale, logs or Path(name), say)
 
 
-def _soaked(scale: Scale, nats: NatsServer, gateway: "Gateway", core: Publisher, say: Callable[[str], Any]) -> Results:
-    _until(lambda: core.stored > 2 * scale.rate_hz, "Core publishes")
-    before = gateway.at_rest()
-    plan = Plan(gateway.port, scale.viewers, scale.arrivals_hz, scale.seed)
-    with ViewersProcess(plan) as viewers, Watch(gateway, viewers, scale.sample_every_s) as watch:
-        around = Surroundings(nats, scale.viewers, Random(scale.seed), viewers.order, gateway.signal)
-        faults = list(_faults(scale, around, watch, say))
-        behind = _behind_in_the_end(viewers, core)
-        health = gateway.health()
-        watch.stop()
-        tally = viewers.leave()
-    after = _settled(gateway, before)
-    ending = Ending(before, after, behind, "Traceback" in gateway.log.read_text())
+def _soaked_on(
+    nats: Nats, url: str, all_faults: Sequence[Fault[Nats]], scale: Scale, logs: Path, say: Callable[[str], Any]
+) -> Results:
+    gateways = [Gateway(url, logs, SETTINGS)]
+    try:
+        for gateway in gateways:
+            gateway.start()
+        with Publisher(url, bodies(USUAL), scale.rate_hz, MARKS, in_turns=False) as core:
+            _until(lambda: core.stored > 2 * scale.rate_hz, "Core publishes")
+            before = _at_rest_twice(gateways)
+            plan = Plan([gateway.port for gateway in gateways], scale.viewers, scale.arrivals_hz, scale.seed)
+            with ViewersProcess(plan) as viewers, Watch(gateways[0], viewers, scale.sample_every_s) as watch:
+                around = Surroundings(nats, url, gateways, scale.viewers, Random(scale.seed), viewers.order)
+                happened = list(_faults(scale, all_faults, around, watch, say))
+                behind = _behind_in_the_end(viewers, core)
+                health = gateways[0].health()
+                watch.stop()
+                tally = viewers.leave()
+            after = _settled(gateways, before)
+        for gateway in gateways:
+            gateway.stop()
+    finally:
+        for gateway in gateways:
+            gateway.kill()
+    ending = Ending(
+        before,
+        after,
+        behind,
+        traceback=any("Traceback" in gateway.log.read_text() for gateway in gateways),
+        trouble=[sentence for gateway in gateways for sentence in gateway.trouble],
+    )
     judged = verdicts(watch.samples, tally, ending, judges_memory=scale.judges_memory)
-    return Results(scale, watch.samples, faults, tally, health, core.stored, core.lost, judged)
+    return Results(scale, watch.samples, happened, tally, health, core.stored, core.lost, judged)
 
 
-def _faults(scale: Scale, around: Surroundings, watch: "Watch", say: Callable[[str], Any]) -> Iterator[Happened]:
+def _counted(body: bytes, number: int) -> bytes:
+    """A levels message, with the level that counts."""
+    level = b'{"id":"%s","price":690.0,"kind":"STRIKE","distance":0.0,"barrier":{"state":"%d"}},'
+    return body.replace(LEVELS, LEVELS + level % (COUNTER.encode(), number + 1), 1)
+
+
+def _faults(
+    scale: Scale,
+    all_faults: Sequence[Fault[Nats]],
+    around: Surroundings[Nats],
+    watch: "Watch",
+    say: Callable[[str], Any],
+) -> Iterator[Happened]:
     """All of them in an order of chance, again and again, until it is time for the quiet end."""
     end_s = scale.minutes * 60 - scale.quiet_s
-    due = list(FAULTS)
+    due = list(all_faults)
     while True:
         around.chance.shuffle(due)
         for fault in due:
@@ -123,7 +150,10 @@ def _faults(scale: Scale, around: Surroundings, watch: "Watch", say: Callable[[s
             time.sleep(scale.fault_every_s)
             from_s = watch.now_s
             say(f"{from_s:6.0f} s  {name_of(fault)}")
-            fault(around)
+            try:
+                fault(around)
+            except NatsServerError as error:
+                around.gateways[0].trouble.append(f"{name_of(fault)}: {error}")
             yield Happened(from_s, watch.now_s, name_of(fault))
 
 
@@ -137,12 +167,31 @@ def _behind_in_the_end(viewers: "ViewersProcess", core: Publisher) -> int:
     return viewers.newest.healthy_behind or sum(viewers.newest.connected.values())
 
 
-def _settled(gateway: "Gateway", before: Rest) -> Rest:
+def _settled(gateways: Sequence[Gateway], before: Rest) -> Rest:
     """At rest again, as soon as all is as it was before; else what is left when there was time enough."""
     deadline_s = time.monotonic() + SETTLE_LIMIT_S
-    while (rest := gateway.at_rest()) != before and time.monotonic() < deadline_s:
+    while (rest := _at_rest(gateways)) != before and time.monotonic() < deadline_s:
         time.sleep(LOOK_EVERY_S)
     return rest
+
+
+def _at_rest_twice(gateways: Sequence[Gateway]) -> Rest:
+    """What is so at two looks, and not in the middle of a start."""
+    rest = _at_rest(gateways)
+    time.sleep(LOOK_EVERY_S)
+    while (again := _at_rest(gateways)) != rest:
+        rest = again
+        time.sleep(LOOK_EVERY_S)
+    return rest
+
+
+def _at_rest(gateways: Sequence[Gateway]) -> Rest:
+    """Of all together."""
+    each = [gateway.at_rest() for gateway in gateways]
+    descriptors: Counter[str] = Counter()
+    for rest in each:
+        descriptors.update(rest.descriptors)
+    return Rest(dict(descriptors), sum(rest.tasks or 0 for rest in each), sum(rest.viewers for rest in each))
 
 
 def _until(condition: Callable[[], bool], what: str) -> None:
@@ -151,49 +200,6 @@ def _until(condition: Callable[[], bool], what: str) -> None:
         if time.monotonic() > deadline_s:
             raise TimeoutError(f"waited {SETTLE_LIMIT_S:g} s in vain: {what}")
         time.sleep(LOOK_EVERY_S)
-
-
-class Gateway:
-    """The process that is soaked, as anybody on the machine can see it."""
-
-    def __init__(self, port: int, pid: int, log: Path) -> None:
-        self.port = port
-        self.pid = pid
-        self.log = log
-
-    def signal(self, number: int) -> None:
-        os.kill(self.pid, number)
-
-    def descriptors(self) -> dict[str, int]:
-        """Open ones by kind: file, socket, pipe, …"""
-        kinds: Counter[str] = Counter()
-        for descriptor in Path(f"/proc/{self.pid}/fd").iterdir():
-            with contextlib.suppress(OSError):  # closed meanwhile
-                target = str(descriptor.readlink())
-                kinds["file" if target.startswith("/") else target.partition(":[")[0]] += 1
-        return dict(kinds)
-
-    def health(self) -> Any:
-        status, body = self._get("/health")
-        assert status == 200, body
-        return json.loads(body)
-
-    def tasks(self) -> int | None:
-        """Of its event loop, as `/metrics` tells."""
-        found = TASKS.search(self._get("/metrics")[1])
-        return int(found[1]) if found else None
-
-    def at_rest(self) -> Rest:
-        return Rest(self.descriptors(), self.tasks(), self.health()["connections"])
-
-    def _get(self, path: str) -> tuple[int, str]:
-        connection = http.client.HTTPConnection(HOST, self.port, timeout=ASK_LIMIT_S)
-        try:
-            connection.request("GET", path)
-            response = connection.getresponse()
-            return response.status, response.read().decode()
-        finally:
-            connection.close()
 
 
 class ViewersProcess:
@@ -237,7 +243,7 @@ class ViewersProcess:
 
 
 class Watch:
-    """Looks at the gateway again and again, in a thread, for as long as it is entered."""
+    """Looks at a gateway again and again, in a thread, for as long as it is entered."""
 
     def __init__(self, gateway: Gateway, viewers: ViewersProcess, every_s: float) -> None:
         self.samples: list[Sample] = []
@@ -267,19 +273,22 @@ class Watch:
 
     def _look(self) -> None:
         while not self._stop.wait(self._every_s):
-            self.samples.append(self._sample())
+            with contextlib.suppress(OSError):  # a process ended just now
+                self.samples.append(self._sample())
 
     def _sample(self) -> Sample:
         gateway = self._gateway
         tasks = viewers = None
-        with contextlib.suppress(OSError):  # paused
+        with contextlib.suppress(OSError, http.client.HTTPException):  # paused
             viewers, tasks = gateway.health()["connections"], gateway.tasks()
+        history_bytes, resident_bytes = gateway.resident_bytes()
         return Sample(
             at_s=self.now_s,
-            resident_bytes=resident_bytes(gateway.pid),
+            resident_bytes=resident_bytes,
             descriptors=sum(gateway.descriptors().values()),
             tasks=tasks,
             viewers=viewers,
-            cpu_s=cpu_s(gateway.pid),
+            cpu_s=gateway.cpu_s(),
             frames=self._viewers.newest.frames,
+            history_bytes=history_bytes,
         )

@@ -1,13 +1,15 @@
 """Thousands of viewers in one process, each with a behaviour of its own, that connect and leave for hours.
 
 Cheap enough to leave the machine to the gateway: one loop over epoll, big pieces, and a frame that many viewers get is
-decoded once. `python -m soak.viewers PLAN` prints a tally as a line of JSON each second and takes commands, one a line:
-"leave" (all go, nobody comes back; it ends when they are gone), "reset N" (N viewers cut their line), "silent N" (N
-sockets connect, say nothing and leave).
+decoded once; a viewer that asks for a shape inflates and reads each frame for itself. `python -m soak.viewers PLAN`
+prints a tally as a line of JSON each second and takes commands, one a line: "leave" (all go, nobody comes back; it ends
+when they are gone), "reset N" (N viewers cut their line), "silent N" (N sockets connect, say nothing and leave),
+"losing" (from now on a gateway has reason to lose healthy viewers), "lost" (it has none any more).
 """
 
 import heapq
 import itertools
+import os
 import random
 import select
 import socket
@@ -21,7 +23,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from benchmarks.load import FrameReader
+from benchmarks.load import FLUSH_TAIL, FrameReader
 from benchmarks.processes import allow_many_sockets
 from soak.hostile_viewers import (
     BOMBS,
@@ -33,12 +35,18 @@ from soak.hostile_viewers import (
     close_frame,
     upgrade_request,
 )
+from soak.past import Past
+from soak.shapes import NOTHING, SHAPES, Counts, Follower, Shown
 
 PIECE_BYTES: Final = 1 << 18
 MOST_EVENTS: Final = 1024
 TALLY_EVERY_S: Final = 1.0
+FILL_EVERY_S: Final = 0.5
 CONNECT_LIMIT_S: Final = 10.0
 LONGEST_PAUSE_S: Final = 3.0
+LOST_LATER_S: Final = 5.0  # until the end of a connection may be read that was lost before
+BEHIND_MS: Final = 2000  # of Core's time: a viewer that asks for two frames a second is always a little behind
+SHAPED: Final = 0.1  # share of the steady viewers, for each shape
 WINDOW_BYTES: Final = 1 << zlib.MAX_WBITS
 REMEMBERED: Final = 64  # decoded frames
 DEFLATING: Final = 0.95  # share of viewers that ask for permessage-deflate, as all browsers do
@@ -97,9 +105,14 @@ BEHAVIOURS: Final = (STEADY, VISITING, PAUSING, SIPPING, DEAF, HOSTILE, UNFINISH
 
 
 class Plan(msgspec.Struct):
-    """What to do; `arrivals_hz`: how many viewers come a second until all are there."""
+    """What to do.
 
-    port: int
+    Attributes:
+        ports: of the gateways; each connection takes one of them by chance.
+        arrivals_hz: how many viewers come a second until all are there.
+    """
+
+    ports: list[int]
     viewers: int
     arrivals_hz: float
     seed: int
@@ -118,6 +131,8 @@ class Tally(msgspec.Struct):
         refusals: by HTTP status.
         out_of_order: sentences about frames that were older than the one before.
         broken: sentences about healthy viewers that the gateway let go, and frames that are none.
+        astray: sentences about frames that are not of the shape that was asked for, and about events that are missing.
+        shapes: what viewers of each shape have had, by its query.
     """
 
     connected: dict[str, int]
@@ -129,13 +144,8 @@ class Tally(msgspec.Struct):
     refusals: dict[str, int]
     out_of_order: list[str]
     broken: list[str]
-
-
-class Shown(NamedTuple):
-    """The numbers in a frame: of levels its `ts`, of flow its `n`; 0 where it has none."""
-
-    levels: int
-    flow: int
+    astray: list[str] = []
+    shapes: dict[str, Counts] = {}
 
 
 class Decoded(NamedTuple):
@@ -194,49 +204,71 @@ def inflated(message: bytes, window: bytes = b"") -> bytes:
     The window is the frame before, alone: the gateway's frames refer to nothing older.
     """
     inflate = zlib.decompressobj(-zlib.MAX_WBITS, zdict=window[-WINDOW_BYTES:])
-    return inflate.decompress(message + b"\x00\x00\xff\xff")
+    return inflate.decompress(message + FLUSH_TAIL)
+
+
+class Role(NamedTuple):
+    """What a viewer is, from connection to connection.
+
+    Attributes:
+        follower: of a viewer that asks for a shape.
+    """
+
+    behaviour: Behaviour
+    follower: Follower | None = None
+
+
+class Message(NamedTuple):
+    """What is in a frame, as it arrived."""
+
+    body: bytes
+    deflated: bool
 
 
 class Viewer:
     """One connection, from its first byte to its end."""
 
-    def __init__(self, behaviour: Behaviour, plan: Plan, chance: random.Random, *, number: int) -> None:
+    def __init__(self, role: Role, plan: Plan, chance: random.Random) -> None:
         """
         Raises:
             OSError: there is no connection.
         """
-        self.behaviour = behaviour
-        self.number = number
+        self.role = role
+        self.behaviour = role.behaviour
         self.open = False
-        self.shown = Shown(0, 0)
+        self.shown = NOTHING
         self.attack = ""
         self.unsent = b""
         self.deflating = False
         self.takes_over = False
         self.window = b""
         self._answer = b""
+        self._inflater: zlib._Decompress | None = None
         self._frames = FrameReader(sys.maxsize)
+        self._port = chance.choice(plan.ports)
         self.socket = socket.socket()
         self.socket.settimeout(CONNECT_LIMIT_S)
-        if behaviour.reads != "all":
+        if role.behaviour.reads != "all":
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER_BYTES)
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, SMALL_SEGMENT_BYTES)
         try:
-            self.socket.connect((HOST, plan.port))
-            self.socket.send(self._first_bytes(plan, chance))
+            self.socket.connect((HOST, self._port))
+            self.socket.send(self._first_bytes(chance))
         except OSError:
             self.socket.close()
             raise
         self.socket.setblocking(False)
 
-    def _first_bytes(self, plan: Plan, chance: random.Random) -> bytes:
+    def _first_bytes(self, chance: random.Random) -> bytes:
         if self.behaviour is UNFINISHED_ONES:
             self.attack = chance.choice(tuple(UNFINISHED))
             return UNFINISHED[self.attack]
         if self.behaviour is HOSTILE:
             self.attack = chance.choice(tuple(ATTACKS))
+        if self.role.follower is not None:
+            return upgrade_request(self._port, deflate=True, query=self.role.follower.begin(time.monotonic()))
         deflate = self.attack in BOMBS or chance.random() < DEFLATING
-        return upgrade_request(plan.port, deflate=deflate)
+        return upgrade_request(self._port, deflate=deflate)
 
     @property
     def refusal(self) -> int | None:
@@ -250,7 +282,7 @@ class Viewer:
         body = self._frames.close_body
         return None if body is None else int.from_bytes(body[:2])
 
-    def take(self, piece: memoryview) -> list[bytes]:
+    def take(self, piece: memoryview) -> list[Message]:
         """The messages that end in what was received; answers pings."""
         if not self.open:
             head, ended, _ = (self._answer + bytes(piece)).partition(b"\r\n\r\n")
@@ -261,11 +293,24 @@ class Viewer:
             self.open, self.deflating = True, b"permessage-deflate" in head
             self.takes_over = self.deflating and b"server_no_context_takeover" not in head
             piece = rest
-        messages = self._frames.ended_in(piece)
+        bodies = self._frames.ended_in(piece)
+        messages = list(map(Message, bodies, self._frames.compressed))
         for body in self._frames.pings:
             self.send(client_frame(PONG, body))
         self._frames.pings.clear()
         return messages
+
+    def inflated(self, message: Message) -> bytes:
+        """By an inflater of its own, as a browser does it.
+
+        Raises:
+            zlib.error: it cannot be inflated.
+        """
+        if not message.deflated:
+            return message.body
+        if self._inflater is None or not self.takes_over:
+            self._inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+        return self._inflater.decompress(message.body + FLUSH_TAIL)
 
     def send(self, wire: bytes) -> None:
         """All of it, now or with the next `send`."""
@@ -300,6 +345,12 @@ class Viewers:
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._ticket = itertools.count()
         self._leaving = False
+        self._unread = b""  # of an order
+        self._losing = 0  # how many gateways have reason to
+        self._newest_ts = 0
+        self._asking: set[Follower] = set()
+        self._past = Past(plan.ports, plan.seed)
+        self._counts = {shape.query: Counts() for shape in SHAPES}
         self._tally = Tally({}, 0, 0, 0, 0, {}, {}, [], [])
         self._endings: dict[str, Counter[str]] = {behaviour.name: Counter() for behaviour in BEHAVIOURS}
         self._refusals: Counter[int] = Counter()
@@ -307,28 +358,41 @@ class Viewers:
     def run(self) -> None:
         """Until "leave"."""
         self._epoll.register(sys.stdin, select.EPOLLIN)
-        for index, behaviour in enumerate(_behaviours(self._plan.viewers, self._chance)):
-            self._after(index / self._plan.arrivals_hz, lambda behaviour=behaviour: self._arrive(behaviour))  # type: ignore[misc]
+        for index, role in enumerate(self._roles()):
+            self._after(index / self._plan.arrivals_hz, lambda role=role: self._arrive(role))  # type: ignore[misc]
         self._report()
+        self._fill_gaps()
         while not (self._leaving and not self._viewers and not self._silent):
             self._pump(self._until_next_timer())
         print(msgspec.json.encode(self._now()).decode(), flush=True)
 
     # -- coming and going ------------------------------------------------------------------------------------------
 
-    def _arrive(self, behaviour: Behaviour) -> None:
+    def _roles(self) -> Iterator[Role]:
+        """For each viewer, in an order of chance; every tenth steady one has each of the shapes."""
+        steady = 0
+        for behaviour in _behaviours(self._plan.viewers, self._chance):
+            if behaviour is not STEADY:
+                yield Role(behaviour)
+                continue
+            place = steady % round(1 / SHAPED)
+            shape = SHAPES[place] if place < len(SHAPES) else None
+            yield Role(behaviour, None if shape is None else Follower(shape, self._counts[shape.query]))
+            steady += 1
+
+    def _arrive(self, role: Role) -> None:
         if self._leaving:
             return
-        number = next(self._ticket)
         try:
-            viewer = Viewer(behaviour, self._plan, self._chance, number=number)
+            viewer = Viewer(role, self._plan, self._chance)
         except OSError as error:
-            self._endings[behaviour.name][f"no connection: {error.strerror or error}"] += 1
-            self._come_back(behaviour)
+            self._endings[role.behaviour.name][f"no connection: {error.strerror or error}"] += 1
+            self._come_back(role)
             return
         self._viewers[viewer.socket.fileno()] = viewer
         self._epoll.register(viewer.socket, select.EPOLLIN)
-        self._after(self._chance.uniform(*behaviour.stays_s), lambda: self._go(viewer, self._chance.choice(GOING)))
+        stays_s = self._chance.uniform(*role.behaviour.stays_s)
+        self._after(stays_s, lambda: self._go(viewer, self._chance.choice(GOING)))
 
     def _opened(self, viewer: Viewer) -> None:
         self._tally.opened += 1
@@ -354,7 +418,7 @@ class Viewers:
             self._refusals[viewer.refusal] += 1
         elif viewer.close_code is not None:
             cause = str(viewer.close_code)
-        if viewer.behaviour.healthy and not self._leaving:
+        if viewer.behaviour.healthy and not self._leaving and not self._losing:
             self._broken(f"{_clock()} a {viewer.behaviour.name} viewer was let go: {viewer.refusal or cause}")
         self._forget(viewer, cause)
         viewer.socket.close()
@@ -363,10 +427,10 @@ class Viewers:
         named = f"{viewer.attack}: {cause}" if viewer.attack else cause
         self._endings[viewer.behaviour.name][named] += 1
         del self._viewers[viewer.socket.fileno()]  # closing takes it out of epoll
-        self._come_back(viewer.behaviour)
+        self._come_back(viewer.role)
 
-    def _come_back(self, behaviour: Behaviour) -> None:
-        self._after(self._chance.uniform(0, LONGEST_PAUSE_S), lambda: self._arrive(behaviour))
+    def _come_back(self, role: Role) -> None:
+        self._after(self._chance.uniform(0, LONGEST_PAUSE_S), lambda: self._arrive(role))
 
     def _is_here(self, viewer: Viewer) -> bool:
         return self._viewers.get(viewer.socket.fileno()) is viewer
@@ -414,9 +478,16 @@ class Viewers:
     def _pump(self, limit_s: float) -> None:
         for descriptor, _ in self._epoll.poll(limit_s, MOST_EVENTS):
             if descriptor == sys.stdin.fileno():
-                self._obey(sys.stdin.readline().split())
+                self._read_orders()
             elif viewer := self._viewers.get(descriptor):
                 self._read(viewer, PIECE_BYTES)
+
+    def _read_orders(self) -> None:
+        """Several may have come at once, and a buffered reader would keep all but the first from epoll."""
+        piece = os.read(sys.stdin.fileno(), PIECE_BYTES)
+        *orders, self._unread = (self._unread + piece).split(b"\n")
+        for order in orders if piece else [b"leave"]:
+            self._obey(order.decode().split())
 
     def _read(self, viewer: Viewer, most_bytes: int) -> None:
         try:
@@ -435,18 +506,48 @@ class Viewers:
         if viewer.open and not was_open:
             self._opened(viewer)
 
-    def _look_at(self, viewer: Viewer, message: bytes) -> None:
+    def _look_at(self, viewer: Viewer, message: Message) -> None:
         self._tally.frames += 1
         try:
-            decoded = self._frames.decoded(message, deflated=viewer.deflating, window=viewer.window)
-            shown, viewer.window = decoded.shown, decoded.text if viewer.takes_over else b""
+            if viewer.role.follower is None:
+                self._look_at_whole(viewer, message)
+            else:
+                self._look_at_shape(viewer, viewer.role.follower, message)
         except (ValueError, zlib.error) as error:
-            self._broken(f"{_clock()} a frame of {len(message)} bytes is none: {error}")
-            return
+            of = "" if viewer.role.follower is None else f" for {viewer.role.follower.shape.query}"
+            self._broken(f"{_clock()} a frame of {len(message.body)} bytes{of} is none: {error}")
+
+    def _look_at_whole(self, viewer: Viewer, message: Message) -> None:
+        decoded = self._frames.decoded(message.body, deflated=message.deflated, window=viewer.window)
+        shown = decoded.shown
+        if viewer.takes_over and message.deflated:
+            viewer.window = decoded.text
         if shown.levels < viewer.shown.levels or shown.flow < viewer.shown.flow:
             self._tally.out_of_order = _with(self._tally.out_of_order, f"{_clock()} {shown} after {viewer.shown}")
+        self._note(viewer, shown)
+
+    def _look_at_shape(self, viewer: Viewer, follower: Follower, message: Message) -> None:
+        shown, wrong = follower.take(viewer.inflated(message), time.monotonic())
+        self._astray(follower, wrong)
+        self._note(viewer, shown)
+        if follower.gap is not None and follower not in self._asking:
+            self._asking.add(follower)
+            self._past.ask(follower, follower.gap)
+
+    def _fill_gaps(self) -> None:
+        for follower, gap, answer in self._past.answers():
+            self._astray(follower, follower.fill(gap, answer))
+            self._asking.discard(follower)
+        self._after(FILL_EVERY_S, self._fill_gaps)
+
+    def _astray(self, follower: Follower, sentences: list[str]) -> None:
+        for sentence in sentences:
+            self._tally.astray = _with(self._tally.astray, f"{_clock()} {follower.shape.query}: {sentence}")
+
+    def _note(self, viewer: Viewer, shown: Shown) -> None:
         viewer.shown = shown
         self._tally.newest = max(self._tally.newest, shown.flow)
+        self._newest_ts = max(self._newest_ts, shown.levels)
 
     # -- orders and reports ----------------------------------------------------------------------------------------
 
@@ -457,11 +558,18 @@ class Viewers:
                     self._go(viewer, "reset")
             case ["silent", number]:
                 self._come_silently(int(number))
-            case _:  # "leave", and the end of who gives orders
+            case ["losing"]:
+                self._losing += 1
+            case ["lost"]:
+                self._after(LOST_LATER_S, self._lose_no_more)
+            case _:  # "leave", also where the one who gives orders has ended
                 self._leaving = True
                 self._epoll.unregister(sys.stdin)
                 for viewer in tuple(self._viewers.values()):
                     self._go(viewer, self._chance.choice(GOING))
+
+    def _lose_no_more(self) -> None:
+        self._losing -= 1
 
     def _some(self, number: int) -> list[Viewer]:
         here = list(self._viewers.values())
@@ -472,7 +580,7 @@ class Viewers:
             one = socket.socket()
             try:
                 one.settimeout(CONNECT_LIMIT_S)
-                one.connect((HOST, self._plan.port))
+                one.connect((HOST, self._chance.choice(self._plan.ports)))
             except OSError:
                 one.close()
                 continue
@@ -494,10 +602,17 @@ class Viewers:
         here = [viewer for viewer in self._viewers.values() if viewer.open]
         tally = self._tally
         tally.connected = dict(Counter(viewer.behaviour.name for viewer in here))
-        tally.healthy_behind = sum(one.behaviour.healthy and one.shown.flow < tally.newest for one in here)
+        tally.healthy_behind = sum(one.behaviour.healthy and self._is_behind(one) for one in here)
         tally.endings = {name: dict(causes) for name, causes in self._endings.items()}
         tally.refusals = {str(status): count for status, count in self._refusals.items()}
+        tally.shapes = self._counts
         return tally
+
+    def _is_behind(self, viewer: Viewer) -> bool:
+        follower = viewer.role.follower
+        if follower is not None and follower.shape.rate is not None:
+            return viewer.shown.levels < self._newest_ts - BEHIND_MS
+        return viewer.shown.flow < self._tally.newest
 
 
 def _behaviours(viewers: int, chance: random.Random) -> Iterator[Behaviour]:

@@ -4,17 +4,19 @@ import subprocess
 import sys
 import zlib
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from soak.hostile_viewers import deflated_zeros
 from soak.samples import Ending, Rest, Sample, memory_windows, verdicts
-from soak.viewers import Frames, Shown, Tally, inflated
+from soak.shapes import EVENTS, NEARBY, STATUS, Counts, Events, Follower, Gap, Shape, Shown, missing_between
+from soak.viewers import Frames, Tally, inflated
 from src.gateway.delivery.frame import Frame, Last
 
 BACKEND = Path(__file__).parents[1]
-RUN_LIMIT_S = 55
+RUN_LIMIT_S = 100  # a run takes 30 s, with much else on the machine 60 s
 REST = Rest({"socket": 4}, tasks=9, viewers=0)
 TALLY = Tally({}, 0, 9, 9, 9, {}, {}, [], [])
 FLAT = [Sample(at_s=n, resident_bytes=100, descriptors=9, tasks=9, viewers=9, cpu_s=n, frames=n) for n in range(61)]
@@ -51,6 +53,21 @@ def test_a_short_run_has_every_behaviour_and_finds_no_fault(tmp_path: Path) -> N
             Tally({}, 0, 9, 9, 9, {}, {}, [], ["let go"]),
             {"no healthy viewer is let go, or sent what is no frame"},
         ),
+        (
+            Ending(REST, REST, 0, False),
+            Tally({}, 0, 9, 9, 9, {}, {}, [], [], ["other sections"]),
+            {"each frame is of the shape that was asked for, and tells every event"},
+        ),
+        (
+            Ending(REST, REST, 0, False, trouble=["a worker is gone"]),
+            TALLY,
+            {"every process starts, ends and is replaced in time"},
+        ),
+        (
+            Ending(REST, REST, 0, False, past=["it does not know all"]),
+            TALLY,
+            {"/events of each gateway knows every message of Core"},
+        ),
     ],
 )
 def test_what_is_broken_is_seen(ending: Ending, tally: Tally, broken: set[str]) -> None:
@@ -64,6 +81,128 @@ def test_growth_is_that_of_the_last_sixth_over_the_first(growth: int, holds: boo
     assert memory_windows(samples) == (100, 100 + growth)
     judged = verdicts(samples, TALLY, Ending(REST, REST, 0, False), judges_memory=True)
     assert judged[0].holds is holds
+
+
+@pytest.mark.parametrize(("grown_bytes", "holds"), [(12_000_000, True), (13_000_000, False)])
+def test_the_history_may_grow_by_what_a_day_of_events_takes(grown_bytes: int, holds: bool) -> None:
+    samples = [one._replace(history_bytes=grown_bytes * (one.at_s >= 50)) for one in FLAT]
+    judged = verdicts(samples, TALLY, Ending(REST, REST, 0, False), judges_memory=True)
+    assert judged[1].holds is holds
+
+
+def frame(**sections: Any) -> bytes:
+    """One that is of any shape: with levels, and further sections."""
+    levels = {"ts": 7, "levels": [{"id": "counter", "distance": 0.0}]}
+    return msgspec.json.encode({"levels": levels, **sections})
+
+
+def status(seq: int, epoch: str = "a") -> dict[str, Any]:
+    return {"seq": seq, "epoch": epoch}
+
+
+def told(*pairs: tuple[int, int], cursor: str = "life-9-9", complete: bool = True) -> dict[str, Any]:
+    """Section `events`: of each event the numbers before and after, of which the second is that in the stream."""
+    events = [
+        {"kind": "barrier_state", "level": "counter", "seq": after, "before": f"{before}", "after": f"{after}"}
+        for before, after in pairs
+    ]
+    return {"cursor": cursor, "complete": complete, "events": events}
+
+
+FLOW = {"n": 8}
+
+
+@pytest.mark.parametrize(
+    ("shape", "frames", "astray"),
+    [
+        (NEARBY, [frame()], 0),
+        (NEARBY, [frame(flow=FLOW)], 1),
+        (NEARBY, [frame(viewport={})], 1),
+        (NEARBY, [frame(levels={"ts": 7, "levels": [{"id": "far", "distance": -26.0}]})], 1),
+        (NEARBY, 5 * [frame()], 0),
+        (NEARBY, 6 * [frame()], 1),  # within a second
+        (STATUS, [frame(flow=FLOW, status=status(3)), frame(flow=FLOW, status=status(4))], 0),
+        (STATUS, [frame(flow=FLOW)], 1),
+        (STATUS, [frame(flow=FLOW, status=status(3)), frame(flow=FLOW, status=status(2))], 1),
+        (STATUS, [frame(flow=FLOW, status=status(3)), frame(flow=FLOW, status=status(2, "b"))], 0),
+        (STATUS, [frame(flow=FLOW, status=status(3)), frame(flow={"n": 7}, status=status(4))], 1),
+        (STATUS, [msgspec.json.encode({"status": status(0)})], 0),
+        (STATUS, [frame(flow=FLOW, status=status(3)), msgspec.json.encode({"status": status(3)})], 0),
+        (STATUS, [frame(flow=FLOW, status=status(3)), msgspec.json.encode({"status": status(4)})], 1),
+        (EVENTS, [frame(flow=FLOW, status=status(3))], 1),
+        (EVENTS, [frame(flow=FLOW, status=status(seq), events=told((seq, seq + 1))) for seq in (1, 2, 3)], 0),
+        (EVENTS, [frame(flow=FLOW, status=status(seq), events=told((seq, seq + 1))) for seq in (1, 3)], 1),
+        (EVENTS, [frame(flow=FLOW, status=status(1), events=told((1, 2), (1, 2), (2, 3)))], 0),
+        (EVENTS, [frame(flow=FLOW, status=status(1), events=told((1, 2), (3, 4)))], 1),
+        (
+            EVENTS,
+            [
+                frame(flow=FLOW, status=status(1), events=told((1, 2))),
+                frame(flow=FLOW, status=status(2), events=told((7, 8), (8, 9), complete=False)),
+            ],
+            0,
+        ),
+    ],
+)
+def test_a_frame_that_is_not_as_it_was_asked_for_is_seen(shape: Shape, frames: list[bytes], astray: int) -> None:
+    follower = Follower(shape, Counts())
+    follower.begin(now_s=100.0)
+    assert sum(len(follower.take(text, now_s=101.0)[1]) for text in frames) == astray
+
+
+def test_a_viewer_of_a_shape_says_what_it_had_when_it_comes_back_and_misses_no_event() -> None:
+    counts = Counts()
+    follower = Follower(EVENTS, counts)
+    assert follower.begin(0.0) == "status=1&events=1"
+    follower.take(frame(flow=FLOW, status=status(3), events=told((1, 2), cursor="life-2-5")), 1.0)
+    follower.take(frame(flow=FLOW, status=status(4), events=told(cursor="-0-0", complete=False)), 1.0)
+    assert follower.begin(2.0) == "status=1&events=1&since=a:4&events_since=life-2-5"
+    follower.take(frame(flow=FLOW, status=status(3, "b"), events=told((2, 3), cursor="life-3-6")), 3.0)
+    assert counts == Counts(frames=3, events=2, incomplete=1)
+    assert follower.take(frame(flow=FLOW, status=status(4, "b"), events=told((4, 5))), 3.0)[1]
+
+
+@pytest.mark.parametrize(
+    ("answered", "later", "wrong"),
+    [
+        (told((2, 3), (3, 4)), told((3, 4), (4, 5)), 0),
+        (told((2, 3)), told((4, 5)), 1),
+        (told((3, 4)), told((4, 5)), 1),
+    ],
+)
+def test_what_fills_a_gap_goes_on_from_the_last_event_to_the_next(
+    answered: dict[str, Any], later: dict[str, Any], wrong: int
+) -> None:
+    counts = Counts()
+    follower = Follower(EVENTS, counts)
+    follower.begin(0.0)
+    follower.take(frame(flow=FLOW, status=status(1), events=told((1, 2), cursor="life-2-5")), 1.0)
+    follower.take(frame(flow=FLOW, status=status(2), events=told(cursor="-0-0", complete=False)), 1.0)
+    gap = follower.gap
+    assert gap == Gap(cursor="life-2-5", told="2")
+    seen = follower.fill(gap, msgspec.convert(answered, Events))
+    seen += follower.take(frame(flow=FLOW, status=status(3), events=later), 1.0)[1]
+    assert (len(seen), follower.gap, counts.filled) == (wrong, None, 1)
+
+
+def test_a_gap_that_grows_while_it_is_asked_for_stays() -> None:
+    counts = Counts()
+    follower = Follower(EVENTS, counts)
+    follower.begin(0.0)
+    follower.take(frame(flow=FLOW, status=status(1), events=told((1, 2))), 1.0)
+    follower.take(frame(flow=FLOW, status=status(2), events=told(complete=False)), 1.0)
+    first = follower.gap
+    follower.take(frame(flow=FLOW, status=status(3), events=told((5, 6), complete=False)), 1.0)
+    assert first is not None
+    assert follower.fill(first, None) == []
+    assert follower.gap == first._replace(times=2)
+    assert follower.fill(first._replace(times=2), None) == []
+    assert counts == Counts(frames=3, events=2, incomplete=2, unfilled=1)
+
+
+def test_a_hole_in_all_events_is_seen() -> None:
+    assert missing_between([("1", "2"), ("2", "3")]) == []
+    assert len(missing_between([("1", "2"), ("3", "4")])) == 1
 
 
 @pytest.mark.parametrize("deflated", [True, False])
