@@ -51,7 +51,7 @@ help:
 	@echo 'make images   screenshots of the console, into docs/images; needs Chromium'
 	@echo 'make conformance   the Autobahn suite against the WebSocket peer; takes long, needs a Python 2.7'
 	@echo 'make bench    what the gateway costs, beside other servers; six minutes, writes docs/benchmarks'
-	@echo 'make soak     thousands of viewers and every fault, for MINUTES (30); writes docs/soak'
+	@echo 'make soak     thousands of viewers and every fault, for MINUTES (30); OPTIONS=--cluster: on a cluster'
 	@echo 'make cluster  gateways on a cluster of three nats-servers, through each fault of it; writes docs/cluster'
 	@echo 'make faults   each fault of NATS, Core and the gateway, also those that take half a minute'
 	@echo 'make fuzz     150,000 invalid inputs'
@@ -159,7 +159,7 @@ bench: $(READY)
 	@$(IN_BACKEND) '$(UV)' pip install --quiet --python $(PYTHON) --require-hashes -r requirements-bench.txt
 	@$(IN_BACKEND) exec $(PYTHON) -m benchmarks $(OPTIONS)
 
-# The same chart. OPTIONS='--minutes 5 --viewers 500 --output DIR' for a smaller one.
+# The same chart. OPTIONS='--viewers 500 --output DIR' for a smaller one, OPTIONS=--cluster for one on a cluster.
 soak: $(READY)
 	@$(IN_BACKEND) '$(UV)' pip install --quiet --python $(PYTHON) --require-hashes -r requirements-bench.txt
 	@$(IN_BACKEND) exec $(PYTHON) -m soak --minutes $(or $(MINUTES),30) $(OPTIONS)

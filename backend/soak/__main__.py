@@ -12,7 +12,8 @@ from soak.report import page, summary, write_chart
 from soak.run import Results, Scale, soak
 
 DOCS: Final = Path(__file__).parents[2] / "docs" / "soak"
-CHART: Final = "soak.png"
+PAGES: Final = {False: "README.md", True: "cluster.md"}  # by whether it is on a cluster
+CHARTS: Final = {False: "soak.png", True: "cluster.png"}
 FULL: Final = Scale()
 LEAST_MINUTES_FOR_MEMORY: Final = 10.0  # below, it measures the arrival of the viewers
 
@@ -23,6 +24,7 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     parser = argparse.ArgumentParser(prog="soak", description="Everything that can go wrong, for half an hour.")
     option = parser.add_argument
+    option("--cluster", action="store_true", help="three nats-servers, and gateways with workers")
     option("--minutes", type=float, default=FULL.minutes, help=f"how long (default {FULL.minutes:g})")
     option("--viewers", type=int, default=FULL.viewers, help=f"how many (default {FULL.viewers})")
     option("--rate", type=float, default=FULL.rate_hz, help=f"messages a second (default {FULL.rate_hz:g})")
@@ -40,6 +42,7 @@ def main(arguments: Sequence[str]) -> int:
         quiet_s=min(FULL.quiet_s, given.minutes * 60 / 6),
         seed=given.seed,
         judges_memory=given.minutes >= LEAST_MINUTES_FOR_MEMORY,
+        cluster=given.cluster,
     )
     if given.logs is not None:
         given.logs.mkdir(parents=True, exist_ok=True)
@@ -51,11 +54,12 @@ def main(arguments: Sequence[str]) -> int:
 
 def _write(results: Results, command: str, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    drawn = write_chart(results, folder / CHART)
+    chart = CHARTS[results.scale.cluster]
+    drawn = write_chart(results, folder / chart)
     if not drawn:
         print("no chart without Pillow; `make soak` installs it", file=sys.stderr)
-    text = page(results, machine.description(), command, datetime.now(UTC).date(), CHART if drawn else None)
-    (folder / "README.md").write_text(text + "\n")
+    text = page(results, machine.description(), command, datetime.now(UTC).date(), chart if drawn else None)
+    (folder / PAGES[results.scale.cluster]).write_text(text + "\n")
     print(f"\nwritten to {folder}")
 
 

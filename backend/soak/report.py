@@ -13,7 +13,7 @@ import msgspec
 from benchmarks import chart
 from benchmarks.fanout import GATEWAY
 from benchmarks.report import table
-from soak.run import SETTINGS, Happened, Results
+from soak.run import Happened, Results
 from soak.samples import Sample, memory_growth
 
 INTRODUCTION: Final = """\
@@ -22,10 +22,16 @@ Written on {day:%Y-%m-%d} by `make soak`, which ran `{command}`.
 {machine}
 
 {viewers:,} viewers for {minutes:g} minutes, {rate:g} messages a second on each subject (about 25 KB a payload) and
-{faults} faults. The gateway ran with {settings}.
+{faults} faults, with {stage}
+{settings}.
 The viewers took {frames:,} frames; {opened:,} connections became a stream.
-Core stored {stored:,} messages, and could not store {lost:,} while NATS was away. The gateway took
+Core stored {stored:,} messages, and could not store {lost:,} while NATS was away. {gateway} took
 {share:.0%} of a core."""
+ONE_SERVER: Final = "one nats-server, and one gateway with"
+CLUSTER: Final = """\
+three nats-servers that keep each stream on all of them, and {gateways} gateways, each with
+its history process. Each connection takes one of the gateways by chance. The processes of the first gateway are paused,
+and never killed: memory and the curves are those of its processes. Each gateway ran with"""
 VIEWERS: Final = """\
 60 % of the viewers stay and 18 % connect and leave: these are the healthy ones, and the gateway has no reason to close
 them. The others stop reading for a while, read 20 KB/s, never read, break the protocol in every way of
@@ -63,9 +69,12 @@ CURVES: Final = (
 
 
 def page(results: Results, machine: Mapping[str, str], command: str, day: date, picture: str | None) -> str:
-    """docs/soak/README.md."""
+    """docs/soak/README.md, and docs/soak/cluster.md."""
     scale, samples = results.scale, results.samples
+    stage = CLUSTER.format(gateways=scale.gateways) if scale.cluster else ONE_SERVER
     introduction = INTRODUCTION.format(
+        stage=stage,
+        gateway="The first gateway" if scale.cluster else "The gateway",
         day=day,
         command=command,
         machine="\n".join(f"- {name}: {value}" for name, value in machine.items()),
@@ -73,7 +82,7 @@ def page(results: Results, machine: Mapping[str, str], command: str, day: date, 
         minutes=scale.minutes,
         rate=scale.rate_hz,
         faults=len(results.faults),
-        settings=", ".join(f"`{name}={value}`" for name, value in SETTINGS.items()),
+        settings=", ".join(f"`{name}={value}`" for name, value in scale.settings.items()),
         frames=results.tally.frames,
         opened=results.tally.opened,
         stored=results.stored,
@@ -83,7 +92,8 @@ def page(results: Results, machine: Mapping[str, str], command: str, day: date, 
     shown = (
         [] if picture is None else [f"![Memory, viewers and descriptors over time; a mark for each fault]({picture})"]
     )
-    return "\n\n".join(["# Soak", introduction, *shown, summary(results), *_details(results)])
+    title = "# Soak of a cluster" if scale.cluster else "# Soak"
+    return "\n\n".join([title, introduction, *shown, summary(results), *_details(results)])
 
 
 def summary(results: Results) -> str:

@@ -1,14 +1,16 @@
 """A run: NATS, gateways, Core and the viewers as they are, and one fault after the other."""
 
+import asyncio
 import contextlib
 import http.client
+import json
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from random import Random
 from types import TracebackType
@@ -19,10 +21,12 @@ import msgspec
 from benchmarks.processes import allow_many_sockets
 from benchmarks.publisher import NUMBERED, Marks, Publisher
 from benchmarks.workload import USUAL, bodies
-from soak.faults import FAULTS, Fault, Nats, Surroundings, name_of
+from soak import cluster_faults, faults
+from soak.faults import Fault, Nats, Surroundings, name_of
 from soak.gateway import Gateway
+from soak.nats_cluster import NatsCluster
 from soak.samples import Ending, Rest, Sample, Verdict, verdicts
-from soak.shapes import COUNTER
+from soak.shapes import COUNTED, COUNTER, missing_between
 from soak.viewers import Plan, Tally
 from src.demo.nats_server import NatsServer, NatsServerError
 
@@ -30,6 +34,9 @@ SETTLE_LIMIT_S: Final = 40.0  # for what has to happen in the end: newest state 
 LOOK_EVERY_S: Final = 0.5  # long enough for the connection that asked to be gone from what is counted
 # Short limits, so that they are met by the thousand.
 SETTINGS: Final = {"GATEWAY_STALL_LIMIT": "10", "GATEWAY_PING_INTERVAL": "5", "GATEWAY_PONG_TIMEOUT": "10"}
+CLUSTER_SETTINGS: Final = {**SETTINGS, "GATEWAY_WORKERS": "2", "GATEWAY_MARKET": "24x7"}
+CLUSTER_GATEWAYS: Final = 3
+ALL_OF_COUNTER: Final = f"/events?kinds={COUNTED}&levels={COUNTER}"
 LEVELS: Final = b'"levels":['
 MARKS: Final = Marks(levels=lambda body, number: _counted(NUMBERED.levels(body, number), number), flow=NUMBERED.flow)
 
@@ -38,6 +45,7 @@ class Scale(NamedTuple):
     """How long, how many, how hard.
 
     Attributes:
+        cluster: three nats-servers, and gateways with workers; else one of each.
         arrivals_hz: how many viewers come a second until all are there.
         fault_every_s: from the end of a fault to the next.
         quiet_s: without faults in the end.
@@ -52,6 +60,16 @@ class Scale(NamedTuple):
     quiet_s: float = 20.0
     seed: int = 1
     judges_memory: bool = True
+    cluster: bool = False
+
+    @property
+    def gateways(self) -> int:
+        return CLUSTER_GATEWAYS if self.cluster else 1
+
+    @property
+    def settings(self) -> Mapping[str, str]:
+        """Of each gateway."""
+        return CLUSTER_SETTINGS if self.cluster else SETTINGS
 
 
 class Happened(NamedTuple):
@@ -86,14 +104,29 @@ def soak(scale: Scale, say: Callable[[str], Any], logs: Path | None = None) -> R
         RuntimeError: NATS or a gateway did not start.
     """
     allow_many_sockets()
-    with tempfile.TemporaryDirectory(prefix="spymaster-soak-") as name, NatsServer() as server:
-        return _soaked_on(server, server.url, FAULTS, scale, logs or Path(name), say)
+    with tempfile.TemporaryDirectory(prefix="spymaster-soak-") as name:
+        folder = Path(name)
+        if scale.cluster:
+            with _cluster(folder) as cluster:
+                return _soaked_on(cluster, cluster.url, cluster_faults.FAULTS, scale, logs or folder, say)
+        with NatsServer() as server:
+            return _soaked_on(server, server.url, faults.FAULTS, scale, logs or folder, say)
+
+
+@contextlib.contextmanager
+def _cluster(folder: Path) -> Iterator[NatsCluster]:
+    cluster = NatsCluster(folder)
+    asyncio.run(cluster.start())
+    try:
+        yield cluster
+    finally:
+        cluster.close()
 
 
 def _soaked_on(
     nats: Nats, url: str, all_faults: Sequence[Fault[Nats]], scale: Scale, logs: Path, say: Callable[[str], Any]
 ) -> Results:
-    gateways = [Gateway(url, logs, SETTINGS)]
+    gateways = [Gateway(url, logs, scale.settings) for _ in range(scale.gateways)]
     try:
         for gateway in gateways:
             gateway.start()
@@ -109,6 +142,7 @@ def _soaked_on(
                 watch.stop()
                 tally = viewers.leave()
             after = _settled(gateways, before)
+            past = _missing_in_the_past(gateways) if scale.cluster else None
         for gateway in gateways:
             gateway.stop()
     finally:
@@ -120,6 +154,7 @@ def _soaked_on(
         behind,
         traceback=any("Traceback" in gateway.log.read_text() for gateway in gateways),
         trouble=[sentence for gateway in gateways for sentence in gateway.trouble],
+        past=past,
     )
     judged = verdicts(watch.samples, tally, ending, judges_memory=scale.judges_memory)
     return Results(scale, watch.samples, happened, tally, health, core.stored, core.lost, judged)
@@ -165,6 +200,33 @@ def _behind_in_the_end(viewers: "ViewersProcess", core: Publisher) -> int:
         _until(lambda: not viewers.newest.healthy_behind, "it arrives everywhere")
         return 0
     return viewers.newest.healthy_behind or sum(viewers.newest.connected.values())
+
+
+def _missing_in_the_past(gateways: Sequence[Gateway]) -> list[str]:
+    """Sentences about events that a gateway does not know, or knows otherwise than the first one."""
+    answers = [_past_of(gateway) for gateway in gateways]
+    known_to_all = min((answer["events"][-1]["seq"] for answer in answers if answer["events"]), default=0)
+    known = [{one["id"]: one["count"] for one in answer["events"] if one["seq"] <= known_to_all} for answer in answers]
+    sentences: list[str] = []
+    for gateway, answer, events in zip(gateways, answers, known, strict=True):
+        wrong = missing_between((one["before"], one["after"]) for one in answer["events"])
+        if not (answer["complete"] and events):
+            wrong.append("it does not know all")
+        if events != known[0]:
+            wrong.append(f"{len(events.items() ^ known[0].items())} events are not those of the first gateway")
+        sentences += [f"port {gateway.port}: {sentence}" for sentence in wrong]
+    return sentences
+
+
+def _past_of(gateway: Gateway) -> Any:
+    """Its answer, as soon as that is complete; else what it has when there was time enough."""
+    deadline_s = time.monotonic() + SETTLE_LIMIT_S
+    while True:
+        status, body = gateway.get(ALL_OF_COUNTER)
+        answer = json.loads(body) if status == 200 else {"complete": False, "events": []}
+        if answer["complete"] or time.monotonic() > deadline_s:
+            return answer
+        time.sleep(LOOK_EVERY_S)
 
 
 def _settled(gateways: Sequence[Gateway], before: Rest) -> Rest:

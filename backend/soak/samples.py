@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 from soak.viewers import Tally
 
 MOST_GROWTH: Final = 0.05
+BYTES_A_VIEWER: Final = 8_600  # docs/operations.md: 43 MB for 5,000; a gateway gets those that others lose
 MOST_HISTORY_GROWTH_BYTES: Final = 12 << 20  # docs/operations.md: 10 MB of events, and 40 MB of levels in 24 hours
 WINDOW_SHARE: Final = 1 / 6  # of the run: the first and the last five minutes of thirty
 
@@ -83,7 +84,8 @@ def verdicts(samples: Sequence[Sample], tally: Tally, ending: Ending, *, judges_
     grown = memory_growth(samples)
     memory = Verdict(
         f"memory is at most {MOST_GROWTH:.0%} above that of the first sixth of the time",
-        f"{first / 1e6:.1f} MB, then {last / 1e6:.1f} MB: {grown:+.1%}",
+        f"{first / 1e6:.1f} MB, then {last / 1e6:.1f} MB, "
+        f"{_for_further_viewers(samples) / 1e6:.1f} of them for further viewers: {grown:+.1%}",
         grown < MOST_GROWTH,
     )
     history_first, history_last = windows(samples, lambda one: one.history_bytes)
@@ -118,9 +120,19 @@ def _of_past(tally: Tally, missing: Sequence[str]) -> list[Verdict]:
 
 
 def memory_growth(samples: Sequence[Sample]) -> float:
-    """From the first window to the last, as a share."""
+    """From the first window to the last, as a share; without what further viewers take."""
     first, last = memory_windows(samples)
-    return round(last / first - 1, 3) + 0.0  # no -0.0
+    return round((last - _for_further_viewers(samples)) / first - 1, 3) + 0.0  # no -0.0
+
+
+def _for_further_viewers(samples: Sequence[Sample]) -> float:
+    counted: list[Sample] = []
+    viewers = 0
+    for one in samples:
+        viewers = viewers if one.viewers is None else one.viewers
+        counted.append(one._replace(viewers=viewers))
+    before, after = windows(counted, lambda one: one.viewers or 0)
+    return max(after - before, 0) * BYTES_A_VIEWER
 
 
 def memory_windows(samples: Sequence[Sample]) -> tuple[float, float]:

@@ -17,6 +17,7 @@ from src.gateway.delivery.frame import Frame, Last
 
 BACKEND = Path(__file__).parents[1]
 RUN_LIMIT_S = 100  # a run takes 30 s, with much else on the machine 60 s
+CLUSTER_RUN_LIMIT_S = 240  # a run takes 40 s, with much else on the machine two minutes
 REST = Rest({"socket": 4}, tasks=9, viewers=0)
 TALLY = Tally({}, 0, 9, 9, 9, {}, {}, [], [])
 FLAT = [Sample(at_s=n, resident_bytes=100, descriptors=9, tasks=9, viewers=9, cpu_s=n, frames=n) for n in range(61)]
@@ -32,6 +33,20 @@ def test_a_short_run_has_every_behaviour_and_finds_no_fault(tmp_path: Path) -> N
     for heading in ("## Verdicts", "### steady", "### visiting", "### hostile", "### unfinished", "## Faults"):
         assert heading in page
     assert "memory is at most" not in page, "a word about growth takes longer"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it reads /proc and uses epoll")
+@pytest.mark.timeout(CLUSTER_RUN_LIMIT_S + 5)
+def test_a_short_run_on_a_cluster_finds_no_fault(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "soak", "--cluster", "--minutes", "0.3", "--viewers", "60", "--fault-every", "0.5"]
+    run = subprocess.run(
+        [*command, "--output", str(tmp_path)], cwd=BACKEND, timeout=CLUSTER_RUN_LIMIT_S, capture_output=True
+    )
+    assert run.returncode == 0, (run.stdout + run.stderr).decode()
+    page = (tmp_path / "cluster.md").read_text()
+    assert "/events of each gateway knows every message of Core" in page
+    for shape in (NEARBY, STATUS, EVENTS):
+        assert f"| `{shape.query}` " in page
 
 
 @pytest.mark.parametrize(
@@ -81,6 +96,16 @@ def test_growth_is_that_of_the_last_sixth_over_the_first(growth: int, holds: boo
     assert memory_windows(samples) == (100, 100 + growth)
     judged = verdicts(samples, TALLY, Ending(REST, REST, 0, False), judges_memory=True)
     assert judged[0].holds is holds
+
+
+@pytest.mark.parametrize(("more_viewers", "holds"), [(0, False), (10, True)])
+def test_memory_that_further_viewers_take_is_no_growth(more_viewers: int, holds: bool) -> None:
+    samples = [
+        one._replace(resident_bytes=1_000_000 + 100_000 * late, viewers=100 + more_viewers * late)
+        for one in FLAT
+        for late in [one.at_s >= 50]
+    ]
+    assert verdicts(samples, TALLY, Ending(REST, REST, 0, False), judges_memory=True)[0].holds is holds
 
 
 @pytest.mark.parametrize(("grown_bytes", "holds"), [(12_000_000, True), (13_000_000, False)])
