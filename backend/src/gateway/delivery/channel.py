@@ -389,9 +389,10 @@ class Channel:
     def _keep(self, frame: Frame) -> None:
         if frame is self.newest:
             return
+        if state_of(frame.number) != self._newest_state:
+            self._variants = 0  # not for further events: a peer that came since they happened was told of them
         self.newest = frame
         self.spoke_s = asyncio.get_running_loop().time()
-        self._variants = 0
         self._stamped.clear()
         if self._stamp is None:
             self._keep_payload(frame)

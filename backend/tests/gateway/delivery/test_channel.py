@@ -243,6 +243,26 @@ async def test_the_stamp_alone_is_not_told_to_a_peer_that_the_newest_state_has_n
     assert [peer.frames for peer in peers] == [expected] * SLICE_PEERS + [expected[:1]] * SLICE_PEERS
 
 
+async def test_two_frames_never_have_one_number_also_where_events_come_between_them(hub: Hub) -> None:
+    """Peers with the same number share a compression window."""
+    calls, position = itertools.count(), 1
+    channel = Channel(hub.counters, stamp=lambda *_: b'"call":%d' % next(calls), position=lambda: position)
+    hub.channels["events"] = channel
+    peers = [RememberingPeer(hub) for _ in range(3)]
+    for peer in peers:
+        peer.form = lambda frame, _last: b"%d %s" % (frame.number, frame.payload)
+    hub.join(peers[0], channel)
+    channel.publish(b'{"n":1}')
+    await end_of_turn()
+    position = 2
+    channel.publish_events()
+    hub.join(peers[1], channel)  # before its round
+    await end_of_turn()
+    hub.join(peers[2], channel)
+    sent = [frame.split(b" ", 1) for peer in peers for frame in peer.frames]
+    assert len({number for number, _ in sent}) == len({payload for _, payload in sent}) == 4
+
+
 async def test_between_two_moments_the_stamp_is_about_the_messages_that_were_sent(hub: Hub) -> None:
     channel, peer = opened(hub, rate=SOON, stamp=lambda messages, *_: b'"status":' + messages), RememberingPeer(hub)
     hub.join(peer, channel)
