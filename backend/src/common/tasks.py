@@ -19,17 +19,27 @@ logger = logging.getLogger("gateway")
 ASK_AGAIN_S: Final = 0.1
 
 
-async def end(task: asyncio.Task[Any] | None) -> None:
-    """Cancel `task` and wait until it has ended; its result or error is its own affair.
+async def end(*tasks: asyncio.Task[Any] | None) -> None:
+    """Cancel the tasks and wait until all have ended; their results and errors are their own affair.
 
     Asks more than once: on Python 3.11 `asyncio.wait_for`, which the NATS library uses, swallows a cancellation that
-    comes together with the answer.
+    comes together with the answer. So the one who waits here may be cancelled more than once, too: that is put off
+    until all have ended, or nobody would own those that have not.
     """
-    while task is not None and not task.done():
-        task.cancel()
-        await asyncio.wait({task}, timeout=ASK_AGAIN_S)
-    if task is not None and not task.cancelled():
-        task.exception()  # seen; else the loop would report it as lost
+    put_off: asyncio.CancelledError | None = None
+    ending = {task for task in tasks if task is not None}
+    while staying := {task for task in ending if not task.done()}:
+        for task in staying:
+            task.cancel()
+        try:
+            await asyncio.wait(staying, timeout=ASK_AGAIN_S)
+        except asyncio.CancelledError as cancelled:
+            put_off = cancelled
+    for task in ending:
+        if not task.cancelled():
+            task.exception()  # seen; else the loop would report it as lost
+    if put_off is not None:
+        raise put_off
 
 
 def guarded(work: Callable[..., object], *given: object) -> None:
@@ -64,8 +74,7 @@ async def unless(event: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None
         await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
         return task.result() if task.done() else None
     finally:
-        await end(waiting)
-        await end(task)
+        await end(waiting, task)
 
 
 def stop_event() -> asyncio.Event:

@@ -155,8 +155,7 @@ class HistoryServer:
         except (NotKept, LifeEnded) as why:
             messages.write(writer, Ended(str(why)))
         finally:
-            await end(heeding)
-            await end(playing)
+            await end(heeding, playing)
 
     async def _take(self, message: messages.Message, writer: asyncio.StreamWriter) -> None:
         if isinstance(message, Ask):

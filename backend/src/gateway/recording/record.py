@@ -49,8 +49,7 @@ class Recording:
                 self._writer.flush()
                 await unless(stop, self._more())
         finally:
-            for task in filling:
-                await end(task)
+            await end(*filling)
         self._write_what_is_due(last=True)
 
     async def _find_places(self, since_ms: int | None) -> bool:
