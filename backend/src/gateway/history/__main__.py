@@ -14,6 +14,7 @@ import sys
 
 from src.common import logs
 from src.common.bus import BusError, NATSBus
+from src.common.tasks import unless
 from src.gateway.history.archive import Archive
 from src.gateway.history.reader import AGAIN_S, LifeEnded
 from src.gateway.history.server import HistoryServer
@@ -27,10 +28,7 @@ async def _serve(settings: Settings, socket_path: str) -> None:
     """Until the process that started this one is gone."""
     gone = asyncio.Event()
     asyncio.get_running_loop().add_reader(sys.stdin.fileno(), gone.set)
-    serving = asyncio.create_task(_read_again(settings, socket_path), name="history")
-    await asyncio.wait({serving, asyncio.create_task(gone.wait())}, return_when=asyncio.FIRST_COMPLETED)
-    if serving.done():
-        serving.result()
+    await unless(gone, _read_again(settings, socket_path))
 
 
 async def _read_again(settings: Settings, socket_path: str) -> None:

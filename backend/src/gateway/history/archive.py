@@ -9,6 +9,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -150,22 +151,24 @@ class Archive:
                 levels.caught_up.set()
 
         until_forgetting = FORGET_EVERY
-        async for message in follow(self._bus, LEVELS_SIGNALS, begin - BEFORE, levels.life, catch_up):
-            changed = self._take_levels(reader, message, levels, begin)
-            if message.seq >= begin:
-                # A verdict may have been judged by another clock: who has read it is not told it again.
-                read_ms = max(message.stored_us // 1000, self.cursor.server_ms)
-                self.cursor = Cursor(self.log.life, message.seq, read_ms)
-            if changed and self.caught_up.is_set():
-                self._on_events(changed)
-            until_forgetting -= 1
-            if not until_forgetting:
-                until_forgetting = FORGET_EVERY
-                self.log.forget_before(message.stored_us // 1000 - RETENTION_S * 1000)
+        async with aclosing(follow(self._bus, LEVELS_SIGNALS, begin - BEFORE, levels.life, catch_up)) as messages:
+            async for message in messages:
+                changed = self._take_levels(reader, message, levels, begin)
+                if message.seq >= begin:
+                    # A verdict may have been judged by another clock: who has read it is not told it again.
+                    read_ms = max(message.stored_us // 1000, self.cursor.server_ms)
+                    self.cursor = Cursor(self.log.life, message.seq, read_ms)
+                if changed and self.caught_up.is_set():
+                    self._on_events(changed)
+                until_forgetting -= 1
+                if not until_forgetting:
+                    until_forgetting = FORGET_EVERY
+                    self.log.forget_before(message.stored_us // 1000 - RETENTION_S * 1000)
 
     async def _follow_flow(self, flow: StreamProgress) -> None:
-        async for message in follow(self._bus, MARKET_FLOW, flow.begin, flow.life, flow.caught_up.set):
-            self._take_flow(message, flow)
+        async with aclosing(follow(self._bus, MARKET_FLOW, flow.begin, flow.life, flow.caught_up.set)) as messages:
+            async for message in messages:
+                self._take_flow(message, flow)
 
     # -- backwards -------------------------------------------------------------------------------------------------
 
@@ -185,9 +188,10 @@ class Archive:
         first, end_seq = _block_before(levels)
         reader = LevelsReader(self._wall_baseline)
         end_seq = max(end_seq, self._alone + 1)
-        async for message in span(self._bus, LEVELS_SIGNALS, first - BEFORE, end_seq, levels.life):
-            self._take_levels(reader, message, levels, first)
-            await pace.rest(REST_EVERY)
+        async with aclosing(span(self._bus, LEVELS_SIGNALS, first - BEFORE, end_seq, levels.life)) as messages:
+            async for message in messages:
+                self._take_levels(reader, message, levels, first)
+                await pace.rest(REST_EVERY)
         self._reach(levels, first, reader)
 
     def _reach(self, levels: StreamProgress, first: int, reader: LevelsReader) -> None:
@@ -202,9 +206,10 @@ class Archive:
 
     async def _fill_flow(self, flow: StreamProgress, pace: Pace) -> None:
         first, end_seq = _block_before(flow)
-        async for message in span(self._bus, MARKET_FLOW, first, end_seq, flow.life):
-            self._take_flow(message, flow)
-            await pace.rest(REST_EVERY)
+        async with aclosing(span(self._bus, MARKET_FLOW, first, end_seq, flow.life)) as messages:
+            async for message in messages:
+                self._take_flow(message, flow)
+                await pace.rest(REST_EVERY)
         flow.first = first
 
     # -- one message -----------------------------------------------------------------------------------------------
@@ -248,5 +253,4 @@ async def _until_one_ends(*work: Coroutine[Any, Any, None]) -> None:
         for task in done:
             task.result()
     finally:
-        for task in tasks:
-            await end(task)
+        await end(*tasks)
