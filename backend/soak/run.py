@@ -274,6 +274,7 @@ class ViewersProcess:
     def __init__(self, plan: Plan) -> None:
         self.newest = Tally({}, 0, 0, 0, 0, {}, {}, [], [])
         self._plan = plan
+        self._orders = 0
 
     def __enter__(self) -> Self:
         command = [sys.executable, "-m", "soak.viewers", msgspec.json.encode(self._plan).decode()]
@@ -289,8 +290,11 @@ class ViewersProcess:
         self._process.wait()
 
     def order(self, words: str) -> None:
+        """Returns when it was obeyed: what is done next, the viewers see after it."""
         assert self._process.stdin is not None, "it is a pipe"
         self._process.stdin.write(words + "\n")
+        self._orders += 1
+        _until(lambda: self.newest.orders >= self._orders or not self._reader.is_alive(), "an order is obeyed")
 
     def leave(self) -> Tally:
         """Everybody goes; the last tally."""

@@ -2,9 +2,9 @@
 
 Cheap enough to leave the machine to the gateway: one loop over epoll, big pieces, and a frame that many viewers get is
 decoded once; a viewer that asks for a shape inflates and reads each frame for itself. `python -m soak.viewers PLAN`
-prints a tally as a line of JSON each second and takes commands, one a line: "leave" (all go, nobody comes back; it ends
-when they are gone), "reset N" (N viewers cut their line), "silent N" (N sockets connect, say nothing and leave),
-"losing" (from now on a gateway has reason to lose healthy viewers), "lost" (it has none any more).
+prints a tally as a line of JSON each second and after each command. Commands are lines: "leave" (all go, nobody comes
+back; it ends when they are gone), "reset N" (N viewers cut their line), "silent N" (N sockets connect, say nothing and
+leave), "losing" (from now on a gateway has reason to lose healthy viewers), "lost" (it has none any more).
 """
 
 import heapq
@@ -133,6 +133,7 @@ class Tally(msgspec.Struct):
         broken: sentences about healthy viewers that the gateway let go, and frames that are none.
         astray: sentences about frames that are not of the shape that was asked for, and about events that are missing.
         shapes: what viewers of each shape have had, by its query.
+        orders: how many have been obeyed.
     """
 
     connected: dict[str, int]
@@ -146,6 +147,7 @@ class Tally(msgspec.Struct):
     broken: list[str]
     astray: list[str] = []
     shapes: dict[str, Counts] = {}
+    orders: int = 0
 
 
 class Decoded(NamedTuple):
@@ -364,7 +366,7 @@ class Viewers:
         self._fill_gaps()
         while not (self._leaving and not self._viewers and not self._silent):
             self._pump(self._until_next_timer())
-        print(msgspec.json.encode(self._now()).decode(), flush=True)
+        self._print()
 
     # -- coming and going ------------------------------------------------------------------------------------------
 
@@ -488,6 +490,8 @@ class Viewers:
         *orders, self._unread = (self._unread + piece).split(b"\n")
         for order in orders if piece else [b"leave"]:
             self._obey(order.decode().split())
+            self._tally.orders += 1
+        self._print()
 
     def _read(self, viewer: Viewer, most_bytes: int) -> None:
         try:
@@ -594,8 +598,11 @@ class Viewers:
     def _broken(self, sentence: str) -> None:
         self._tally.broken = _with(self._tally.broken, sentence)
 
-    def _report(self) -> None:
+    def _print(self) -> None:
         print(msgspec.json.encode(self._now()).decode(), flush=True)
+
+    def _report(self) -> None:
+        self._print()
         self._after(TALLY_EVERY_S, self._report)
 
     def _now(self) -> Tally:
