@@ -1007,6 +1007,61 @@ def test_flow_over_time_is_calls_less_puts_or_the_net_of_what_has_a_sign(rules: 
     assert asked == [[True, False, True], [-5, -5]]
 
 
+def flow_told(*nets: float | None, to_ms: int, **further: Any) -> dict[str, Any]:
+    """An answer of `/history` from 60 s on, in points of 30 s; of the net delta, and twice as many calls as puts."""
+    columns: dict[str, Any] = {"net_delta": list(nets), "net_gamma": [None] * len(nets)}
+    for side, factor in (("call", 2), ("put", 1)):
+        columns[f"{side}_volume"] = [each and factor * each for each in nets]
+        columns[f"{side}_premium"] = [None] * len(nets)
+    place = {"from_ms": 60_000, "step_ms": 30_000, "count": len(nets), "available_from_ms": 60_000}
+    return {**place, "available_to_ms": to_ms, "complete": True, "flow": columns, **further}
+
+
+FLOW_PAST = """
+((p, {told, seen}) => {
+    const add = (atMs) => p.add({atMs, nets: {volume: 1, premium: 1, delta: -1, gamma: 1}});
+    seen.forEach(add);
+    p.fill(told);
+    add(175_000);
+    const of = (measure) => p.of(measure).map(({atMs, value}) => [atMs, value]);
+    const all = [of('delta'), of('volume'), of('premium'), p.gapMs];
+    p.cut(119_999);
+    return [...all, of('delta')];
+})
+"""
+
+
+def test_flow_over_time_is_the_gateways_and_then_what_the_page_sees(rules: Path) -> None:
+    told = flow_told(5, None, 7, 9, to_ms=170_000)
+    seen = [40_000, 65_000, 140_000, 160_000, 169_000]  # of another session, and in the middle of what is told
+    run = f"{FLOW_PAST}(new m.FlowPast(), {json.dumps({'told': told, 'seen': seen})})"
+    delta, volume, premium, gap_ms, cut = ask(rules, "flow_past.js", run)
+    assert delta == [[65_000, -1], [89_999, 5], [149_999, 7], [170_000, 9], [175_000, -1]]
+    assert volume == [[65_000, 1], [89_999, 5], [149_999, 7], [170_000, 9], [175_000, 1]]
+    assert premium == [[65_000, 1], [175_000, 1]]
+    assert gap_ms == 45_000, "a point that is missing is a gap"
+    assert cut == [[65_000, -1], [89_999, 5]]
+
+
+def test_a_flow_of_another_time_is_no_past_of_what_is_seen_now(rules: Path) -> None:
+    add = "(atMs) => p.add({atMs, nets: {volume: atMs}})"
+    run = f"((p) => {{ [90_000, 100_000, 98_000, 10_000].forEach({add}); return p.of('volume'); }})"
+    assert ask(rules, "flow_past.js", f"{run}(new m.FlowPast())") == [{"atMs": 10_000, "value": 10_000}]
+
+
+def test_what_ends_after_a_moment_is_not_known_there(rules: Path) -> None:
+    level = {"id": "V", "kind": "VWAP", "price": 7.5, "prices": [7.0, None, 7.5], "at": 1, "score": [50, None, 60]}
+    late = {**level, "id": "late", "at": 3}
+    spot = {name: [1, 2, 3, 4] for name in ("open", "high", "low", "close")}
+    history = flow_told(1, 2, 3, 4, to_ms=179_000, spy=spot, levels=[level, late])
+    for at_ms, count in {59_000: 0, 119_998: 1, 119_999: 2, 149_998: 2, 179_999: 4, 10**12: 4}.items():
+        told = ask(rules, "as_of.js", f"m.historyAsOf({json.dumps(history)}, {at_ms})")
+        assert told["count"] == len(told["spy"]["close"]) == len(told["flow"]["net_delta"]) == count, at_ms
+        assert told["available_to_ms"] == min(at_ms, 179_000)
+    told = ask(rules, "as_of.js", f"m.historyAsOf({json.dumps(history)}, 149_999)")
+    assert [(each["id"], each["price"], each["score"]) for each in told["levels"]] == [("V", 7.0, [50, None])]
+
+
 RANGES = {(5, 9): [5, 9], (4, 9): [0, 9], (95, 99): [95, 99], (-3, 4): [-3, 4], (10, 10): [9, 11], (0, 0): [-0.1, 0.1]}
 
 

@@ -58,7 +58,7 @@ const help = new Help(byId("help"));
 const theme = new Theme(byId("theme"), () => chart.restyle());
 const probe = new Probe();
 const tokenDialog = new TokenDialog(() => listen());
-const past = new Past(chartControls.choice.span, STREAM, () => tokenDialog.token, onFilled);
+const past = new Past(chartControls.choice.span, STREAM, () => tokenDialog.token, onFilled, () => strikes.showPast(past.flow));
 const tape = new Tape(() => past.feed.all, past.spotAt, (id) => openSheet(keyOf(id)));
 const alarm = new Alarm(byId("alerts"), byId("calls"), announcer, told, (count) => status.called(count), (level) => look(keyOf(level)));
 
@@ -129,9 +129,10 @@ async function askForToken(of: Stream): Promise<void> {
 /** A hidden page calls, and draws when it is looked at again. */
 function takeLevels(payload: LevelsPayload): void {
   newestLevels = payload;
-  if (!line.follow(stream?.status, payload.ts)) beginAgain();
+  const follows = line.follow(stream?.status, payload.ts);
   turn();
   isOfPast = isPast;
+  if (!follows) beginAgain(payload.ts);
   const both = instrumentsOf(payload);
   if (!isPast) alarm.see(payload, both);
   if (!document.hidden) showLevels(payload, both);
@@ -161,10 +162,12 @@ function turn(): void {
 }
 
 /** Another moment is shown: what was seen before is no past of it. */
-function beginAgain(): void {
+function beginAgain(atMs: number): void {
   pasts = new LevelPasts();
   seen = undefined;
-  past.showOther();
+  newestFlow = stream?.payload?.flow ?? {};
+  past.begin(isPast ? atMs : undefined);
+  if (!document.hidden) showFlow(newestFlow);
 }
 
 function instrumentsOf(payload: LevelsPayload): Instruments {
@@ -227,7 +230,8 @@ function showSpots({ main, other }: Instruments): void {
 }
 
 function showFlow(flow: Readonly<Record<string, unknown>>): void {
-  strikes.show(flow, isPast ? undefined : (newestLevels?.ts ?? Date.now()));
+  past.addFlow(flow, newestLevels?.ts ?? Date.now());
+  strikes.show(flow, past.flow);
   const isNamed = newestLevels === undefined || instruments(newestLevels, flow, named).main.name === instrument.element.textContent;
   if (newestLevels !== undefined && !isNamed) showLevels(newestLevels);
 }

@@ -1,15 +1,18 @@
 """The past on the console: the session so far, and what happened, of a gateway that keeps its history."""
 
 import re
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from playwright.async_api import Route, expect
 
+from tests.browser import keep_picture
 from tests.conftest import LaunchGateway
 from tests.end_to_end.crafted_gateway import now_ms
 from tests.end_to_end.gateway_process import GatewayProcess
-from tests.end_to_end.publisher import Publisher
+from tests.end_to_end.publisher import FLOW, Publisher
 from tests.end_to_end.test_console import SHOW, OpenConsole, level, open_console, serious_faults, settled
 from tests.waiting import until
 
@@ -25,6 +28,11 @@ LAST = 150
 def gateway(make_gateway: LaunchGateway) -> GatewayProcess:
     """One that keeps its history, and whose market never closes."""
     return make_gateway(GATEWAY_MARKET="24x7", GATEWAY_HISTORY="on").start()
+
+
+def new_york(at_ms: int) -> str:
+    """The time of day there, as the page writes it in short."""
+    return datetime.fromtimestamp(at_ms / 1000, ZoneInfo("America/New_York")).strftime("%H:%M")
 
 
 def begun_ms() -> int:
@@ -46,10 +54,24 @@ def market(number: int) -> dict[str, Any]:
     return {"spy": {"spot": spot}, "levels": [vwap, *gone]}
 
 
+async def publish_flow(core: Publisher, from_ms: int) -> None:
+    """Beside that session, until ten minutes before its end: a flow has the time of its trades where they are old."""
+    for number in (*range(GAP_FROM), *range(GAP_TO, LAST - 60)):
+        await core.publish(FLOW, flow(number, last_timestamp=from_ms + number * STEP_MS))
+
+
+def flow(number: int, **further: Any) -> dict[str, Any]:
+    return {"O:SPY251216C00690000": {"cumulative_volume": 1_000 + number, "cumulative_premium": 7, **further}}
+
+
 async def until_read(gateway: GatewayProcess) -> None:
+    await until_signals(gateway, 2)
+
+
+async def until_signals(gateway: GatewayProcess, count: int) -> None:
     def is_read() -> bool:
-        answer = gateway.get("/events")
-        return answer.status == 200 and len([each for each in answer.json["events"] if each["kind"] == "signal"]) == 2
+        answer = gateway.get("/events?kinds=signal")
+        return answer.status == 200 and len(answer.json["events"]) == count
 
     await until(is_read, "the gateway has read the session")
 
@@ -136,6 +158,34 @@ async def test_the_chart_shows_an_hour_or_candles_and_the_browser_keeps_that(
     await expect(chart).to_have_attribute("data-points", str(LAST - (GAP_TO - GAP_FROM)))
 
 
+async def test_the_flow_over_time_is_that_of_the_session_and_goes_on_with_what_the_page_sees(
+    gateway: GatewayProcess, core: Publisher, open_console: OpenConsole
+) -> None:
+    from_ms = begun_ms()
+    await publish_past(core, from_ms)
+    await publish_flow(core, from_ms)
+    await core.publish(FLOW, flow(5_000))
+    await until_read(gateway)
+    told = gateway.get("/history?fields=flow").json
+    volumes = told["flow"]["call_volume"]
+    first = next(at for at, volume in enumerate(volumes) if volume is not None)
+    page = await open_console(gateway)
+    line, words = page.locator(".over-time .line"), page.locator(".over-time")
+    since = new_york(told["from_ms"] + (first + 1) * told["step_ms"] - 1)
+    await expect(words).to_contain_text(f"Calls − puts\nsince {since}", use_inner_text=True)  # noqa: RUF001
+    await expect(words.locator(".high")).to_have_text("6.00k")
+    path = await line.get_attribute("d")
+    assert path is not None
+    assert len(re.findall("[ML]", path)) == len([each for each in volumes if each is not None])
+    assert path.count("M") > 1, "the gap is a gap"
+    await core.levels(1, ts=now_ms() + 240_000, **market(LAST))
+    await core.publish(FLOW, flow(9_000))
+    await expect(words.locator(".high")).to_have_text(re.compile(r"^10\.0+k$"))
+    await keep_picture(page, "past-flow")
+    await page.reload()
+    await expect(words).to_contain_text(f"since {since}")
+
+
 async def test_a_signal_of_the_past_says_what_became_of_it_and_is_apart_from_the_rest(
     gateway: GatewayProcess, core: Publisher, open_console: OpenConsole
 ) -> None:
@@ -200,7 +250,7 @@ async def test_the_page_says_how_far_the_session_is_read_and_asks_until_it_is(
             answer = await (await route.fetch()).json()
             await route.fulfill(json={**answer, "complete": False})
 
-    await page.route("**/history?*", begin)
+    await page.route(re.compile(r"/history\?.*fields=spot%2Clevels"), begin)
     await page.reload()
     await expect(page.locator("#chart-progress")).to_have_text("the session so far is not there yet")
     read = re.compile(r"^the session is being read: back to \d\d:\d\d$")

@@ -1,8 +1,10 @@
 /** The past that the gateway keeps, and what the page has seen itself: the market over time, and what happened. */
 
 import { type Event, type EventNews, type Events, type History, type LevelSignal, type LevelsPayload, events, history } from "../feed.ts";
+import { historyAsOf } from "../market/as_of.ts";
 import { progress } from "../market/asking.ts";
 import { EventFeed } from "../market/event_feed.ts";
+import { FlowPast, flowPoint } from "../market/flow_past.ts";
 import type { Instruments } from "../market/instruments.ts";
 import { SeenEvents } from "../market/seen_events.ts";
 import { type Change, Session } from "../market/session.ts";
@@ -18,7 +20,11 @@ export class Past {
   private readonly sessions: Readonly<Record<Span, Session>>;
   private readonly changes: Record<Span, Change> = { session: "none", hour: "none", quarter: "none" };
   private readonly history: PastReader<History>;
+  private readonly flows: PastReader<History>;
   private readonly events: PastReader<Events>;
+  private readonly flowNow = new FlowPast();
+  private flowThen: FlowPast | undefined; // of the past that is shown
+  private atMs: number | undefined; // likewise
   private readonly seen = new SeenEvents();
   private unsure: Event[] = []; // seen by the page, before it is known whether the gateway keeps events
   private keepsEvents: boolean | undefined;
@@ -30,18 +36,24 @@ export class Past {
   /**
    * @param stream its URL
    * @param onFilled the session was filled; with how far the gateway has read
+   * @param onFlow the flow over time was filled
    */
   constructor(
     private span: Span,
     stream: string,
     token: () => string | undefined,
     private readonly onFilled: (progress: string) => void,
+    private readonly onFlow: () => void,
   ) {
     const sessions = Object.entries(SPANS).map(([name, { stepMs, most }]) => [name, new Session(stepMs, most)]);
     this.sessions = Object.fromEntries(sessions) as Record<Span, Session>;
     this.history = new PastReader(
       () => history(stream, { ...SPANS[this.span].asked, fields: ["spot", "levels"], token: token() }),
       (status, told) => this.fill(status, told),
+    );
+    this.flows = new PastReader(
+      () => history(stream, { ...(this.atMs !== undefined && { to: this.atMs + 1 }), fields: ["flow"], token: token() }),
+      (_, told) => this.fillFlow(told),
     );
     this.events = new PastReader(
       () => events(stream, { token: token() }),
@@ -51,6 +63,11 @@ export class Past {
 
   get session(): Session {
     return this.sessions[this.span];
+  }
+
+  /** The flow over time, of the present or up to the moment that is shown. */
+  get flow(): FlowPast {
+    return this.flowThen ?? this.flowNow;
   }
 
   /** Of all that is kept, the bars that tell it most exactly. */
@@ -65,6 +82,7 @@ export class Past {
   /** Asks for what may be missing: with the first frame of each connection, whose events begin there. */
   ask(): void {
     this.history.ask();
+    this.flows.ask();
     this.events.ask();
   }
 
@@ -77,6 +95,21 @@ export class Past {
   look(span: Span): void {
     this.span = span;
     this.ask();
+  }
+
+  /** A moment of the past that no frame before led to; undefined for the present. What came after it is not known there. */
+  begin(atMs: number | undefined): void {
+    this.atMs = atMs;
+    this.flowThen = atMs === undefined ? undefined : (this.flowThen ?? new FlowPast());
+    this.flowThen?.cut(atMs ?? Infinity);
+    this.seen.begin();
+    this.flows.ask();
+  }
+
+  /** A flow at a time of the market. */
+  addFlow(flow: Readonly<Record<string, unknown>>, atMs: number): void {
+    if (this.atMs !== undefined) this.atMs = atMs;
+    if (Object.keys(flow).length > 0 && this.flow.isDue(atMs)) this.flow.add(flowPoint(flow, atMs));
   }
 
   /** A live frame; returns what of the chosen session changed. */
@@ -124,6 +157,12 @@ export class Past {
     if (told !== undefined && this.span === "session") this.openMs = told.from_ms;
     const fromMs = told?.available_from_ms ?? null;
     this.onFilled(progress(status, told?.complete === true, fromMs === null ? null : Math.max(fromMs, told?.from_ms ?? 0)));
+  }
+
+  private fillFlow(told: History | undefined): void {
+    if (told === undefined) return;
+    this.flow.fill(this.atMs === undefined ? told : historyAsOf(told, this.atMs));
+    this.onFlow();
   }
 
   private fillEvents(status: number | undefined, told: Events | undefined): void {

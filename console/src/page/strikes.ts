@@ -6,7 +6,7 @@
 import { nearestStrikes } from "../market/bounds.ts";
 import { newYork } from "../market/clock.ts";
 import { type FlowByStrike, MEASURES, type Measure, type Strike, byStrike, flip, plus, readMeasure, rowOf } from "../market/flow.ts";
-import { FLOW_GAP_MS, FlowPast, flowPoint, netOf } from "../market/flow_past.ts";
+import { FlowPast, netOf } from "../market/flow_past.ts";
 import type { Instruments } from "../market/instruments.ts";
 import { type Sample, pathOf, rangeWithZero } from "../market/series.ts";
 import { fixed, short } from "../market/words.ts";
@@ -27,7 +27,6 @@ export class Strikes {
   private readonly flipTag = new TextCell(make("span", { class: "flip-tag number" }));
   private readonly flipY = new StyleCell(this.flipLine, "transform");
   private readonly heads = [make("span", {}), make("span", {}, "Strike"), make("span", {})];
-  private readonly past = new FlowPast();
   private readonly overTime = new OverTime();
   private readonly total = new TotalRow();
   private readonly empty = make("p", { class: "empty" }, "No option flow yet.");
@@ -35,6 +34,7 @@ export class Strikes {
   private readonly lineY = new StyleCell(this.spotLine, "transform");
   private measure: Measure = readMeasure(localStorage.getItem(STORED));
   private flow: Readonly<Record<string, unknown>> | undefined;
+  private past = new FlowPast();
   private strikes: readonly Strike[] = [];
   private spot: number | undefined;
   private middle: number | undefined;
@@ -67,11 +67,16 @@ export class Strikes {
     }).observe(element);
   }
 
-  /** @param atMs the time of the market; undefined for a flow of the past, which is no part of the line over time */
-  show(flow: Readonly<Record<string, unknown>>, atMs: number | undefined): void {
+  show(flow: Readonly<Record<string, unknown>>, past: FlowPast): void {
     this.flow = flow;
-    if (atMs !== undefined && this.past.isDue(atMs)) this.past.add(flowPoint(flow, atMs));
+    this.past = past;
     this.draw(byStrike(flow, this.measure));
+  }
+
+  /** What it came to until now. */
+  showPast(past: FlowPast): void {
+    this.past = past;
+    this.drawPast();
   }
 
   /** The line stands at the spot that the strikes are about. */
@@ -118,9 +123,14 @@ export class Strikes {
     this.heads[0]!.textContent = signed ? "Net below 0" : "Puts";
     this.heads[2]!.textContent = signed ? "Net above 0" : "Calls";
     this.total.show(call, put, netOf(this.measure, { call, put }), signed, unit);
-    this.overTime.show(signed ? "Net" : "Calls − puts", this.past.of(this.measure));
+    this.drawPast();
     this.empty.hidden = strikes.length > 0;
     this.follow(changed);
+  }
+
+  private drawPast(): void {
+    const { signed } = MEASURES[this.measure];
+    this.overTime.show(signed ? "Net" : "Calls − puts", this.past.of(this.measure), this.past.gapMs);
   }
 
   private row(strike: number): StrikeRow {
@@ -237,7 +247,7 @@ class OverTime {
     this.flips.show(price === undefined ? "" : `, flips at ${fixed(price, 0)}`);
   }
 
-  show(name: string, samples: readonly Sample[]): void {
+  show(name: string, samples: readonly Sample[], gapMs: number): void {
     if (samples === this.drawn) return;
     this.drawn = samples;
     const [first, last] = [samples[0], samples.at(-1)];
@@ -251,7 +261,7 @@ class OverTime {
     this.high.show(short(range.high));
     this.low.show(short(range.low));
     setAttribute(this.zero, "d", `M0 ${zeroY.toFixed(1)}H${PLOT.width}`);
-    setAttribute(this.line, "d", pathOf(samples, PLOT, Math.max(LEAST_SPAN_MS, last.atMs - first.atMs), FLOW_GAP_MS, range));
+    setAttribute(this.line, "d", pathOf(samples, PLOT, Math.max(LEAST_SPAN_MS, last.atMs - first.atMs), gapMs, range));
   }
 }
 
