@@ -845,7 +845,7 @@ def test_a_sparkline_has_gaps_where_nothing_was_seen_and_no_value_breaks_it(rule
     assert all(re.fullmatch(r"(?:[ML]-?[\d.]+ -?[\d.]+)+", each) for each in drawn), "neither NaN nor Infinity"
 
 
-POINT = {"key": "VWAP", "signal": "NO_TRADE", "score": 50, "swept": False}
+POINT = {"key": "VWAP", "id": "VWAP", "signal": "NO_TRADE", "score": 50, "swept": False}
 PAST: list[tuple[dict[str, Any], float, dict[str, Any], dict[str, Any] | None]] = [
     ({"atMs": 0}, 0, {"atMs": 0, "exact": False}, None),
     ({"atMs": 10_000, "signal": "BREAK", "score": 58}, 8, {"atMs": 10_000, "exact": True}, None),
@@ -880,6 +880,83 @@ def test_a_level_has_its_signal_since_a_moment_that_was_seen_or_since_before(rul
         f"((p, point) => {{ {many} return {ask_kept} }})(new m.LevelPasts(), {json.dumps(POINT)})",
     )
     assert asked == [False, True]
+
+
+def since(at_ms: int, exact: bool = True) -> dict[str, Any]:
+    return {"atMs": at_ms, "exact": exact}
+
+
+BEGAN = event("a", 0, "signal", "NO_TRADE", "BREAK")
+SWEPT = event("b", 1, "sweep_detected", "false", "true")
+CAME = event("c", -5, "level", "absent", "present")
+WENT = event("d", 2, "level", "present", "absent")
+OPENED_MS = BEGAN["ts"] + 30 * 60_000
+# What the gateway tells, what the page sees from its opening on; then since when the signal and the sweep are there.
+TOLD: list[tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, Any], dict[str, Any] | None]] = [
+    ([BEGAN, SWEPT], [{"signal": "BREAK", "swept": True}], since(BEGAN["ts"]), since(SWEPT["ts"])),
+    ([BEGAN], [{"signal": "BOUNCE", "swept": True}], since(OPENED_MS, False), since(OPENED_MS, False)),
+    ([CAME], [{}], since(CAME["ts"]), None),
+    ([CAME, BEGAN, WENT], [{"signal": "BREAK"}], since(OPENED_MS, False), None),
+    ([BEGAN | {"level": "LOW"}, BEGAN | {"level": None}], [{"signal": "BREAK"}], since(OPENED_MS, False), None),
+    # The last BREAK but one is no past of a break that the page saw begin.
+    ([BEGAN], [{}, {"signal": "BREAK", "atMs": OPENED_MS + 250}], since(OPENED_MS + 250), None),
+    # A hidden page saw nothing: the events know when it was.
+    ([], [{}, {"signal": "BREAK", "atMs": OPENED_MS + 60_000}], since(OPENED_MS + 60_000, False), None),
+    (
+        [BEGAN | {"ts": OPENED_MS + 20_000}],
+        [{}, {"signal": "BREAK", "atMs": OPENED_MS + 60_000}],
+        since(OPENED_MS + 20_000),
+        None,
+    ),
+    # The row shows another of its levels, which has had its signal for long.
+    ([], [{}, {"id": "LOW", "signal": "BREAK", "atMs": OPENED_MS + 250}], since(OPENED_MS + 250, False), None),
+]
+
+
+@pytest.mark.parametrize("told_first", [True, False], ids=["told first", "seen first"])
+def test_what_the_gateway_tells_is_since_when_a_level_has_its_signal_and_its_sweep(
+    rules: Path, told_first: bool
+) -> None:
+    cases = [[told, [POINT | {"atMs": OPENED_MS} | point for point in seen]] for told, seen, *_ in TOLD]
+    tell, see = "p.tell(told)", "seen.forEach((point) => p.add(point))"
+    run = f"{tell}; {see}" if told_first else f"{see}; {tell}"
+    told = "const {signalSince, sweepSince} = p.of('VWAP'); return [signalSince, sweepSince ?? null];"
+    asked = ask(
+        rules,
+        "level_past.js",
+        f"{json.dumps(cases)}.map(([told, seen]) => ((p) => {{ {run}; {told} }})(new m.LevelPasts()))",
+    )
+    assert asked == [[signal, sweep] for *_, signal, sweep in TOLD]
+
+
+def test_the_scores_of_the_last_minutes_come_before_those_that_are_seen(rules: Path) -> None:
+    levels = [{"id": "VWAP", "at": 1, "score": [40, None, 44, 45]}]
+    answer = json.dumps({"from_ms": 100_000, "step_ms": 2_000, "count": 5, "levels": levels})
+    point = json.dumps(POINT | {"atMs": 107_000})
+    other = json.dumps(POINT | {"atMs": 107_000, "key": "late"})
+    run = f"p.add({point}); p.fill({answer}); p.add({other}); "
+    run += f"p.add({json.dumps(POINT | {'atMs': 166_500})}); return ['VWAP', 'late'].map((key) => p.of(key))"
+    first, late = ask(rules, "level_past.js", f"((p) => {{ {run} }})(new m.LevelPasts())")
+    seen = [[102_000, 40], [107_000, 50], [166_500, 50]]
+    assert [[each["atMs"], each["value"]] for each in first["scores"]] == seen, "108 and 106 s are too near to 107"
+    assert first["rise"] == 10, "since the last score that is a minute old"
+    assert [each["value"] for each in late["scores"]] == [40, 44, 45]
+
+
+def test_of_an_event_that_counts_on_only_the_beginning_is_known_before(rules: Path) -> None:
+    flapping = event("a", 5, "signal", "NO_TRADE", "BREAK", count=3, first_ts=BEGAN["ts"])
+    events, at_ms = [BEGAN | {"id": "b"}, SWEPT, flapping], SWEPT["ts"]
+    told = ask(rules, "as_of.js", f"m.eventsAsOf({json.dumps(events)}, {at_ms})")
+    assert [each["id"] for each in told] == ["b", "a", "b"]
+    assert told[1] == flapping | {
+        "ts": BEGAN["ts"],
+        "server_ms": BEGAN["ts"],
+        "count": 1,
+        "spot": None,
+        "score": None,
+        "confidence": None,
+    }
+    assert ask(rules, "as_of.js", f"m.eventsAsOf({json.dumps(events)}, {BEGAN['ts'] - 1})") == []
 
 
 MODEL: list[tuple[str, tuple[float, float] | None, bool]] = [

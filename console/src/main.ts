@@ -58,7 +58,14 @@ const help = new Help(byId("help"));
 const theme = new Theme(byId("theme"), () => chart.restyle());
 const probe = new Probe();
 const tokenDialog = new TokenDialog(() => listen());
-const past = new Past(chartControls.choice.span, STREAM, () => tokenDialog.token, onFilled, () => strikes.showPast(past.flow));
+const past = new Past(chartControls.choice.span, STREAM, () => tokenDialog.token, {
+  filled: onFilled,
+  flow: () => strikes.showPast(past.flow),
+  scores: (told) => {
+    pasts.fill(told);
+    showAgain();
+  },
+});
 const tape = new Tape(() => past.feed.all, past.spotAt, (id) => openSheet(keyOf(id)));
 const alarm = new Alarm(byId("alerts"), byId("calls"), announcer, told, (count) => status.called(count), (level) => look(keyOf(level)));
 
@@ -167,6 +174,7 @@ function beginAgain(atMs: number): void {
   seen = undefined;
   newestFlow = stream?.payload?.flow ?? {};
   past.begin(isPast ? atMs : undefined);
+  pasts.tell(past.events);
   if (!document.hidden) showFlow(newestFlow);
 }
 
@@ -194,7 +202,7 @@ function showLevels(payload: LevelsPayload, both: Instruments = instrumentsOf(pa
   newestRows = rows;
   showCount(payload.levels.length, rows);
   for (const { key, level } of rows.values()) {
-    pasts.add({ atMs: payload.ts, key, signal: level.signal, score: level.break_score_smooth, swept: level.sweep_detected });
+    pasts.add({ atMs: payload.ts, key, id: level.id, signal: level.signal, score: level.break_score_smooth, swept: level.sweep_detected });
   }
   const attentions = [...rows.values()].map((row) => {
     return attention(row, pasts.of(row.key), both.of(row.level.level_price).spot, payload.ts);
@@ -210,6 +218,11 @@ function showLevels(payload: LevelsPayload, both: Instruments = instrumentsOf(pa
   chart.show({ tsMs: payload.ts, rows, instruments: both, session: past.session, change, withGone: !isFiltered(choices.choice) });
   tellChanges(payload.ts, rows, both);
   if (sheet.of !== undefined) sheet.show(ladder.row(sheet.of));
+}
+
+/** More is known of what is shown: no frame may come soon that shows it. */
+function showAgain(): void {
+  if (newestLevels !== undefined && !document.hidden) showLevels(newestLevels);
 }
 
 function lookOf(key: string, atMs: number): Look {
@@ -278,7 +291,9 @@ function onChartChoice(choice: ChartChoice): void {
   if (newestLevels !== undefined) showLevels(newestLevels);
 }
 
-past.feed.subscribe(({ events }) => {
+past.feed.subscribe(({ events, past: isOlder }) => {
+  pasts.tell(past.events);
+  if (isOlder) showAgain();
   if (events.some(({ kind }) => kind === "signal")) chart.mark(past.feed.all.filter(({ kind }) => kind === "signal"));
   tape.show();
 });

@@ -13,7 +13,7 @@ from tests.conftest import LaunchGateway
 from tests.end_to_end.crafted_gateway import now_ms
 from tests.end_to_end.gateway_process import GatewayProcess
 from tests.end_to_end.publisher import FLOW, Publisher
-from tests.end_to_end.test_console import SHOW, OpenConsole, level, open_console, serious_faults, settled
+from tests.end_to_end.test_console import SHOW, OpenConsole, level, open_console, row, serious_faults, settled
 from tests.waiting import until
 
 __all__ = ["open_console"]  # a fixture
@@ -184,6 +184,24 @@ async def test_the_flow_over_time_is_that_of_the_session_and_goes_on_with_what_t
     await keep_picture(page, "past-flow")
     await page.reload()
     await expect(words).to_contain_text(f"since {since}")
+
+
+async def test_a_row_says_at_once_since_when_it_has_its_signal_and_how_its_score_was(
+    gateway: GatewayProcess, core: Publisher, open_console: OpenConsole
+) -> None:
+    from_ms = begun_ms()
+    await publish_past(core, from_ms)
+    await until_read(gateway)
+    page = await open_console(gateway)
+    vwap = row(page, "VWAP")
+    await expect(vwap.locator(".since")).to_have_text(new_york(from_ms + 106 * STEP_MS))  # when BREAK ended
+    await expect(vwap.locator(".spark path")).to_have_attribute("d", re.compile(r"^M[^M]*(L[^M]*){12,}"))
+    await core.levels(1, **market(LAST) | {"ts": now_ms(), "levels": [level("VWAP", 690.5, "BREAK")]})
+    await expect(vwap.locator(".signal")).to_have_text("BREAK")
+    await until_signals(gateway, 3)
+    await page.reload()
+    await expect(vwap.locator(".signal")).to_have_text("BREAK")
+    await expect(vwap.locator(".since")).to_have_text(re.compile(r"^\d\d:\d\d$"))
 
 
 async def test_a_signal_of_the_past_says_what_became_of_it_and_is_apart_from_the_rest(

@@ -30,6 +30,13 @@ export class Series {
     return true;
   }
 
+  /** What another knows of the same time; of samples that come too soon after one another, what is there already stays. */
+  fill(samples: readonly Sample[]): void {
+    const fitting = samples.filter(({ atMs }) => this.kept.every((each) => Math.abs(each.atMs - atMs) >= this.everyMs));
+    if (fitting.length === 0) return;
+    this.kept = [...this.kept, ...fitting].sort((one, other) => one.atMs - other.atMs).slice(-this.most);
+  }
+
   /** The last value before a moment; undefined where none is as old. */
   before(atMs: number): number | undefined {
     return this.kept.findLast((sample) => sample.atMs <= atMs)?.value;

@@ -1,11 +1,12 @@
 /** The past that the gateway keeps, and what the page has seen itself: the market over time, and what happened. */
 
-import { type Event, type EventNews, type Events, type History, type LevelSignal, type LevelsPayload, events, history } from "../feed.ts";
-import { historyAsOf } from "../market/as_of.ts";
+import { type Event, type EventNews, type Events, type History, type HistoryOptions, type LevelSignal, type LevelsPayload, events, history } from "../feed.ts";
+import { eventsAsOf, historyAsOf } from "../market/as_of.ts";
 import { progress } from "../market/asking.ts";
 import { EventFeed } from "../market/event_feed.ts";
 import { FlowPast, flowPoint } from "../market/flow_past.ts";
 import type { Instruments } from "../market/instruments.ts";
+import { SPARK_ASKED } from "../market/level_past.ts";
 import { SeenEvents } from "../market/seen_events.ts";
 import { type Change, Session } from "../market/session.ts";
 import { SPANS, type Span } from "../market/spans.ts";
@@ -15,13 +16,24 @@ const FINEST: readonly Span[] = ["quarter", "hour", "session"];
 const DAY_MS = 24 * 3_600_000;
 const OTHER_CLOCK_MS = 5_000; // by so much Core's time steps back where a replay begins or ends
 
+/** What is done when the gateway has told a part. */
+type PastTold = {
+  /** The session; with how far the gateway has read. */
+  readonly filled: (progress: string) => void;
+  /** The flow over time. */
+  readonly flow: () => void;
+  /** The levels of the last minutes. */
+  readonly scores: (levels: History) => void;
+};
+
 export class Past {
   readonly feed = new EventFeed();
   private readonly sessions: Readonly<Record<Span, Session>>;
   private readonly changes: Record<Span, Change> = { session: "none", hour: "none", quarter: "none" };
   private readonly history: PastReader<History>;
   private readonly flows: PastReader<History>;
-  private readonly events: PastReader<Events>;
+  private readonly scores: PastReader<History>;
+  private readonly happened: PastReader<Events>;
   private readonly flowNow = new FlowPast();
   private flowThen: FlowPast | undefined; // of the past that is shown
   private atMs: number | undefined; // likewise
@@ -33,17 +45,12 @@ export class Past {
   private newestMs = -Infinity;
   private openMs = Infinity; // of the session that was told
 
-  /**
-   * @param stream its URL
-   * @param onFilled the session was filled; with how far the gateway has read
-   * @param onFlow the flow over time was filled
-   */
+  /** @param stream its URL */
   constructor(
     private span: Span,
     stream: string,
     token: () => string | undefined,
-    private readonly onFilled: (progress: string) => void,
-    private readonly onFlow: () => void,
+    private readonly told: PastTold,
   ) {
     const sessions = Object.entries(SPANS).map(([name, { stepMs, most }]) => [name, new Session(stepMs, most)]);
     this.sessions = Object.fromEntries(sessions) as Record<Span, Session>;
@@ -52,10 +59,14 @@ export class Past {
       (status, told) => this.fill(status, told),
     );
     this.flows = new PastReader(
-      () => history(stream, { ...(this.atMs !== undefined && { to: this.atMs + 1 }), fields: ["flow"], token: token() }),
+      () => history(stream, { to: this.endMs, fields: ["flow"], token: token() }),
       (_, told) => this.fillFlow(told),
     );
-    this.events = new PastReader(
+    this.scores = new PastReader(
+      () => history(stream, { ...this.lately(), fields: ["levels"], token: token() }),
+      (_, told) => told !== undefined && this.told.scores(this.known(told)),
+    );
+    this.happened = new PastReader(
       () => events(stream, { token: token() }),
       (status, told) => this.fillEvents(status, told),
     );
@@ -68,6 +79,11 @@ export class Past {
   /** The flow over time, of the present or up to the moment that is shown. */
   get flow(): FlowPast {
     return this.flowThen ?? this.flowNow;
+  }
+
+  /** What happened, by the last occurrence; until the moment that is shown. */
+  get events(): readonly Event[] {
+    return this.atMs === undefined ? this.feed.all : eventsAsOf(this.feed.all, this.atMs);
   }
 
   /** Of all that is kept, the bars that tell it most exactly. */
@@ -83,7 +99,8 @@ export class Past {
   ask(): void {
     this.history.ask();
     this.flows.ask();
-    this.events.ask();
+    this.scores.ask();
+    this.happened.ask();
   }
 
   choose(span: Span): void {
@@ -104,6 +121,7 @@ export class Past {
     this.flowThen?.cut(atMs ?? Infinity);
     this.seen.begin();
     this.flows.ask();
+    this.scores.ask();
   }
 
   /** A flow at a time of the market. */
@@ -137,7 +155,7 @@ export class Past {
   /** What frames tell, also those that the page is too slow to show. */
   hear({ events: told, complete }: EventNews): void {
     this.feed.add(told, false);
-    if (!complete) this.events.ask();
+    if (!complete) this.happened.ask();
   }
 
   /** What the page sees between two frames counts only where the gateway keeps no events. */
@@ -156,13 +174,28 @@ export class Past {
     if (told !== undefined) this.session.fill(told, this.instrument);
     if (told !== undefined && this.span === "session") this.openMs = told.from_ms;
     const fromMs = told?.available_from_ms ?? null;
-    this.onFilled(progress(status, told?.complete === true, fromMs === null ? null : Math.max(fromMs, told?.from_ms ?? 0)));
+    this.told.filled(progress(status, told?.complete === true, fromMs === null ? null : Math.max(fromMs, told?.from_ms ?? 0)));
   }
 
   private fillFlow(told: History | undefined): void {
     if (told === undefined) return;
-    this.flow.fill(this.atMs === undefined ? told : historyAsOf(told, this.atMs));
-    this.onFlow();
+    this.flow.fill(this.known(told));
+    this.told.flow();
+  }
+
+  /** Up to which, where that is not the newest message. */
+  private get endMs(): number | undefined {
+    return this.atMs === undefined ? undefined : this.atMs + 1;
+  }
+
+  private lately(): HistoryOptions {
+    const { lengthMs, step } = SPARK_ASKED;
+    const { endMs } = this;
+    return { from: endMs === undefined ? `-${lengthMs / 1_000}s` : Math.max(0, endMs - lengthMs), to: endMs, step };
+  }
+
+  private known(told: History): History {
+    return this.atMs === undefined ? told : historyAsOf(told, this.atMs);
   }
 
   private fillEvents(status: number | undefined, told: Events | undefined): void {
