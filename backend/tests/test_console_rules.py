@@ -587,6 +587,36 @@ def test_spot_at_a_moment_is_known_in_a_bar_and_nowhere_else(rules: Path) -> Non
     assert asked == [1, 1.5, None, 3, None]
 
 
+def test_a_session_forgets_what_came_after_the_moment_that_is_shown(rules: Path) -> None:
+    level = {"id": "VWAP", "kind": "VWAP", "price": 7.0, "at": 1, "score": [50, 60], "signal": [0, 0]}
+    late = {**level, "id": "late", "at": 2, "score": [50], "signal": [0]}
+    answer = told([(1, 2, 0, 1), (2, 3, 1, 2), (9, 9, 9, 9)], 89_000, signals=["NO_TRADE"], levels=[level, late])
+    for at_ms, bars, lives in [(78_000, 1, {}), (79_999, 2, {"VWAP": 1}), (88_000, 2, {"VWAP": 1})]:
+        run = f"s.fill({json.dumps(answer)}, 'spy'); s.cut({at_ms});"
+        kept = "[s.bars.length, [...s.lives].map(({id, states}) => [id, states.length]), s.spotAt(85000) ?? null]"
+        asked = ask(rules, "session.js", f"((s) => {{ {run} return {kept}; }})(new m.Session(1000, 900))")
+        assert asked == [bars, [list(each) for each in lives.items()], None], at_ms
+    add = "s.cut(78000); s.add(81000, 5, []); s.add(85000, 6, []);"
+    run = f"((s) => {{ s.fill({json.dumps(answer)}, 'spy'); {add} return [s.bars, s.spotAt(84000)]; }})"
+    asked = ask(rules, "session.js", f"{run}(new m.Session(1000, 900))")
+    assert asked == [[bar(60, 1, 2, 0, 1), bar(80, 5, 6, 5, 6)], 5.8]
+
+
+ASKED_FOR = [
+    ("session", None, {}),
+    ("hour", None, {"from": "-3600s", "step": "5s"}),
+    ("session", 7_200_000, {"to": 7_200_001}),
+    ("quarter", 7_200_000, {"from": 6_300_001, "to": 7_200_001, "step": "1s"}),
+    ("hour", 1_000, {"from": 0, "to": 1_001, "step": "5s"}),
+]
+
+
+def test_of_the_past_what_ends_with_the_moment_that_is_shown_is_asked_for(rules: Path) -> None:
+    for span, at_ms, asked in ASKED_FOR:
+        run = f"m.askedOf(m.SPANS[{json.dumps(span)}], {json.dumps(at_ms)} ?? undefined)"
+        assert ask(rules, "spans.js", run) == asked, (span, at_ms)
+
+
 # The status, whether all is there, failures before; then the pause in ms.
 PAUSES: list[tuple[int | None, bool, int, float | None]] = [
     (200, True, 0, None),
@@ -1619,6 +1649,8 @@ def test_a_jump_is_told_from_the_pace_of_a_replay(rules: Path) -> None:
     pairs = [(None, 7), (9_000_000, 9_003_000), (9_000_000, 8_999_000), (9_000_000, 9_066_000), (9_000_000, 8_990_000)]
     asked = ask(rules, "timeline.js", f"{json.dumps(pairs)}.map(([before, ms]) => m.isJump(before ?? undefined, ms))")
     assert asked == [False, False, False, True, True]
+    asked = ask(rules, "timeline.js", "[8000, 8999, 9000, 9250].map((ms) => m.isJump(9000, ms, true))")
+    assert asked == [True, True, False, False], "a replay that stands still is stepped back"
 
 
 def test_what_the_option_flow_compared_is_kept(rules: Path) -> None:

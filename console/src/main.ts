@@ -66,7 +66,7 @@ const past = new Past(chartControls.choice.span, STREAM, () => tokenDialog.token
     showAgain();
   },
 });
-const tape = new Tape(() => past.feed.all, past.spotAt, (id) => openSheet(keyOf(id)));
+const tape = new Tape(() => past.events, past.spotAt, (id) => openSheet(keyOf(id)));
 const alarm = new Alarm(byId("alerts"), byId("calls"), announcer, told, (count) => status.called(count), (level) => look(keyOf(level)));
 
 const line = timeLine(STREAM, () => tokenDialog.token, (words) => announcer.say(words), (replay) => windows.play(replay));
@@ -159,23 +159,26 @@ function heed(said: Said | undefined): void {
   turn();
 }
 
-/** To the past, for which the chart has the whole session; or back to the present, which went on. What is past calls nobody. */
+/** To the past, or back to the present, which went on. What is past calls nobody. */
 function turn(): void {
   if (line.isPast === isPast) return;
   isPast = line.isPast;
   alarm.begin();
-  past.look(spanOf(chartControls.choice));
-  if (!isPast) chart.lookBack(undefined);
+  past.choose(spanOf(chartControls.choice));
 }
 
 /** Another moment is shown: what was seen before is no past of it. */
 function beginAgain(atMs: number): void {
   pasts = new LevelPasts();
   seen = undefined;
-  newestFlow = stream?.payload?.flow ?? {};
   past.begin(isPast ? atMs : undefined);
   pasts.tell(past.events);
-  if (!document.hidden) showFlow(newestFlow);
+  if (!document.hidden) showFlow(flowThere());
+}
+
+/** The newest one may be of another moment, and names the instrument. */
+function flowThere(): Readonly<Record<string, unknown>> {
+  return stream?.payload?.flow ?? {};
 }
 
 function instrumentsOf(payload: LevelsPayload): Instruments {
@@ -196,6 +199,8 @@ function showLevels(payload: LevelsPayload, both: Instruments = instrumentsOf(pa
   showSpots(both);
   if (isOfPast) status.arrivedOfPast();
   else status.arrived(payload.ts, Date.now());
+  const change = past.add(payload, both);
+  if (isOfPast) pasts.tell(past.events); // a replay's frames tell none
   const levels = nearestLevels(payload.levels, both);
   choices.offer(levels);
   const rows = rowsOf(keyed(levels), choices.choice, both);
@@ -213,9 +218,8 @@ function showLevels(payload: LevelsPayload, both: Instruments = instrumentsOf(pa
   ladder.show(rows, pasts, both, (key) => lookOf(key, payload.ts));
   if (selectedElsewhere !== undefined) select(selectedElsewhere);
   strikes.showSpot(both);
-  const change = isOfPast ? "none" : past.add(payload, both);
-  chart.lookBack(isOfPast ? payload.ts : undefined);
-  chart.show({ tsMs: payload.ts, rows, instruments: both, session: past.session, change, withGone: !isFiltered(choices.choice) });
+  const { session, signals: flips } = past;
+  chart.show({ tsMs: payload.ts, rows, instruments: both, session, change, flips, withGone: !isFiltered(choices.choice) });
   tellChanges(payload.ts, rows, both);
   if (sheet.of !== undefined) sheet.show(ladder.row(sheet.of));
 }
@@ -269,10 +273,10 @@ function tellChanges(tsMs: number, rows: ReadonlyMap<string, Row>, both: Instrum
   const levels = new Map([...rows].map(([key, { level }]) => [key, level]));
   const found = changes(seen, levels);
   seen = levels;
+  tape.show(); // also for what became of a signal
   if (isOfPast) return; // what is told is of the present
   for (const { words } of found.filter(({ signal }) => signal !== undefined)) announcer.say(words);
   past.see(levels, tsMs, (price) => both.of(price).spot);
-  tape.show(); // also for what became of a signal
 }
 
 function onFilled(progress: string): void {
@@ -294,7 +298,7 @@ function onChartChoice(choice: ChartChoice): void {
 past.feed.subscribe(({ events, past: isOlder }) => {
   pasts.tell(past.events);
   if (isOlder) showAgain();
-  if (events.some(({ kind }) => kind === "signal")) chart.mark(past.feed.all.filter(({ kind }) => kind === "signal"));
+  if (events.some(({ kind }) => kind === "signal")) chart.mark();
   tape.show();
 });
 
@@ -395,7 +399,7 @@ document.addEventListener("visibilitychange", () => {
   askForShown();
   if (document.hidden) return;
   if (newestLevels !== undefined) showLevels(newestLevels);
-  showFlow(newestFlow);
+  showFlow(flowThere());
   past.ask(); // for the time that was not drawn
 });
 probe.start();

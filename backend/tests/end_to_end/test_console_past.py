@@ -6,7 +6,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from playwright.async_api import Route, expect
+from playwright.async_api import Page, Route, expect
 
 from tests.browser import keep_picture
 from tests.conftest import LaunchGateway
@@ -275,6 +275,74 @@ async def test_the_page_says_how_far_the_session_is_read_and_asks_until_it_is(
     await expect(page.locator("#chart-progress")).to_have_text(read)
     await expect(page.locator("#chart-progress")).to_be_empty()
     assert answers == []
+
+
+async def test_a_replay_shows_nothing_of_what_came_after_the_moment(
+    gateway: GatewayProcess, core: Publisher, open_console: OpenConsole
+) -> None:
+    from_ms = begun_ms() // 1_000 * 1_000  # the time line has whole seconds
+    await publish_past(core, from_ms)
+    await publish_flow(core, from_ms)
+    await core.publish(FLOW, flow(5_000))
+    await until_read(gateway)
+    page = await open_console(gateway)
+    signals, chart = page.locator("#tape li"), page.locator("#chart")
+    await expect(signals).to_have_count(1)
+    await look_back(page)
+    await expect(signals).to_have_count(0)
+    await expect(page.locator("#no-signals")).to_be_visible()
+    await page.get_by_role("button", name="All else").click()
+    await expect(page.locator("#rest li")).to_have_count(1)  # a level went long before
+    await page.get_by_role("button", name="Signals", exact=True).click()
+    await expect(page.locator(".over-time .high")).to_have_text("1.06k")  # and not that of the present
+    await step_to(page, 103)
+    await expect(signals.locator(".facts")).to_have_text(re.compile(r"^since \d\d:\d\d · score 72 · spot 691\.00$"))
+    await expect(signals.locator(".moves")).to_be_empty()
+    await expect(row(page, "VWAP").locator(".since")).to_have_text(new_york(from_ms + 100 * STEP_MS))
+    await settled(page)
+    canvas = page.locator("#chart canvas").first
+    box = await canvas.bounding_box()
+    assert box is not None
+    closes: list[str] = []
+    for each in range(60, 100):
+        await page.locator("#chart .plot").hover(position={"x": box["width"] * each / 100, "y": box["height"] / 2})
+        closes += re.findall(r"C (\d+\.\d\d)", await page.locator("#chart .hover").text_content() or "")
+    assert closes[-1] == spot_of(103), "the newest price is that of the moment"
+    await keep_picture(page, "past-replay")
+    assert await serious_faults(page) == []
+    await step_to(page, 107)
+    await expect(signals.locator(".facts")).to_have_text(re.compile(r"^\d\d:\d\d for 60 s"))
+    await expect(signals.locator(".moves")).to_have_text(re.compile(r"^1 min \+0\.\d\d$"))
+    await page.keyboard.press("Shift+ArrowLeft")
+    await expect(signals).to_have_count(0)
+    await page.keyboard.press("n")
+    await expect(page.locator("html")).not_to_have_attribute("data-state", "past")
+    await expect(signals.locator(".moves")).to_have_text(re.compile(r"^1 min \+0\.\d\d · 5 min \+0\.\d\d$"))
+    await expect(chart).to_have_attribute("data-points", str(await bars_of(gateway)))
+    await expect(page.locator(".over-time .high")).to_have_text("6.00k")
+
+
+def spot_of(number: int) -> str:
+    return f"{market(number)['spy']['spot']:.2f}"
+
+
+async def look_back(page: Page) -> None:
+    """To a replay that stands still at the first message after the gap."""
+    await page.keyboard.press("Space")
+    await expect(page.locator("html")).to_have_attribute("data-state", "past")
+    await page.keyboard.press("Shift+ArrowLeft")
+    await expect(page.locator("#spot")).to_have_text(spot_of(GAP_FROM - 1))
+    await page.keyboard.press("ArrowRight")
+    await expect(page.locator("#spot")).to_have_text(spot_of(GAP_TO))
+
+
+async def step_to(page: Page, number: int) -> None:
+    """Message by message, in a replay that stands still."""
+    await page.locator(".handle").focus()
+    shown = round((float(await page.locator("#spot").inner_text()) - 690) * 100)
+    for each in range(shown + 1, number + 1):
+        await page.keyboard.press("ArrowRight")
+        await expect(page.locator("#spot")).to_have_text(spot_of(each))
 
 
 async def test_without_a_history_the_page_shows_what_it_saw_itself(

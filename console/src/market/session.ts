@@ -85,6 +85,17 @@ export class Session {
     this.newestMs = Math.max(this.newestMs, answer.available_to_ms ?? -Infinity);
   }
 
+  /** Another moment is shown. A bar that ends after it is made of what came later, too: it goes. */
+  cut(toMs: number): void {
+    const isKnown = ({ time }: { readonly time: number }): boolean => (time + this.stepS) * 1000 <= toMs + 1;
+    this.bars = this.bars.filter(isKnown);
+    for (const [id, life] of this.kept) {
+      life.states = life.states.filter(isKnown);
+      if (life.states.length === 0) this.kept.delete(id);
+    }
+    this.newestMs = Math.min(this.newestMs, toMs);
+  }
+
   clear(): void {
     this.bars = [];
     this.kept.clear();

@@ -6,8 +6,10 @@ export type ChartChoice = { readonly span: Span; readonly form: Form };
 
 type SpanFacts = {
   readonly name: string;
-  /** Of `/history`; the session begins at its open, with the step that the gateway finds fitting. */
-  readonly asked: { readonly from?: string; readonly step?: string };
+  /** How far it goes back; undefined for the session, which begins at its open. */
+  readonly lengthMs: number | undefined;
+  /** Of `/history`; undefined for the one that the gateway finds fitting. */
+  readonly step: string | undefined;
   /** Of a bar, until the gateway has said another. */
   readonly stepMs: number;
   /** Bars that are kept. */
@@ -15,10 +17,23 @@ type SpanFacts = {
 };
 
 export const SPANS: Readonly<Record<Span, SpanFacts>> = {
-  session: { name: "Session", asked: {}, stepMs: 30_000, most: 2_500 },
-  hour: { name: "1 h", asked: { from: "-1h", step: "5s" }, stepMs: 5_000, most: 720 },
-  quarter: { name: "15 min", asked: { from: "-15m", step: "1s" }, stepMs: 1_000, most: 900 },
+  session: { name: "Session", lengthMs: undefined, step: undefined, stepMs: 30_000, most: 2_500 },
+  hour: { name: "1 h", lengthMs: 3_600_000, step: "5s", stepMs: 5_000, most: 720 },
+  quarter: { name: "15 min", lengthMs: 900_000, step: "1s", stepMs: 1_000, most: 900 },
 };
+
+type Asked = { readonly from: string | number | undefined; readonly to: number | undefined; readonly step: string | undefined };
+
+/**
+ * What `/history` is asked for.
+ *
+ * @param atMs the moment that is looked back at, which is the end; undefined for the present
+ */
+export function askedOf({ lengthMs, step }: Pick<SpanFacts, "lengthMs" | "step">, atMs: number | undefined): Asked {
+  const to = atMs === undefined ? undefined : atMs + 1; // the end is open
+  if (lengthMs === undefined) return { from: undefined, to, step };
+  return { from: to === undefined ? `-${lengthMs / 1000}s` : Math.max(0, to - lengthMs), to, step };
+}
 
 export const FORMS: Readonly<Record<Form, string>> = { line: "Line", candles: "Candles" };
 

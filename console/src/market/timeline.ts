@@ -138,7 +138,8 @@ export function hasArrived(moment: Moment, replay: ReplayStatus | undefined): bo
   return Math.abs(replay.at_ms - moment) < 5 * SECOND_MS;
 }
 
-/** Two moments of one clock do not follow each other like this: somebody jumped between them. */
-export function isJump(beforeMs: number | undefined, ms: number): boolean {
-  return beforeMs !== undefined && (ms < beforeMs - 5 * SECOND_MS || ms > beforeMs + 65 * SECOND_MS);
+/** Two moments of one clock do not follow each other like this: somebody jumped between them, or stepped back where it stands still. */
+export function isJump(beforeMs: number | undefined, ms: number, paused = false): boolean {
+  const backMs = paused ? 0 : 5 * SECOND_MS; // Core's clock may step back a little
+  return beforeMs !== undefined && (ms < beforeMs - backMs || ms > beforeMs + 65 * SECOND_MS);
 }

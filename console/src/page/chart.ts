@@ -4,7 +4,6 @@ import {
   ColorType,
   CrosshairMode,
   type IPriceLine,
-  LineStyle,
   type Logical,
   type MouseEventParams,
   type Time,
@@ -22,7 +21,6 @@ import type { ChartChoice } from "../market/spans.ts";
 import type { Event } from "../feed.ts";
 import { StyleCell, TextCell, make, setAttribute } from "./cells.ts";
 import { unit } from "./density.ts";
-import { Future } from "./future.ts";
 import { HoverBox } from "./hover_box.ts";
 import { kindsOf } from "./level_row.ts";
 import { type DrawnLife, Lives, type Mark, type Places } from "./lives.ts";
@@ -48,6 +46,8 @@ export type ChartNews = {
   readonly instruments: Instruments;
   readonly session: Session;
   readonly change: Change;
+  /** The signals that began or ended until then. */
+  readonly flips: () => readonly Event[];
   /** Whether the levels that are no longer sent are shown, too. */
   readonly withGone: boolean;
 };
@@ -76,9 +76,6 @@ export class SpotChart {
   private drawing: ReturnType<typeof setTimeout> | undefined;
   private drawnMs = -Infinity;
   private isFitted = true;
-  private atMs: number | undefined; // of the past that is shown
-  private spotThen: IPriceLine | undefined;
-  private readonly future: Future;
   private drawnLives = "";
 
   constructor(
@@ -107,7 +104,6 @@ export class SpotChart {
     });
     this.series.attachPrimitive(this.lives);
     this.hover = new HoverBox(this.plot);
-    this.future = new Future(this.plot);
     this.restyle();
     new ResizeObserver(() => {
       this.restyle();
@@ -125,7 +121,6 @@ export class SpotChart {
     this.moved = requestAnimationFrame(() => {
       this.moved = 0;
       this.drawLevels();
-      this.dimFuture();
     });
   }
 
@@ -136,35 +131,10 @@ export class SpotChart {
     this.news = news;
     this.rows = news.rows;
     this.spot = spot === null ? this.spot : placed(spot);
+    if (another) this.isFitted = true;
     if (another || news.change === "all") this.due = "all";
     else if (this.due === "none") this.due = news.change;
     this.drawing ??= setTimeout(() => this.draw(), Math.max(0, this.drawnMs + DRAW_EVERY_MS - performance.now()));
-  }
-
-  /** The past is shown: what came after that moment is dimmed. Undefined for the present. */
-  lookBack(atMs: number | undefined): void {
-    if ((atMs === undefined) !== (this.atMs === undefined)) {
-      const isPresent = atMs === undefined;
-      this.series.applyOptions({ priceLineVisible: isPresent, lastValueVisible: isPresent }); // of the last bar, which is the present
-      this.isFitted = true;
-    }
-    this.atMs = atMs;
-    if (atMs === undefined) this.dimFuture();
-  }
-
-  private dimFuture(): void {
-    const { atMs } = this;
-    const places = atMs === undefined ? undefined : this.places();
-    this.future.show(places === undefined || atMs === undefined ? undefined : places.xOf(atMs / 1000), places?.width ?? 0);
-    const price = atMs === undefined ? undefined : this.spot;
-    if (this.spotThen !== undefined && price === undefined) {
-      this.series.removePriceLine(this.spotThen);
-      this.spotThen = undefined;
-    } else if (price !== undefined) {
-      const options = { price, color: colour("past-word"), lineStyle: LineStyle.Dotted, title: "" };
-      if (this.spotThen === undefined) this.spotThen = this.series.createPriceLine(options);
-      else this.spotThen.applyOptions(options);
-    }
   }
 
   /** The session was filled, or begun again. */
@@ -179,10 +149,9 @@ export class SpotChart {
     this.refill();
   }
 
-  /** Signals flipped: a mark on spot at that moment for each. */
-  mark(flips: readonly Event[]): void {
-    this.flips = flips.slice(-MARKS);
-    this.refill();
+  /** Signals flipped: each has a mark on spot at that moment. */
+  mark(): void {
+    if (this.news !== undefined) this.show({ ...this.news, change: "none" });
   }
 
   private fit(): void {
@@ -197,11 +166,13 @@ export class SpotChart {
     const { news } = this;
     if (news === undefined) return;
     this.drawBars(news);
+    const flips = news.flips().slice(-MARKS);
+    const isMarked = flips.length === this.flips.length && flips.every(({ id, ts }, at) => id === this.flips[at]?.id && ts === this.flips[at]?.ts);
+    this.flips = flips;
     const shown = [...news.rows.values()].map(({ key, place, level }) => [key, place, level.signal].join()).join();
-    if (this.due !== "none" || shown !== this.drawnLives) this.drawLives(news);
+    if (this.due !== "none" || shown !== this.drawnLives || !isMarked) this.drawLives(news);
     this.drawnLives = shown;
     this.drawLevels();
-    this.dimFuture();
     this.due = "none";
     setAttribute(this.element, "data-drawn", String(news.tsMs));
     setAttribute(this.element, "data-points", String(news.session.bars.length));

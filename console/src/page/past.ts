@@ -1,19 +1,21 @@
 /** The past that the gateway keeps, and what the page has seen itself: the market over time, and what happened. */
 
-import { type Event, type EventNews, type Events, type History, type HistoryOptions, type LevelSignal, type LevelsPayload, events, history } from "../feed.ts";
+import { type Event, type EventNews, type Events, type History, type LevelSignal, type LevelsPayload, events, history } from "../feed.ts";
 import { eventsAsOf, historyAsOf } from "../market/as_of.ts";
 import { progress } from "../market/asking.ts";
 import { EventFeed } from "../market/event_feed.ts";
-import { FlowPast, flowPoint } from "../market/flow_past.ts";
+import { type FlowPast, flowPoint } from "../market/flow_past.ts";
 import type { Instruments } from "../market/instruments.ts";
 import { SPARK_ASKED } from "../market/level_past.ts";
 import { SeenEvents } from "../market/seen_events.ts";
-import { type Change, Session } from "../market/session.ts";
-import { SPANS, type Span } from "../market/spans.ts";
+import type { Change, Session } from "../market/session.ts";
+import { Sessions } from "../market/sessions.ts";
+import { SPANS, type Span, askedOf } from "../market/spans.ts";
 import { PastReader } from "./past_reader.ts";
 
-const FINEST: readonly Span[] = ["quarter", "hour", "session"];
 const DAY_MS = 24 * 3_600_000;
+const AGAIN_MS = 10_000; // in a replay of what happened after it began
+const FILLED_MS = 2_000;
 const OTHER_CLOCK_MS = 5_000; // by so much Core's time steps back where a replay begins or ends
 
 /** What is done when the gateway has told a part. */
@@ -28,15 +30,13 @@ type PastTold = {
 
 export class Past {
   readonly feed = new EventFeed();
-  private readonly sessions: Readonly<Record<Span, Session>>;
-  private readonly changes: Record<Span, Change> = { session: "none", hour: "none", quarter: "none" };
+  private readonly present = new Sessions();
+  private then: Sessions | undefined; // the past that is shown, until `atMs`
+  private atMs: number | undefined;
   private readonly history: PastReader<History>;
   private readonly flows: PastReader<History>;
   private readonly scores: PastReader<History>;
   private readonly happened: PastReader<Events>;
-  private readonly flowNow = new FlowPast();
-  private flowThen: FlowPast | undefined; // of the past that is shown
-  private atMs: number | undefined; // likewise
   private readonly seen = new SeenEvents();
   private unsure: Event[] = []; // seen by the page, before it is known whether the gateway keeps events
   private keepsEvents: boolean | undefined;
@@ -44,6 +44,10 @@ export class Past {
   private instrumentName = "";
   private newestMs = -Infinity;
   private openMs = Infinity; // of the session that was told
+  private presentMs = -Infinity; // the newest time of the present
+  private askedMs = -Infinity; // for events
+  private filledMs = -Infinity; // the gaps between frames
+  private isDue = false; // to ask for flow and scores, when the session is there
 
   /** @param stream its URL */
   constructor(
@@ -52,18 +56,16 @@ export class Past {
     token: () => string | undefined,
     private readonly told: PastTold,
   ) {
-    const sessions = Object.entries(SPANS).map(([name, { stepMs, most }]) => [name, new Session(stepMs, most)]);
-    this.sessions = Object.fromEntries(sessions) as Record<Span, Session>;
     this.history = new PastReader(
-      () => history(stream, { ...SPANS[this.span].asked, fields: ["spot", "levels"], token: token() }),
+      () => history(stream, { ...askedOf(SPANS[this.span], this.atMs), fields: ["spot", "levels"], token: token() }),
       (status, told) => this.fill(status, told),
     );
     this.flows = new PastReader(
-      () => history(stream, { to: this.endMs, fields: ["flow"], token: token() }),
+      () => history(stream, { ...askedOf(SPANS.session, this.atMs), fields: ["flow"], token: token() }),
       (_, told) => this.fillFlow(told),
     );
     this.scores = new PastReader(
-      () => history(stream, { ...this.lately(), fields: ["levels"], token: token() }),
+      () => history(stream, { ...askedOf(SPARK_ASKED, this.atMs), fields: ["levels"], token: token() }),
       (_, told) => told !== undefined && this.told.scores(this.known(told)),
     );
     this.happened = new PastReader(
@@ -73,33 +75,31 @@ export class Past {
   }
 
   get session(): Session {
-    return this.sessions[this.span];
+    return this.shown.of(this.span);
   }
 
-  /** The flow over time, of the present or up to the moment that is shown. */
+  /** The flow over time. */
   get flow(): FlowPast {
-    return this.flowThen ?? this.flowNow;
+    return this.shown.flow;
   }
 
-  /** What happened, by the last occurrence; until the moment that is shown. */
+  /** What happened, by the last occurrence. */
   get events(): readonly Event[] {
     return this.atMs === undefined ? this.feed.all : eventsAsOf(this.feed.all, this.atMs);
   }
 
-  /** Of all that is kept, the bars that tell it most exactly. */
-  readonly spotAt = (atMs: number): number | undefined => {
-    for (const span of FINEST) {
-      const spot = this.sessions[span].spotAt(atMs);
-      if (spot !== undefined) return spot;
-    }
-    return undefined;
-  };
+  readonly signals = (): Event[] => this.events.filter(({ kind }) => kind === "signal");
+
+  readonly spotAt = (atMs: number): number | undefined => this.shown.spotAt(atMs);
+
+  /** Of the present, or until the moment that is shown. */
+  private get shown(): Sessions {
+    return this.then ?? this.present;
+  }
 
   /** Asks for what may be missing: with the first frame of each connection, whose events begin there. */
   ask(): void {
-    this.history.ask();
-    this.flows.ask();
-    this.scores.ask();
+    this.askForAll();
     this.happened.ask();
   }
 
@@ -108,35 +108,33 @@ export class Past {
     this.history.ask();
   }
 
-  /** Another time is looked at: asks for all that may be missing. */
-  look(span: Span): void {
-    this.span = span;
-    this.ask();
-  }
-
-  /** A moment of the past that no frame before led to; undefined for the present. What came after it is not known there. */
+  /** Another moment is shown, to which no frame led; undefined for the present. What came after it is not known there. */
   begin(atMs: number | undefined): void {
+    const isTurn = (atMs === undefined) === (this.then !== undefined);
+    this.then = atMs === undefined ? undefined : (this.then ?? new Sessions());
+    this.then?.cut(atMs ?? Infinity);
     this.atMs = atMs;
-    this.flowThen = atMs === undefined ? undefined : (this.flowThen ?? new FlowPast());
-    this.flowThen?.cut(atMs ?? Infinity);
+    this.newestMs = atMs ?? -Infinity;
     this.seen.begin();
-    this.flows.ask();
-    this.scores.ask();
+    this.askForAll();
+    if (isTurn) this.askEvents();
   }
 
   /** A flow at a time of the market. */
   addFlow(flow: Readonly<Record<string, unknown>>, atMs: number): void {
-    if (this.atMs !== undefined) this.atMs = atMs;
     if (Object.keys(flow).length > 0 && this.flow.isDue(atMs)) this.flow.add(flowPoint(flow, atMs));
   }
 
-  /** A live frame; returns what of the chosen session changed. */
+  /** A frame of what is shown; returns what of the chosen session changed. */
   add({ ts, levels, es }: LevelsPayload, { main }: Instruments): Change {
     const begins = this.instrumentName !== "" && (main.name !== this.instrumentName || ts < this.newestMs - OTHER_CLOCK_MS);
     this.instrument = es !== undefined && main.name === "ES" ? "es" : "spy";
     this.instrumentName = main.name;
+    const passedMs = ts - this.newestMs;
     this.newestMs = ts;
-    if (begins) for (const session of Object.values(this.sessions)) session.clear();
+    if (this.atMs === undefined) this.presentMs = ts;
+    else this.atMs = ts;
+    if (begins) this.shown.clear();
     const now = levels.map((level) => ({
       id: level.id,
       kind: level.level_kind_name,
@@ -144,12 +142,34 @@ export class Past {
       signal: level.signal,
       score: level.break_score_smooth,
     }));
-    for (const [span, session] of Object.entries(this.sessions) as [Span, Session][]) this.changes[span] = session.add(ts, main.spot, now);
-    if (begins || ts >= this.openMs + DAY_MS) {
+    const changes = this.shown.add(ts, main.spot, now);
+    if (begins || (this.atMs === undefined && ts >= this.openMs + DAY_MS)) {
       this.openMs = Infinity; // until the answer
       this.ask();
     }
-    return begins ? "all" : this.changes[this.span];
+    if (this.atMs !== undefined) this.catchUp(passedMs);
+    return begins ? "all" : changes[this.span];
+  }
+
+  /** A fast replay leaves out more than bars may, and goes beyond what was known when it began. */
+  private catchUp(passedMs: number): void {
+    const nowMs = performance.now();
+    if (this.newestMs > this.presentMs && nowMs >= this.askedMs + AGAIN_MS) this.askEvents();
+    if (passedMs <= 2 * this.session.stepMs || nowMs < this.filledMs + FILLED_MS) return;
+    this.filledMs = nowMs;
+    this.history.ask();
+  }
+
+  /** First for the session: the chart is looked at first, and of a drag only the last moment needs the rest. */
+  private askForAll(): void {
+    this.isDue = true;
+    this.history.ask();
+  }
+
+  /** A replay's frames tell none. */
+  private askEvents(): void {
+    this.askedMs = performance.now();
+    this.happened.ask();
   }
 
   /** What frames tell, also those that the page is too slow to show. */
@@ -171,8 +191,13 @@ export class Past {
   }
 
   private fill(status: number | undefined, told: History | undefined): void {
-    if (told !== undefined) this.session.fill(told, this.instrument);
-    if (told !== undefined && this.span === "session") this.openMs = told.from_ms;
+    if (this.isDue) {
+      this.isDue = false;
+      this.flows.ask();
+      this.scores.ask();
+    }
+    if (told !== undefined) this.session.fill(this.known(told), this.instrument);
+    if (told !== undefined && this.span === "session" && this.atMs === undefined) this.openMs = told.from_ms;
     const fromMs = told?.available_from_ms ?? null;
     this.told.filled(progress(status, told?.complete === true, fromMs === null ? null : Math.max(fromMs, told?.from_ms ?? 0)));
   }
@@ -181,17 +206,6 @@ export class Past {
     if (told === undefined) return;
     this.flow.fill(this.known(told));
     this.told.flow();
-  }
-
-  /** Up to which, where that is not the newest message. */
-  private get endMs(): number | undefined {
-    return this.atMs === undefined ? undefined : this.atMs + 1;
-  }
-
-  private lately(): HistoryOptions {
-    const { lengthMs, step } = SPARK_ASKED;
-    const { endMs } = this;
-    return { from: endMs === undefined ? `-${lengthMs / 1_000}s` : Math.max(0, endMs - lengthMs), to: endMs, step };
   }
 
   private known(told: History): History {

@@ -124,7 +124,7 @@ export class TimeLine {
     const { followed: before, isPast } = this;
     this.followed = { isPast, tsMs };
     if (!isPast) this.kept.reach(tsMs);
-    return before === undefined || (before.isPast === isPast && !(isPast && isJump(before.tsMs, tsMs)));
+    return before === undefined || (before.isPast === isPast && !(isPast && isJump(before.tsMs, tsMs, said?.replay?.paused)));
   }
 
   heed(said: Status | undefined): void {
