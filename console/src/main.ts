@@ -8,7 +8,7 @@ import { changes } from "./market/changes.ts";
 import { isFiltered, type Row, rowsOf, togglePin } from "./market/choice.ts";
 import { type Instrument, type Instruments, instruments } from "./market/instruments.ts";
 import { LevelPasts } from "./market/level_past.ts";
-import type { ChartChoice, Span } from "./market/spans.ts";
+import type { ChartChoice } from "./market/spans.ts";
 import { sectionsOf } from "./market/windows.ts";
 import { price } from "./market/words.ts";
 import { Alarm, type Told } from "./page/alarm.ts";
@@ -164,7 +164,6 @@ function turn(): void {
   if (line.isPast === isPast) return;
   isPast = line.isPast;
   alarm.begin();
-  past.choose(spanOf(chartControls.choice));
 }
 
 /** Another moment is shown: what was seen before is no past of it. */
@@ -285,12 +284,8 @@ function onFilled(progress: string): void {
   tape.show();
 }
 
-function spanOf({ span }: ChartChoice): Span {
-  return isPast ? "session" : span;
-}
-
 function onChartChoice(choice: ChartChoice): void {
-  past.choose(spanOf(choice));
+  past.choose(choice.span);
   chart.choose(choice);
   if (newestLevels !== undefined) showLevels(newestLevels);
 }

@@ -322,6 +322,35 @@ async def test_a_replay_shows_nothing_of_what_came_after_the_moment(
     await expect(page.locator(".over-time .high")).to_have_text("6.00k")
 
 
+async def test_the_span_that_is_chosen_is_shown_in_a_replay_too(
+    gateway: GatewayProcess, core: Publisher, open_console: OpenConsole
+) -> None:
+    from_ms = begun_ms() // 1_000 * 1_000
+    await publish_past(core, from_ms)
+    await until_read(gateway)
+    page = await open_console(gateway)
+    chart, span = page.locator("#chart"), page.get_by_label("How much of the past the chart shows")
+    await expect(chart).to_have_attribute("data-points", str(await bars_of(gateway)))
+    await page.keyboard.press("s")
+    await page.keyboard.press("s")
+    await expect(chart).to_have_attribute("data-step", "1")
+    await look_back(page)
+    await step_to(page, 95)
+    await expect(span).to_have_value("quarter")
+    await expect(chart).to_have_attribute("data-step", "1")
+    await page.keyboard.press("s")
+    await expect(span).to_have_value("session")
+    await expect(chart).not_to_have_attribute("data-step", "1")
+    await page.keyboard.press("s")
+    await expect(chart).to_have_attribute("data-step", "5")
+    whole = [each for each in range(95 + 1) if not GAP_FROM <= each < GAP_TO]
+    await expect(chart).to_have_attribute("data-points", str(len(whole)))
+    await page.keyboard.press("s")
+    await expect(chart).to_have_attribute("data-step", "1")
+    quarter = [each for each in whole if each >= 95 - 90]
+    await expect(chart).to_have_attribute("data-points", str(len(quarter)))
+
+
 def spot_of(number: int) -> str:
     return f"{market(number)['spy']['spot']:.2f}"
 
