@@ -1409,6 +1409,63 @@ def test_spot_that_comes_near_and_a_signal_that_grows_sure_call_once(rules: Path
         assert ask(rules, "alerts.js", run) == found, rule
 
 
+def frame(signal: str, *, swept: bool = False, spot: float | None = 687.5, ts: int = 1_000) -> list[Any]:
+    """A payload of Core's clock, which is another than the gateway's, with its spot."""
+    facts = {"level_kind_name": "VWAP", "level_price": 687.25, "break_score_smooth": 72.4, "confidence": "HIGH"}
+    level = {"id": "V", "signal": signal, "sweep_detected": swept, "barrier_state": "WALL", **facts}
+    return [{"ts": ts, "levels": [level]}, spot]
+
+
+# Frames, whether the gateway keeps no events, and what is called.
+ALONE: list[tuple[list[list[Any]], list[bool], list[str]]] = [
+    ([frame("NO_TRADE"), frame("BREAK")], [True, True], ["VWAP 687.25: BREAK, high, spot 687.50"]),
+    ([frame("NO_TRADE"), frame("BREAK")], [False, False], []),
+    ([frame("NO_TRADE"), frame("BREAK")], [False, True], ["VWAP 687.25: BREAK, high, spot 687.50"]),
+    ([frame("BREAK"), frame("BREAK")], [True, True], []),
+    ([frame("NO_TRADE"), frame("NO_TRADE", swept=True)], [True, True], ["VWAP 687.25: SWEEP, spot 687.50"]),
+    (
+        [frame("NO_TRADE", spot=spot) for spot in (687.5, 687.25, None, 687.0)],
+        [True] * 4,
+        ["VWAP 687.25: spot crossed, now below, spot 687.00"],
+    ),
+]
+
+
+def test_without_events_what_happens_is_found_between_one_frame_and_the_next(rules: Path) -> None:
+    for frames, alone, words in ALONE:
+        pairs = json.dumps(list(zip(frames, alone, strict=True)))
+        told = json.dumps(moment(serverMs=1_700_000_000_000))
+        see = f"([[p, spot], isAlone]) => a.see(p, {{of: () => ({{spot}})}}, {{...{told}, isAlone}})"
+        run = f"((a) => {pairs}.flatMap({see}).map(({{words, ways}}) => [words, ways.sound]))"
+        choice = chosen({}, {"on": "sweep"}, {"on": "cross"})
+        asked = ask(rules, "alerts.js", f"{run}(new m.Alerts({choice}))")
+        assert asked == [[each, True] for each in words], (words, alone)
+
+
+def test_the_present_after_the_past_is_compared_with_nothing(rules: Path) -> None:
+    frames = json.dumps([frame("NO_TRADE"), frame("BREAK")])
+    see = f"a.see(p, {{of: () => ({{spot}})}}, {json.dumps(moment(isAlone=True))}).length"
+    see = f"([p, spot]) => {{ a.begin(); return {see}; }}"
+    assert ask(rules, "alerts.js", f"((a) => {frames}.map({see}))(new m.Alerts({chosen({})}))") == [0, 0]
+
+
+# No events kept, the past is shown, it is no present; then the first words of what limits the alerts.
+LIMITS = [
+    (False, False, False, []),
+    (True, False, False, ["This gateway keeps no events"]),
+    (False, True, True, ["You look back: nothing calls"]),
+    (True, False, True, ["Core replays another day", "This gateway keeps no events"]),
+]
+
+
+def test_what_limits_the_alerts_is_said(rules: Path) -> None:
+    for alone, past, replay, begins in LIMITS:
+        situation = json.dumps({"isAlone": alone, "isPast": past, "isReplay": replay})
+        said = ask(rules, "alert_rules.js", f"m.limitsOf({situation})")
+        assert len(said) == len(begins)
+        assert all(each.startswith(words) for each, words in zip(said, begins, strict=True)), said
+
+
 SHOWN_AS = ["connecting", "stale", "live", "connecting", "live", "late", "stale", "gone", "live", "connecting", "gone"]
 LOOKED = {
     "stale": ["stale", "gone"],

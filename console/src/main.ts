@@ -60,6 +60,7 @@ const probe = new Probe();
 const tokenDialog = new TokenDialog(() => listen());
 const past = new Past(chartControls.choice.span, STREAM, () => tokenDialog.token, {
   filled: onFilled,
+  events: () => alarm.limit(),
   flow: () => strikes.showPast(past.flow),
   scores: (told) => {
     pasts.fill(told);
@@ -163,7 +164,7 @@ function heed(said: Said | undefined): void {
 function turn(): void {
   if (line.isPast === isPast) return;
   isPast = line.isPast;
-  alarm.begin();
+  alarm.begin(isPast);
 }
 
 /** Another moment is shown: what was seen before is no past of it. */
@@ -191,7 +192,7 @@ function told(): Told {
   const said = stream?.status;
   const lineDelayMs = stream?.freshness.lineDelayMs ?? 0;
   const isReplay = said?.replay !== undefined || said?.cause === "replay" || stream?.state === "replay";
-  return { serverMs: said === undefined ? Date.now() : said.sent_ms + lineDelayMs, isReplay, isCalling: windows.calls };
+  return { serverMs: said === undefined ? Date.now() : said.sent_ms + lineDelayMs, isReplay, isAlone: past.isAlone, isCalling: windows.calls };
 }
 
 function showLevels(payload: LevelsPayload, both: Instruments = instrumentsOf(payload)): void {

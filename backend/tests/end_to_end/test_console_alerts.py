@@ -13,6 +13,7 @@ from playwright.async_api import Browser, Page, expect
 
 from src.demo.nats_server import NatsServer
 from tests.browser import Complaints, keep_picture
+from tests.conftest import LaunchGateway
 from tests.end_to_end.crafted_gateway import now_ms
 from tests.end_to_end.gateway_process import GatewayProcess
 from tests.end_to_end.publisher import Publisher
@@ -189,3 +190,55 @@ async def test_rules_are_made_in_a_dialog_and_kept(
         near = page.get_by_role("button", name="VWAP 687.25: spot 0.05 points away, spot 687.30")
         await expect(near).to_be_visible()
         assert await serious_faults(page) == []
+
+
+async def test_without_a_history_a_signal_that_a_frame_shows_calls_and_the_dialog_says_what_is_missed(
+    browser: Browser, make_gateway: LaunchGateway, nats_server: NatsServer
+) -> None:
+    gateway = make_gateway(GATEWAY_MARKET="24x7").start()
+    rules = [RULE | {"on": "signal"}, RULE | {"on": "cross"}]
+    async with Publisher(nats_server) as core, console(browser, gateway, CHOICE | {"rules": rules}) as page:
+        await core.levels(0, **market())
+        await expect(row(page, "VWAP")).to_be_visible()
+        await page.keyboard.press("a")
+        limits = page.locator("dialog.alerts .limits")
+        await expect(limits).to_contain_text("This gateway keeps no events (GATEWAY_HISTORY=off)")
+        await keep_picture(page, "alerts-alone")
+        assert await serious_faults(page) == []
+        await page.keyboard.press("Escape")
+        await page.evaluate(SHOW, True)
+        await core.levels(0, **market(VWAP="BREAK"))
+        await expect(page.locator("#calls button")).to_contain_text(f"VWAP {CALLED}")
+        await core.levels(0, **market(VWAP="BREAK") | {"spy": {"spot": 687.1}})
+        await expect(page.locator("#calls")).to_contain_text("VWAP 687.25: spot crossed, now below, spot 687.10")
+        await page.evaluate(SHOW, False)
+
+
+async def test_who_looks_back_is_told_that_nothing_calls(
+    browser: Browser, make_gateway: LaunchGateway, nats_server: NatsServer
+) -> None:
+    gateway = make_gateway(GATEWAY_MARKET="24x7", GATEWAY_HISTORY="on").start()
+    async with Publisher(nats_server) as core, console(browser, gateway, CHOICE) as page:
+        for age_ms in (60_000, 0):
+            await core.levels(0, **market() | {"ts": now_ms() - age_ms})
+        await until_history(gateway)
+        await expect(page.locator(".handle")).to_be_visible()
+        await page.evaluate(SHOW, True)
+        await core.levels(0, **market(VWAP="BREAK"))
+        await expect(page.locator("#calls button")).to_contain_text(f"VWAP {CALLED}")
+        await page.evaluate(SHOW, False)
+        await page.keyboard.press("Space")
+        await expect(page.locator("html")).to_have_attribute("data-state", "past")
+        await page.keyboard.press("a")
+        dialog, calls = page.locator("dialog.alerts"), page.get_by_role("list", name="Calls, newest first")
+        await expect(dialog.locator(".limits")).to_have_text(re.compile("^You look back: nothing calls"))
+        await expect(dialog).to_contain_text("Not listed while you look back.")
+        await expect(calls).to_be_hidden()
+        await keep_picture(page, "alerts-past")
+        assert await serious_faults(page) == []
+        await page.keyboard.press("Escape")
+        await page.keyboard.press("n")
+        await expect(page.locator("html")).not_to_have_attribute("data-state", "past")
+        await page.keyboard.press("a")
+        await expect(dialog.locator(".limits")).to_be_empty()
+        await expect(calls).to_contain_text(CALLED)

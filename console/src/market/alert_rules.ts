@@ -117,6 +117,26 @@ export function ruleWords(rule: Rule): string {
   }
 }
 
+/** What limits the alerts. */
+export type Situation = {
+  /** The gateway keeps no events. */
+  readonly isAlone: boolean;
+  /** The time line shows the past. */
+  readonly isPast: boolean;
+  /** What is shown is not the present: of the time line, or of Core. */
+  readonly isReplay: boolean;
+};
+
+const PAST = "You look back: nothing calls until the present is shown again (n).";
+const CORE_REPLAYS = "Core replays another day: a call is a line over the page, and nothing else.";
+const ALONE =
+  "This gateway keeps no events (GATEWAY_HISTORY=off), so the page compares one frame with the next. It misses a signal, a sweep or a crossing that " +
+  "begins and ends between two frames. A hidden page gets two frames a second.";
+
+export function limitsOf({ isAlone, isPast, isReplay }: Situation): string[] {
+  return [...(isPast ? [PAST] : isReplay ? [CORE_REPLAYS] : []), ...(isAlone ? [ALONE] : [])];
+}
+
 // -- kept --------------------------------------------------------------------------------------------------------------
 
 /** A rule is the same whether it is active or not. */

@@ -4,6 +4,7 @@ import type { LevelSignal, LevelsPayload } from "../feed.ts";
 import { type AlertChoice, type MarketEvent, type Rule, comesTo, hasSignal, isOf, matches } from "./alert_rules.ts";
 import { cut } from "./bounds.ts";
 import type { Instruments } from "./instruments.ts";
+import { SeenEvents } from "./seen_events.ts";
 import type { Look, Verdict } from "./verdict.ts";
 import { age, fixed, price, spaced } from "./words.ts";
 
@@ -19,6 +20,8 @@ export type Moment = {
   readonly isReplay: boolean;
   /** Nobody looks at the page. */
   readonly isAway: boolean;
+  /** The gateway keeps no events: what happens is found between one payload and the next. */
+  readonly isAlone: boolean;
 };
 
 /** By what the trader is called. All that is found is listed. */
@@ -60,6 +63,7 @@ export class Alerts {
   private look: Look | undefined;
   private isReplay = false;
   private before: ReadonlyMap<string, LevelSignal> | undefined;
+  private readonly seen = new SeenEvents();
   private near = new Map<Rule, Set<string>>(); // ids of the levels that spot was near
 
   constructor(public choice: AlertChoice) {}
@@ -72,7 +76,7 @@ export class Alerts {
     });
   }
 
-  /** A payload: what is no event. The first one tells what was so before, and calls nobody. */
+  /** A payload: what is no event, or what no event tells. The first one tells what was so before, and calls nobody. */
   see(payload: LevelsPayload, instruments: Instruments, moment: Moment): Call[] {
     if (moment.isReplay !== this.isReplay) this.before = undefined; // another time: what was so there is no change
     this.isReplay = moment.isReplay;
@@ -82,8 +86,12 @@ export class Alerts {
       return levels.map((level) => [rule, levelWords(rule, level, instruments, payload.ts)]);
     });
     this.before = new Map(payload.levels.map((level) => [level.id, level]));
+    if (isFirst) this.seen.begin();
+    const seen = this.seen.next(this.before, payload.ts, (at) => instruments.of(at).spot);
+    const happened = moment.isAlone ? seen.map((event) => ({ ...event, server_ms: moment.serverMs })) : []; // Core's clock may be another
     if (isFirst) return [];
-    return found.filter(([rule, { level }]) => this.mayCall(rule, level, moment, 0)).map(([, each]) => this.call(each, moment, 0));
+    const others = found.filter(([rule, { level }]) => this.mayCall(rule, level, moment, 0)).map(([, each]) => this.call(each, moment, 0));
+    return [...this.add(happened, moment), ...others];
   }
 
   /** Another time is looked at: what was so before is no change. */

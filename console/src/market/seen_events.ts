@@ -10,6 +10,7 @@ type Facts = Pick<Event, "kind" | "before" | "after">;
 
 export class SeenEvents {
   private before: Levels | undefined;
+  private sides = new Map<string, string>(); // of the levels, on which spot is
   private last = new Map<string, Event>();
   private number = 0;
 
@@ -17,6 +18,8 @@ export class SeenEvents {
   next(levels: Levels, tsMs: number, spotOf: (price: number) => number | null): Event[] {
     const { before } = this;
     this.before = levels;
+    const sides = this.sides;
+    this.sides = sidesOf(levels, spotOf, sides);
     if (before === undefined || before.size === 0) return [];
     const found: Event[] = [];
     const add = (level: LevelSignal, facts: Facts): void => void found.push(this.event(level, facts, tsMs, spotOf(level.level_price)));
@@ -24,6 +27,8 @@ export class SeenEvents {
       const old = before.get(key);
       if (old === undefined) add(level, { kind: "level", before: "absent", after: "present" });
       else for (const [kind, was, is] of changed(old, level)) if (was !== is) add(level, { kind, before: was, after: is });
+      const [side, now] = [sides.get(key), this.sides.get(key)];
+      if (old !== undefined && side !== undefined && now !== undefined && side !== now) add(level, { kind: "spot_side", before: side, after: now });
     }
     for (const [key, level] of before) if (!levels.has(key)) add(level, { kind: "level", before: "present", after: "absent" });
     return found;
@@ -32,6 +37,7 @@ export class SeenEvents {
   /** What is shown changed, and the market did not. */
   begin(): void {
     this.before = undefined;
+    this.sides.clear();
   }
 
   private event(level: LevelSignal, facts: Facts, ts: number, spot: number | null): Event {
@@ -57,6 +63,17 @@ export class SeenEvents {
     this.last.set(transition, event);
     return event;
   }
+}
+
+/** While spot is at the price or unknown, the side stays. */
+function sidesOf(levels: Levels, spotOf: (price: number) => number | null, before: ReadonlyMap<string, string>): Map<string, string> {
+  const sides = new Map<string, string>();
+  for (const [key, { level_price: price }] of levels) {
+    const spot = spotOf(price);
+    const side = spot === null || spot === price ? before.get(key) : spot > price ? "above" : "below";
+    if (side !== undefined) sides.set(key, side);
+  }
+  return sides;
 }
 
 function changed(old: LevelSignal, level: LevelSignal): (readonly [string, string, string])[] {

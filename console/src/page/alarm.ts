@@ -16,7 +16,7 @@ const STORED = "spymaster.alerts";
 const LINES = 3; // of a notification
 
 /** What only the stream knows, and whether it is for this window to call. */
-export type Told = Pick<Moment, "serverMs" | "isReplay"> & { readonly isCalling: boolean };
+export type Told = Pick<Moment, "serverMs" | "isReplay" | "isAlone"> & { readonly isCalling: boolean };
 
 export class Alarm {
   private readonly alerts = new Alerts(readAlerts(localStorage.getItem(STORED)));
@@ -25,6 +25,7 @@ export class Alarm {
   private readonly chime = new Chime();
   private levels: LevelsPayload["levels"] = [];
   private unseen = 0;
+  private isPast = false;
 
   /**
    * @param button opens the settings
@@ -45,6 +46,7 @@ export class Alarm {
       choice: () => this.alerts.choice,
       choose: (change) => this.choose(change),
       levels: () => this.levels,
+      situation: () => ({ ...this.told(), isPast: this.isPast }),
       tryIt: () => this.chime.play("BREAK"),
     });
     this.calls = new Calls(element, onChosen, (unseen, inTitle) => {
@@ -68,9 +70,16 @@ export class Alarm {
     this.tell(this.alerts.see(payload, instruments, this.moment()));
   }
 
+  /** What limits the alerts may be other than before. */
+  limit(): void {
+    this.dialog.drawSituation();
+  }
+
   /** Another time is looked at. */
-  begin(): void {
+  begin(isPast: boolean): void {
+    this.isPast = isPast;
     this.alerts.begin();
+    this.dialog.drawSituation();
   }
 
   judge(verdict: Verdict): void {

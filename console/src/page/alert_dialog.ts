@@ -10,9 +10,11 @@ import {
   type Rule,
   SIGNALS,
   SUBJECTS,
+  type Situation,
   VERDICTS,
   addRule,
   isSame,
+  limitsOf,
   readRule,
   ruleWords,
 } from "../market/alert_rules.ts";
@@ -38,6 +40,7 @@ type Deeds = {
   readonly choice: () => AlertChoice;
   readonly choose: (change: Partial<AlertChoice>) => void;
   readonly levels: () => readonly LevelSignal[];
+  readonly situation: () => Situation;
   /** Sounds once. */
   readonly tryIt: () => void;
 };
@@ -58,6 +61,7 @@ export class AlertDialog {
   private readonly verdict = select(VERDICTS);
   private readonly add = make("button", { type: "submit" }, "Add the rule");
   private readonly parts: Readonly<Record<string, HTMLElement>>;
+  private readonly limits = make("div", { role: "status", class: "limits" });
   private readonly calls = make("ol", { "aria-label": "Calls, newest first", tabindex: "0" });
   private readonly none = make("p", { class: "hint" }, "None so far.");
 
@@ -75,6 +79,7 @@ export class AlertDialog {
     const form = make("form", {}, make("label", {}, "When", this.on), ...Object.values(this.parts), this.add);
     this.dialog.append(
       make("div", { class: "dialog-head" }, make("h2", { id: "alerts-title" }, "Alerts"), this.silence, close),
+      this.limits,
       make("fieldset", { class: "ways" },
         make("legend", {}, "How you are called"),
         make("p", { class: "hint" }, "By a line in the page and a count in the title of the tab; and by:"),
@@ -110,6 +115,7 @@ export class AlertDialog {
 
   open(): void {
     this.offerLevels();
+    this.drawSituation();
     this.draw();
     if (!this.dialog.open) this.dialog.showModal();
   }
@@ -121,8 +127,16 @@ export class AlertDialog {
     );
     this.calls.prepend(...lines.slice(-LINES).reverse());
     while (this.calls.children.length > LINES) this.calls.lastElementChild?.remove();
-    this.calls.hidden = this.calls.children.length === 0;
+    this.drawSituation();
+  }
+
+  /** What limits the alerts now. The calls so far may be later than the moment that somebody looks back at. */
+  drawSituation(): void {
+    const situation = this.deeds.situation();
+    this.limits.replaceChildren(...limitsOf(situation).map((each) => make("p", {}, each)));
+    this.calls.hidden = situation.isPast || this.calls.children.length === 0;
     this.none.hidden = !this.calls.hidden;
+    this.none.textContent = situation.isPast ? "Not listed while you look back." : "None so far.";
   }
 
   draw(): void {

@@ -22,6 +22,8 @@ const OTHER_CLOCK_MS = 5_000; // by so much Core's time steps back where a repla
 type PastTold = {
   /** The session; with how far the gateway has read. */
   readonly filled: (progress: string) => void;
+  /** What happened, or that it keeps no events. */
+  readonly events: () => void;
   /** The flow over time. */
   readonly flow: () => void;
   /** The levels of the last minutes. */
@@ -86,6 +88,11 @@ export class Past {
   /** What happened, by the last occurrence. */
   get events(): readonly Event[] {
     return this.atMs === undefined ? this.feed.all : eventsAsOf(this.feed.all, this.atMs);
+  }
+
+  /** The gateway keeps none: what happens is what the page sees. */
+  get isAlone(): boolean {
+    return this.keepsEvents === false;
   }
 
   readonly signals = (): Event[] => this.events.filter(({ kind }) => kind === "signal");
@@ -218,5 +225,6 @@ export class Past {
     this.keepsEvents = status === 200;
     if (!this.keepsEvents) this.feed.add(this.unsure, false);
     this.unsure = [];
+    this.told.events();
   }
 }
