@@ -21,6 +21,7 @@ from nats.nuid import NUID
 from src.common.access import Access
 from src.common.arrivals import PUBLICATION, Publication
 from src.common.connection import PASSING, BusError, Connection, Link, reason
+from src.common.jetstream_path import has_majority
 from src.common.messages import decode_object
 from src.common.ordered_consumer import OrderedConsumer
 from src.common.streams import find_or_make_stream, stream_of
@@ -234,6 +235,9 @@ class NATSBus:
                 pause_s = BLIND_S
                 continue
             try:
+                if self._unanswered is not None and await self._is_answered_here():
+                    self._unanswered = None
+                    continue
                 await self._connection.move(self._is_better, self._is_blind)
             except Exception:
                 logger.exception("unexpected error; looking for a better server again")
@@ -251,13 +255,22 @@ class NATSBus:
             and all(one.unproven_s > BLIND_S for one in self.subscriptions)
         )
 
+    async def _is_answered_here(self) -> bool:
+        """Whether the present server is no worse than another: the stream has no leader for a while, or is slow."""
+        try:
+            link = self._connection.link_nowait()
+            return await link.use(self._is_better(link))
+        except PASSING:
+            return False
+
     async def _is_better(self, link: Link) -> bool:
         """Whether JetStream knows the stream there.
 
         That the leader of the cluster says. A publisher needs the leader of the stream, too.
         """
         if self._unanswered is not None:
-            return await stream_of(link.jetstream, self._unanswered.subject) is not None
+            stream = await stream_of(link.jetstream, self._unanswered.subject)
+            return stream is not None and has_majority(stream.cluster)
         if not self.subscriptions:
             return False
         try:
