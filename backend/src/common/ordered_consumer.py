@@ -174,6 +174,7 @@ class OrderedConsumer:
         """Messages of an earlier consumer go into a queue that is not read."""
         self._arrived: asyncio.Queue[Msg] = asyncio.Queue()
         self._due = 0
+        self._delivered = 0  # by this consumer, which counts its deliveries
 
     async def _take(self, link: Link) -> StoredMessage | None:
         async with asyncio.timeout(ASK_S + API_LIMIT_S):
@@ -205,6 +206,9 @@ class OrderedConsumer:
         seq = metadata.sequence.stream
         if self._next_seq is not None and seq < self._next_seq:
             raise BusError("its consumer went back")
+        if metadata.sequence.consumer != self._delivered + 1:
+            raise BusError("a message was lost on its way")
+        self._delivered += 1
         self._due -= 1
         self._next_seq = seq + 1
         self._has_more = metadata.num_pending > 0

@@ -135,6 +135,20 @@ async def test_a_consumer_that_is_deleted_is_recreated_at_its_place(read: Read, 
     assert reading.numbers == [1, 2, 3]
 
 
+async def test_a_message_that_is_lost_on_its_way_is_read_again(bus: NATSBus, publisher: Publisher) -> None:
+    """As where the routes between two servers break: nobody acknowledges, so nobody sends it again."""
+    for number in range(1, 6):
+        await publisher.levels(number)
+    consumer = await bus.follow(LEVELS_SIGNALS, since_seq=1)
+    read = [await consumer.next()]
+    await until(lambda: consumer._arrived.qsize() == 4, "the rest of the batch")
+    consumer._arrived.get_nowait()
+    while len(read) < 5:
+        if (message := await consumer.next()) is not None:
+            read.append(message)
+    assert [message.seq for message in read if message is not None] == [1, 2, 3, 4, 5]
+
+
 async def test_other_subjects_of_the_stream_are_not_read(read: Read, publisher: Publisher) -> None:
     reading = await read()
     await publisher.publish("levels.other", {"ts": 1})

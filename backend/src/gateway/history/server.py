@@ -65,6 +65,7 @@ class HistoryServer:
             "/snapshot": self._snapshot,
         }
         self._beginning: asyncio.Task[None] | None = None
+        self._has_begun = False  # each process that is connected was told what there is
 
     async def open(self) -> None:
         """Listen."""
@@ -84,14 +85,15 @@ class HistoryServer:
         """Speak for this archive from now on, once its newest part has been read."""
         if self._beginning is not None:
             self._beginning.cancel()
-        self._archive = archive
+        self._archive, self._has_begun = archive, False
         self._beginning = asyncio.create_task(self._begin(archive), name="begin")
 
     async def _begin(self, archive: Archive) -> None:
         """Tell the processes that are connected what there is, and from then on how far it goes."""
         await archive.caught_up.wait()
-        for writer in self._processes:
+        for writer in tuple(self._processes):
             self._write(writer, _begin_of(archive))
+        self._has_begun = True
         told = None
         while True:
             progress = _progress_of(archive)
@@ -102,8 +104,10 @@ class HistoryServer:
             await asyncio.sleep(PROGRESS_EVERY_S)
 
     def tell(self, events: list[Event]) -> None:
-        """Tell every process of events that are new, or count one more."""
+        """Tell every process of events that are new, or count one more; before it begins, the begin will have them."""
         assert self._archive is not None, "it found them"
+        if not self._has_begun:
+            return
         news = News(str(self._archive.cursor), events)
         for writer in tuple(self._processes):
             self._write(writer, news)
@@ -120,7 +124,7 @@ class HistoryServer:
             return
         self._processes.add(writer)
         try:
-            if self._archive is not None and self._archive.caught_up.is_set():
+            if self._archive is not None and self._has_begun:
                 messages.write(writer, _begin_of(self._archive))
                 messages.write(writer, _progress_of(self._archive))
             while not isinstance(message := await messages.read(reader), Play):
