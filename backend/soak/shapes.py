@@ -219,7 +219,7 @@ class Follower:
         events = answer.events
         wrong = missing_between([("", gap.told), *((event.before, event.after) for event in events)])
         if self._told is None and events and answer.life == self._life:
-            self._told, self._seq = events[-1].after, events[-1].seq
+            self._told, self._seq, self._cursor = events[-1].after, events[-1].seq, answer.cursor
         elif self._after_gap not in (None, gap.told, *(event.after for event in events)):
             wrong.append(f"/events did not tell what Core's {self._after_gap} was before")
         return wrong

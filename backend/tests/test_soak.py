@@ -210,6 +210,18 @@ def test_what_fills_a_gap_goes_on_from_the_last_event_to_the_next(
     assert (len(seen), follower.gap, counts.filled) == (wrong, None, 1)
 
 
+def test_a_gap_after_a_filled_one_begins_where_that_ended() -> None:
+    follower = Follower(EVENTS, Counts())
+    follower.begin(0.0)
+    follower.take(frame(flow=FLOW, status=status(1), events=told((1, 2), cursor="life-2-5")), 1.0)
+    unread = frame(flow=FLOW, status=status(2), events=told(cursor="-0-0", complete=False))
+    follower.take(unread, 1.0)
+    assert follower.gap is not None
+    follower.fill(follower.gap, msgspec.convert(told((2, 3), (3, 4), cursor="life-4-9"), Events))
+    follower.take(unread, 1.0)
+    assert follower.gap == Gap(cursor="life-4-9", told="4")
+
+
 def test_a_gap_that_grows_while_it_is_asked_for_stays() -> None:
     counts = Counts()
     follower = Follower(EVENTS, counts)
