@@ -69,11 +69,12 @@ export class Session {
 
   /** What the gateway has of the past takes the place of what was seen of it; what came later stays. */
   fill(answer: History, instrument: "spy" | "es"): void {
+    const wasLonger = this.stepMs > answer.step_ms; // such a bar began before what it shows
     this.stepMs = answer.step_ms;
     const toldTo = answer.available_to_ms === null ? -Infinity : this.timeOf(answer.available_to_ms);
     const from = answer.from_ms / 1000;
     const told = barsOf(answer, instrument);
-    const seen = joined(this.bars.map((bar) => ({ ...bar, time: this.timeOf(bar.time * 1000) }))).filter(({ time }) => time >= from);
+    const seen = joined(this.bars.map((bar) => ({ ...bar, time: this.timeOf(bar.time * 1000) }))).filter(({ time }) => time >= (wasLonger ? Math.max(from, toldTo) : from));
     const has = new Map(told.map((bar) => [bar.time, bar]));
     for (const bar of seen) {
       const other = has.get(bar.time);
