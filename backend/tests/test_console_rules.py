@@ -550,6 +550,13 @@ def test_a_session_that_is_filled_first_grows_from_there(rules: Path) -> None:
     assert asked == [bar(60, 1, 2, 0, 1), bar(80, 3, 4, 3, 4), bar(90, 5)]
 
 
+def test_a_bar_that_is_longer_than_those_of_the_answer_is_not_drawn_where_it_began(rules: Path) -> None:
+    """As after the open: the session is short, and so are its steps."""
+    answer = json.dumps(told([None, None, (3, 3, 3, 3)], 85_000))
+    run = f"((s) => {{ s.add(85000, 3, []); s.fill({answer}, 'spy'); s.add(86000, 4, []); return s.bars; }})"
+    assert ask(rules, "session.js", f"{run}(new m.Session(30000, 900))") == [bar(80, 3, 4, 3, 4)]
+
+
 def test_a_level_lives_from_the_past_into_the_present_and_has_runs_of_one_signal(rules: Path) -> None:
     level = {"id": "VWAP", "kind": "VWAP", "price": 7.0, "at": 0, "score": [50, 60, None], "signal": [0, 1, None]}
     answer = told([(1, 1, 1, 1)] * 3, 85_000, signals=["NO_TRADE", "BREAK"], levels=[level])
