@@ -14,7 +14,6 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 from nats.errors import Error as NatsError
-from nats.errors import TimeoutError as NatsTimeout
 from nats.js.errors import NoStreamResponseError, NotFoundError
 from nats.nuid import NUID
 
@@ -160,7 +159,7 @@ class NATSBus:
         try:
             await self._publish(subject, body)
         except (NatsError, OSError, TimeoutError) as error:
-            if isinstance(error, TimeoutError | NatsTimeout | NoStreamResponseError):
+            if isinstance(error, TimeoutError | NoStreamResponseError):
                 self._unanswered = self._unanswered or Unanswered(time.monotonic(), subject)
             raise BusError(f"cannot publish on {subject}: {reason(error)}") from error
         self._unanswered = None

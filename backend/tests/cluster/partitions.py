@@ -38,6 +38,13 @@ class Map(NamedTuple):
     def machine_of(self, node: Node) -> Machine:
         return self.networks.machines[node.name]
 
+    async def heal(self, cut_s: float, lasts_s: float) -> None:
+        """When what was cut at `cut_s`, monotonic seconds, has been so for `lasts_s`; returns when all is calm."""
+        await asyncio.sleep(max(0.0, lasts_s - (time.monotonic() - cut_s)))
+        self.networks.heal()
+        await self.found.cluster.until_healthy()
+        await asyncio.sleep(self.found.calm_s)
+
     async def gateway_and_server(self) -> tuple[PlacedGateway, Node]:
         """A gateway and the server that it uses, which is not Core's: gateways that start are spread over all."""
         for gateway in self.found.gateways:
@@ -72,10 +79,8 @@ async def node_cut(all_of_it: Map, viewers: int, lasts_s: float) -> Row:
         watch = Watch(found, people)
         await asyncio.sleep(found.calm_s)
         networks.cut([all_of_it.machine_of(await found.cluster.leader_of(LEVELS_STREAM))])
-        await asyncio.sleep(lasts_s)
-        networks.heal()
-        await found.cluster.until_healthy()
-        await asyncio.sleep(found.calm_s)
+        cut_s = time.monotonic()
+        await all_of_it.heal(cut_s, lasts_s)
         return await watch.end("the leader of the levels' stream is cut off, then reached again")
 
 
@@ -90,10 +95,7 @@ async def routes_cut(all_of_it: Map, viewers: int, lasts_s: float) -> Row:
         networks.cut([all_of_it.machine_of(server)], ("routes",))
         cut_s = time.monotonic()
         await found.until_all_have_a_new_message(people)
-        await asyncio.sleep(max(0.0, lasts_s - (time.monotonic() - cut_s)))
-        networks.heal()
-        await found.cluster.until_healthy()
-        await asyncio.sleep(found.calm_s)
+        await all_of_it.heal(cut_s, lasts_s)
         row = await watch.end("a server loses the other two, and keeps its gateways", allowed_s=LEFT_S)
         plain = max(row.plain.values())
         return row._replace(plain=row.sent, remark=f"the plain subscriber, which may stay there, had {plain} s")
@@ -112,10 +114,7 @@ async def server_of_core_cut(all_of_it: Map, viewers: int, lasts_s: float) -> Ro
         await until(lambda: found.core.bus.server not in {None, server}, "Core uses another server", AGREE_LIMIT_S)
         left_s = time.monotonic() - cut_s
         await found.until_all_have_a_new_message(people)
-        await asyncio.sleep(max(0.0, lasts_s - (time.monotonic() - cut_s)))
-        networks.heal()
-        await found.cluster.until_healthy()
-        await asyncio.sleep(found.calm_s)
+        await all_of_it.heal(cut_s, lasts_s)
         row = await watch.end("the server that Core uses loses the other two", allowed_s=LEFT_S)
         return row._replace(plain=row.sent, remark=f"Core left it after {left_s:.1f} s")
 
@@ -135,10 +134,7 @@ async def node_and_gateway_cut(all_of_it: Map, viewers: int, lasts_s: float) -> 
         cut_s = time.monotonic()
         await until(lambda: not gateway.ready, "it is out of the balancer", AGREE_LIMIT_S)
         unready_s = time.monotonic() - cut_s
-        await asyncio.sleep(max(0.0, lasts_s - unready_s))
-        networks.heal()
-        await found.cluster.until_healthy()
-        await asyncio.sleep(found.calm_s)
+        await all_of_it.heal(cut_s, lasts_s)
         told = [age_s for viewer in apart if (age_s := viewer.told_after_s(watch.begin_s)) is not None]
         row = await watch.end("a server and its gateway are cut off, then reached again", apart=apart)
         behind = await watch.end("", apart=[viewer for viewer in people if viewer not in apart])

@@ -8,7 +8,7 @@ import itertools
 import json
 import re
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -27,11 +27,12 @@ from tests.end_to_end.gateway_process import GatewayProcess
 from tests.end_to_end.proxy_process import nginx
 from tests.end_to_end.publisher import Publisher
 from tests.end_to_end.test_console import CALL, DESK, ON_ITS_SIDE, PHONE, PUT, level, row, serious_faults
-from tests.end_to_end.test_console_alerts import CHOICE, WATCH, market, until_history
+from tests.end_to_end.test_console_alerts import CHOICE, WATCH, gateway, market, until_history
 from tests.end_to_end.test_console_behind_proxy import SERVER
 from tests.end_to_end.test_console_timeline import GAP_MS, PAST, is_live, is_past, levels_of, present
 from tests.waiting import until
 
+__all__ = ["gateway"]  # a fixture
 # One loop for all of them: the browser is started once.
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
 
@@ -44,15 +45,6 @@ MOVE = {
     "changes": "Move the list of changes to another window",
 }
 LEVELS = [level("LOW", 687.0, "BREAK", confidence="HIGH"), level("VWAP", 687.25), level("HIGH", 688.0, "REJECT")]
-
-
-@pytest.fixture(scope="module")
-def gateway(shared_nats: NatsServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
-    """One that keeps what happened, of a market that never closes."""
-    settings = {"GATEWAY_HISTORY": "on", "GATEWAY_MARKET": "24x7"}
-    gateway = GatewayProcess(tmp_path_factory.mktemp("gateway"), shared_nats.url, **settings).start()
-    yield gateway
-    gateway.kill()
 
 
 class Desk:
