@@ -80,6 +80,11 @@ class OrderedConsumer:
             return time.monotonic() - self._lost_s < WAIT_FOR_US_S
         return self._has_more
 
+    @property
+    def has_read_all(self) -> bool:
+        """Whether the stream had no further message when it was read last; not while it cannot be read."""
+        return self._link is not None and not self._has_more
+
     async def start(self, limit_s: float) -> None:
         """Find the place to begin at.
 

@@ -147,7 +147,7 @@ async def follow(
             message = await _next(consumer, of)
             if message is not None:
                 yield message
-            if not consumer.behind:
+            if consumer.has_read_all:
                 on_idle()
 
 
@@ -160,10 +160,8 @@ async def span(bus: NATSBus, subject: str, first: int, end: int, of: Life) -> As
     if first >= end:
         return
     async with _following(bus, subject, max(first, 1)) as consumer:
-        while True:
+        while not consumer.has_read_all:
             message = await _next(consumer, of)
-            if message is None and not consumer.behind:
-                return
             if message is not None:
                 if message.seq < end:
                     yield message
