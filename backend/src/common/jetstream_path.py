@@ -11,8 +11,9 @@ other. It also keeps `num_ack_pending` at 0.
 
 **Silence is checked.** A push consumer whose stream was recreated goes silent without an error. Each second in which
 nothing came, the watch compares the messages that arrived with those that the server delivered, and binds again when
-they differ. A server that is cut off from the others goes on to answer for some ten seconds, as if it led: while
-nothing arrives, the leader of the stream is asked whether it hears a majority of the replicas.
+they differ. A server that is cut off from the others goes on to answer for some ten seconds, as if it led, and core
+NATS may bring what is published at that server: while the stream brings nothing, its leader is asked whether it hears a
+majority of the replicas.
 """
 
 import asyncio
@@ -49,7 +50,7 @@ logger = logging.getLogger("bus")
 
 WATCH_INTERVAL_S: Final = 1.0
 LOOKS_A_STREAM: Final = 3  # each look asks for the consumer, each third one for the stream of the subject too
-SILENT_S: Final = 2.0  # without a message of any subject; then each look asks for the stream's leader too
+ASK_LEADER_AFTER_S: Final = 2.0  # without a message from the stream
 UNHEARD_NS: Final = 3_000_000_000  # a replica answers its leader each second
 REBIND_PAUSE_S: Final = 0.25
 REMAKE_GRACE_S: Final = 1.0  # a missing stream is first left to its owner, who may create it with other settings
@@ -192,7 +193,7 @@ class JetStreamPath:
             )
             if lost is not None:
                 return lost
-        if time.monotonic() - max(self._heard_s, self._connection.heard_s) > SILENT_S:
+        if time.monotonic() - self._heard_s > ASK_LEADER_AFTER_S:
             stream = await jetstream.stream_info(stream_name)
             if not has_majority(stream.cluster):
                 return f"the leader of stream {stream_name} hears no majority of its replicas"
