@@ -20,6 +20,7 @@ from nats.nuid import NUID
 
 from src.common.connection import API_LIMIT_S, PASSING, BusError, Connection, Link, reason
 from src.common.streams import filter_subject, find_or_make_stream, stream_of
+from src.common.tasks import end
 
 logger = logging.getLogger("bus")
 
@@ -65,6 +66,7 @@ class OrderedConsumer:
         self._has_more = False
         self._trouble: str | None = None
         self._lost_s = time.monotonic()
+        self._noticing: asyncio.Task[None] | None = None  # the end of the link, for who waits for a message
         self._forget_arrivals()
 
     @property
@@ -101,7 +103,7 @@ class OrderedConsumer:
                 await link.use(self._bind(link))
                 self._link, self._trouble = link, None
                 logger.warning("%s is read again", self.subject)
-            return await self._link.use(self._take(self._link))
+            return await self._take(self._link)
         except PASSING as error:
             self._lose(reason(error))
             await asyncio.sleep(REBIND_PAUSE_S)
@@ -110,6 +112,8 @@ class OrderedConsumer:
     async def close(self) -> None:
         """Stop; idempotent."""
         link, self._link = self._link, None
+        await end(self._noticing)
+        self._noticing = None
         if link is not None and not link.ended.is_set():
             await self._leave(link)
 
@@ -123,7 +127,9 @@ class OrderedConsumer:
 
     async def _bind(self, link: Link) -> None:
         """Make a consumer that begins at our place."""
+        await end(self._noticing)
         self._forget_arrivals()
+        self._noticing = asyncio.create_task(_notice_end(link, self._arrived), name=f"end for {self.subject}")
         stream = await self._find_stream(link)
         self._turn_to(stream)
         self._consumer, self._inbox = f"gateway_{NUID().next().decode()}", link.client.new_inbox()
@@ -177,13 +183,14 @@ class OrderedConsumer:
 
     def _forget_arrivals(self) -> None:
         """Messages of an earlier consumer go into a queue that is not read."""
-        self._arrived: asyncio.Queue[Msg] = asyncio.Queue()
+        self._arrived: asyncio.Queue[Msg | None] = asyncio.Queue()  # None: the link has ended
         self._due = 0
         self._delivered = 0  # by this consumer, which counts its deliveries
 
     async def _take(self, link: Link) -> StoredMessage | None:
-        async with asyncio.timeout(ASK_S + API_LIMIT_S):
-            message = await (self._arrived.get() if self._due else self._ask(link))
+        message = await self._arrival(link)
+        if message is None:
+            raise BusError("the connection was lost")
         if message.reply:  # a message of the stream; a status of the server has no reply subject
             return self._stored(message)
         headers = message.headers or {}
@@ -193,12 +200,19 @@ class OrderedConsumer:
         self._has_more = False
         return None
 
-    async def _ask(self, link: Link) -> Msg:
+    async def _arrival(self, link: Link) -> Msg | None:
+        """Without a task or a timer where a message is here: a backlog is read at what its messages cost."""
+        if self._due and not self._arrived.empty():
+            return self._arrived.get_nowait()
+        async with asyncio.timeout(ASK_S + API_LIMIT_S):
+            return await (self._arrived.get() if self._due else self._ask(link))
+
+    async def _ask(self, link: Link) -> Msg | None:
         """Request a batch; returns its first message, or the status that the server sends instead."""
         assert self._stream is not None, "bound before asked"
         subject = f"{link.jetstream.api_prefix}.CONSUMER.MSG.NEXT.{self._stream.config.name}.{self._consumer}"
 
-        async def ask() -> Msg:
+        async def ask() -> Msg | None:
             request = {"batch": BATCH, "expires": int(ASK_S * 1e9)}
             await link.client.publish(subject, json.dumps(request).encode(), reply=self._inbox)
             self._due = BATCH
@@ -218,3 +232,8 @@ class OrderedConsumer:
         self._next_seq = seq + 1
         self._has_more = metadata.num_pending > 0
         return StoredMessage(self.subject, seq, round(metadata.timestamp.timestamp() * 1e6), message.data)
+
+
+async def _notice_end(link: Link, arrived: "asyncio.Queue[Msg | None]") -> None:
+    await link.ended.wait()
+    arrived.put_nowait(None)
