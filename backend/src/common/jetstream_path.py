@@ -44,7 +44,7 @@ from src.common.arrivals import (
 from src.common.connection import PASSING, BusError, Connection, JetStream, Link, NotPermitted, reason
 from src.common.look_back import LOOK_BACK_MESSAGES, look_back
 from src.common.streams import filter_subject, find_or_make_stream, stream_of
-from src.common.tasks import end
+from src.common.tasks import end, tick
 
 logger = logging.getLogger("bus")
 
@@ -171,7 +171,7 @@ class JetStreamPath:
             return self.trouble
         before: ConsumerInfo | None = None
         while True:
-            await asyncio.sleep(WATCH_INTERVAL_S)
+            await tick(WATCH_INTERVAL_S)
             if time.monotonic() - self._heard_s < WATCH_INTERVAL_S:
                 before = None
                 continue

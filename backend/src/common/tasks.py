@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import os
 import signal
 import sys
@@ -48,6 +49,18 @@ def guarded(work: Callable[..., object], *given: object) -> None:
         work(*given)
     except Exception:
         logger.exception("a fault of the gateway; it goes on")
+
+
+async def tick(period_s: float) -> float:
+    """Sleep until the loop's clock is at the next multiple of `period_s`, seconds; returns that time.
+
+    All that is done so often is done at one waking of the process: a waking costs more than most of what is done then.
+    The first time may be a quarter of the period early or late.
+    """
+    loop = asyncio.get_running_loop()
+    due_s = (math.floor(loop.time() / period_s + 0.25) + 1) * period_s
+    await asyncio.sleep(due_s - loop.time())
+    return due_s
 
 
 async def within(limit_s: float, work: Coroutine[Any, Any, T]) -> T:

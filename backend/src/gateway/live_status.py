@@ -7,7 +7,7 @@ from typing import Any, Final
 from src.common.bus import NATSBus
 from src.common.subjects import LEVELS_SIGNALS, MARKET_FLOW
 from src.common.subscription import Stored, message_in_hand
-from src.common.tasks import end, guarded
+from src.common.tasks import end, guarded, tick
 from src.gateway.delivery.channel import Channel
 from src.gateway.delivery.hub import Hub
 from src.gateway.signals.contract import LevelsPayload
@@ -26,7 +26,8 @@ class LiveStatus:
 
     Attributes:
         stream: the freshness of each section.
-        on_verdict: called with a section, its verdict before, the one that it has now, and when: ms since 1970 UTC.
+        on_verdict: called with a section, its verdict before, the one that it has now, and when: ms since 1970 UTC;
+            None: nobody wants to know.
     """
 
     def __init__(self, hub: Hub, bus: NATSBus, market: str, now_ms: Callable[[], int]) -> None:
@@ -43,7 +44,7 @@ class LiveStatus:
         self._now_ms = now_ms
         self._judgements: dict[Channel, Judgement] = {}
         self._verdicts: dict[str, str] = {}
-        self.on_verdict: OnVerdict = lambda *_: None
+        self.on_verdict: OnVerdict | None = None
         self._looking: asyncio.Task[None] | None = None
 
     def open(self) -> None:
@@ -89,21 +90,23 @@ class LiveStatus:
         is_subscribed = bool(subscriptions) and all(one.is_live for one in subscriptions)
         return Facts(self._hub.is_closing, self._bus.is_connected, is_subscribed)
 
-    def _look_at_verdicts(self) -> None:
-        for section, verdict in self.judge().verdicts.items():
+    def _look_at_verdicts(self, on_verdict: OnVerdict) -> None:
+        now_ms = self._now_ms()
+        for section, verdict in self.stream.verdicts(now_ms).items():
             before = self._verdicts.get(section, verdict)
             self._verdicts[section] = verdict
             if verdict != before:
-                self.on_verdict(section, before, verdict, self._now_ms())
+                on_verdict(section, before, verdict, now_ms)
 
     async def _look_regularly(self) -> None:
         while True:
-            await asyncio.sleep(LOOK_EVERY_S)
+            await tick(LOOK_EVERY_S)
             guarded(self._look, asyncio.get_running_loop().time())
 
     def _look(self, now_s: float) -> None:
         """Tell the viewers that ask for it what has changed, and that the gateway lives where nothing has."""
-        self._look_at_verdicts()
+        if self.on_verdict is not None:
+            self._look_at_verdicts(self.on_verdict)
         before, self._judgements = self._judgements, {}
         for shape, channel in self._hub.channels.items():
             if not isinstance(shape, Shape) or not shape.status:

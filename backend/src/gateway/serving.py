@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from src.common.tasks import end, guarded, unless
+from src.common.tasks import end, guarded, tick, unless
 from src.gateway.admission.admission_control import AdmissionControl
 from src.gateway.delivery.stream_peer import PeerLimits, peer_factory
 from src.gateway.history.client import HistoryClient
@@ -169,4 +169,4 @@ async def _report(broadcaster: SocketBroadcaster, viewer_count: ViewerCount) -> 
     while True:
         guarded(file_descriptors.look)
         viewer_count.report(len(broadcaster.hub.peers))
-        await asyncio.sleep(REPORT_INTERVAL_S if viewer_count.configured > 1 else REPORT_ALONE_S)
+        await tick(REPORT_INTERVAL_S if viewer_count.configured > 1 else REPORT_ALONE_S)

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterator
 from typing import Final
 
-from src.common.tasks import end, guarded
+from src.common.tasks import end, guarded, tick
 from src.gateway.close_codes import CloseCode
 from src.gateway.delivery.channel import Channel, Counters, Peer
 from src.gateway.delivery.frame import Frame, number_of, position_of
@@ -191,8 +191,7 @@ class Hub:
     async def _check_peers(self) -> None:
         peers: tuple[Peer, ...] = ()
         for turn in itertools.count():
-            due_s = time.monotonic() + LOOP_LAG_INTERVAL_S
-            await asyncio.sleep(LOOP_LAG_INTERVAL_S)
+            due_s = await tick(LOOP_LAG_INTERVAL_S)
             now_s = time.monotonic()
             self.loop_lag.observe(now_s - due_s)
             part = turn % LOOP_LAGS_A_SECOND  # of the peers, so that each is looked at once a second

@@ -16,7 +16,7 @@ QUICK_S: Final = 0.1  # beyond the least round trip; 8 frames a second, Core's r
 LATE_S: Final = 0.5  # beyond the least round trip
 QUICK_IN_A_ROW: Final = 3
 PROBE_AFTER: Final = 16  # pongs that were not quick, in a row: the viewer may be further away than it was
-FIRST_INTERVAL_S: Final = 2.0
+FIRST_INTERVAL_S: Final = 4.0
 # A viewer that has never answered a ping is sent frames without waiting after this time, until it is closed.
 UNANSWERED_S: Final = 5.0
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from src.common.tasks import end, guarded
+from src.common.tasks import end, guarded, tick
 
 SWEEP_INTERVAL_S: Final = 0.25
 
@@ -97,5 +97,5 @@ class HandshakeTimeouts:
 
     async def _sweep_periodically(self) -> None:
         while True:
-            await asyncio.sleep(SWEEP_INTERVAL_S)
+            await tick(SWEEP_INTERVAL_S)
             self.sweep()

@@ -113,11 +113,16 @@ class StreamStatus:
             asked: the sections that count.
         """
         is_open = self.market(now_ms).is_open
-        opened_ms = self._opened_ms if is_open else None
-        verdicts = {
-            name: section.verdict(now_ms, opened_ms) for name, section in self.sections.items() if name in asked
-        }
+        verdicts = {name: verdict for name, verdict in self._verdicts(now_ms, is_open).items() if name in asked}
         return Judgement(verdicts, self._cause(facts, verdicts, now_ms, asked), is_open)
+
+    def verdicts(self, now_ms: int) -> dict[str, str]:
+        """How fresh each section is; the argument as for `judge`."""
+        return self._verdicts(now_ms, self.market(now_ms).is_open)
+
+    def _verdicts(self, now_ms: int, is_open: bool) -> dict[str, str]:
+        opened_ms = self._opened_ms if is_open else None
+        return {name: section.verdict(now_ms, opened_ms) for name, section in self.sections.items()}
 
     def _cause(self, facts: Facts, verdicts: Mapping[str, str], now_ms: int, asked: Collection[str]) -> str | None:
         """The first of the table that is true."""
