@@ -19,14 +19,14 @@ from nats.nuid import NUID
 
 from src.common.access import Access
 from src.common.arrivals import PUBLICATION, Publication
-from src.common.connection import PASSING, BusError, Connection, Link, reason
+from src.common.connection import PASSING, PING_INTERVAL_S, BusError, Connection, Link, reason
 from src.common.jetstream_path import has_majority
 from src.common.messages import decode_object
 from src.common.ordered_consumer import OrderedConsumer
 from src.common.streams import find_or_make_stream, stream_of
 from src.common.subjects import STREAMS, USUAL_JETSTREAM, JetStreamOptions
 from src.common.subscription import Callback, Decoder, Stored, Subscription
-from src.common.tasks import end
+from src.common.tasks import end, tick
 
 logger = logging.getLogger("bus")
 
@@ -67,6 +67,7 @@ class NATSBus:
         jetstream: how JetStream is deployed.
         decoders: how to read the messages of a subject; by default a strict JSON object becomes a dict.
         keeps_last: whether the last message of each subject is kept beyond the age limit of its stream.
+        ping_interval_s: between two pings of the server, which is left when it answers `UNANSWERED_PINGS` of them not.
 
     Attributes:
         on_copy: called with a subject and the place of its newest message in the stream, where JetStream tells that
@@ -84,9 +85,10 @@ class NATSBus:
         jetstream: JetStreamOptions = USUAL_JETSTREAM,
         decoders: Mapping[str, Decoder] | None = None,
         keeps_last: bool = False,
+        ping_interval_s: float = PING_INTERVAL_S,
     ) -> None:
         servers = url or os.environ.get("NATS_URL") or DEFAULT_NATS_URL
-        self._connection = Connection(servers, name, access or Access(), jetstream)
+        self._connection = Connection(servers, name, access or Access(), jetstream, ping_interval_s)
         self._connect_timeout_s = connect_timeout_s
         self._max_message_bytes = max_message_bytes
         self._decoders = dict(decoders or {})
@@ -192,7 +194,12 @@ class NATSBus:
         return subscription
 
     async def follow(
-        self, subject: str, since_ms: int | None = None, *, since_seq: int | None = None
+        self,
+        subject: str,
+        since_ms: int | None = None,
+        *,
+        since_seq: int | None = None,
+        every_s: float | None = None,
     ) -> OrderedConsumer:
         """Read every message of `subject`, in order and also those that came during an outage.
 
@@ -200,11 +207,12 @@ class NATSBus:
             subject: what to read.
             since_ms: begin with the first that was stored then or later, ms since 1970; None: with the next.
             since_seq: begin with this sequence, or the first after it; then `since_ms` has no effect.
+            every_s: once all has been read, ask so often for what is new, seconds; None: take it as it comes.
 
         Raises:
             BusError: it cannot be read within the connect timeout.
         """
-        consumer = OrderedConsumer(self._connection, subject, since_ms, since_seq)
+        consumer = OrderedConsumer(self._connection, subject, since_ms, since_seq, every_s)
         await consumer.start(self._connect_timeout_s)
         self._consumers.append(consumer)
         return consumer
@@ -229,7 +237,7 @@ class NATSBus:
         """Move to where JetStream answers, when nothing arrives from the present server although it lives."""
         pause_s = BLIND_S
         while True:
-            await asyncio.sleep(pause_s)
+            await tick(pause_s)
             if not self._is_blind():
                 pause_s = BLIND_S
                 continue

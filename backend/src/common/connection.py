@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from nats.aio.client import Client
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
+from nats.errors import StaleConnectionError
 from nats.errors import TimeoutError as NatsTimeout
 from nats.js import JetStreamContext
 from nats.js.errors import APIError, NoStreamResponseError, ServiceUnavailableError
@@ -25,7 +26,7 @@ from nats.js.errors import APIError, NoStreamResponseError, ServiceUnavailableEr
 from src.common.access import Access, AccessError
 from src.common.logs import redacted
 from src.common.subjects import USUAL_JETSTREAM, JetStreamOptions
-from src.common.tasks import end, unless, within
+from src.common.tasks import end, tick, unless, within
 
 logger = logging.getLogger("bus")
 
@@ -114,11 +115,12 @@ PASSING: Final = (
 
 
 class StrictClient(Client):
-    """The library's client, with two changes.
+    """The library's client, with three changes.
 
     The library believes the first line of the server about TLS, which is not encrypted and may be forged: this client
     sends nothing to a server without TLS where TLS is required. And the library fails at its end where it has unsent
-    bytes for a broken socket, before it ends its subscriptions: here it has none, and `ended` is set in any case.
+    bytes for a broken socket, before it ends its subscriptions: here it has none, and `ended` is set in any case. And
+    the library pings at times of its own: here with all else that is done regularly, see `tick`.
     """
 
     def __init__(self) -> None:
@@ -132,6 +134,17 @@ class StrictClient(Client):
                 raise NatsError("the server offers no TLS")
             info["tls_required"] = True  # the library reads this next
         await super()._process_info(info, initial_connection)
+
+    async def _ping_interval(self) -> None:
+        while True:
+            await tick(self.options["ping_interval"])
+            if not self.is_connected:
+                continue
+            self._pings_outstanding += 1
+            if self._pings_outstanding > self.options["max_outstanding_pings"]:
+                await self._process_op_err(StaleConnectionError())
+                return
+            await self._send_ping()
 
     async def _process_op_err(self, e: Exception) -> None:
         self._pending, self._pending_data_size = [], 0  # `_close` would write them, and raise
@@ -169,8 +182,9 @@ class Link:
         server: its name and address.
     """
 
-    def __init__(self, jetstream: JetStreamOptions) -> None:
+    def __init__(self, jetstream: JetStreamOptions, ping_interval_s: float = PING_INTERVAL_S) -> None:
         self._jetstream_options = jetstream
+        self._ping_interval_s = ping_interval_s
         self.client = StrictClient()
         self.ended = self.client.ended
         self.address = self.server = ""
@@ -287,7 +301,7 @@ class Link:
             reconnect_time_wait=0.1,  # type: ignore[arg-type]
             dont_randomize=True,  # they come in the order in which they shall be tried
             connect_timeout=GREETING_LIMIT_S,
-            ping_interval=PING_INTERVAL_S,  # type: ignore[arg-type]
+            ping_interval=self._ping_interval_s,  # type: ignore[arg-type]
             max_outstanding_pings=UNANSWERED_PINGS,
             error_cb=self._note_error,
             **options,
@@ -353,7 +367,14 @@ class Connection:
         heard_s: when core NATS last brought a message of any subscription, by the monotonic clock; set by those.
     """
 
-    def __init__(self, url: str, name: str, access: Access, jetstream: JetStreamOptions = USUAL_JETSTREAM) -> None:
+    def __init__(
+        self,
+        url: str,
+        name: str,
+        access: Access,
+        jetstream: JetStreamOptions = USUAL_JETSTREAM,
+        ping_interval_s: float = PING_INTERVAL_S,
+    ) -> None:
         self.url = redacted(url)
         self.reconnects = 0
         self.trouble: str | None = reason(None)
@@ -362,6 +383,7 @@ class Connection:
         self._name = name
         self._access = access
         self._jetstream = jetstream
+        self._ping_interval_s = ping_interval_s
         self._link: Link | None = None
         self._better: Link | None = None  # takes the place of the present one as soon as that has ended
         self._lost_server = ""
@@ -496,7 +518,7 @@ class Connection:
     async def _another(self, present: Link, works: Callable[[Link], Coroutine[Any, Any, bool]]) -> Link | None:
         """A link to another server, on which `works`; None where there is none now."""
         for server in self._servers_to_try():
-            link = Link(self._jetstream)
+            link = Link(self._jetstream, self._ping_interval_s)
             try:
                 await link.dial([server], self._name, self._access)
                 if link.client.server_id != present.client.server_id and await link.use(works(link)):
@@ -516,7 +538,7 @@ class Connection:
         """
         pause_s = FIRST_PAUSE_S
         while True:
-            link = Link(self._jetstream)
+            link = Link(self._jetstream, self._ping_interval_s)
             try:
                 await link.dial(self._servers_to_try(), self._name, self._access)
             except Exception as error:

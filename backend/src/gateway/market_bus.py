@@ -3,6 +3,7 @@
 from typing import Final
 
 from src.common.bus import NATSBus
+from src.common.connection import PING_INTERVAL_S
 from src.common.subjects import LEVELS_SIGNALS, MARKET_FLOW
 from src.gateway.settings import Settings, jetstream_options, nats_access
 from src.gateway.signals.intake import read_flow, read_levels
@@ -10,7 +11,7 @@ from src.gateway.signals.intake import read_flow, read_levels
 DECODERS: Final = {LEVELS_SIGNALS: read_levels, MARKET_FLOW: read_flow}
 
 
-def make_bus(settings: Settings, name: str = "gateway") -> NATSBus:
+def make_bus(settings: Settings, name: str = "gateway", ping_interval_s: float = PING_INTERVAL_S) -> NATSBus:
     """A bus that is not connected yet; `name` is how the connection shows in the server's own monitoring."""
     return NATSBus(
         settings.nats_url,
@@ -21,4 +22,5 @@ def make_bus(settings: Settings, name: str = "gateway") -> NATSBus:
         jetstream=jetstream_options(settings),
         decoders=DECODERS | {section.subject: read_flow for section in settings.sections},
         keeps_last=settings.last_state == "on",
+        ping_interval_s=ping_interval_s,
     )

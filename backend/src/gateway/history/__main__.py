@@ -23,6 +23,8 @@ from src.gateway.settings import Settings
 
 logger = logging.getLogger("history")
 
+PING_INTERVAL_S = 2.0  # of the NATS server: nobody waits for this process as for the live path
+
 
 async def _serve(settings: Settings, socket_path: str) -> None:
     """Until the process that started this one is gone."""
@@ -34,7 +36,7 @@ async def _serve(settings: Settings, socket_path: str) -> None:
 async def _read_again(settings: Settings, socket_path: str) -> None:
     """Read the streams, and once more from the beginning whenever one of them was made anew."""
     async with contextlib.AsyncExitStack() as closing:
-        bus = make_bus(settings, "gateway history")
+        bus = make_bus(settings, "gateway history", PING_INTERVAL_S)
         closing.push_async_callback(bus.close)
         server = HistoryServer(socket_path, bus, settings.wall_baseline)
         await server.open()

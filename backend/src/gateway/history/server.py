@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from src.common.bus import NATSBus
-from src.common.tasks import end
+from src.common.tasks import end, tick
 from src.gateway.history import messages
 from src.gateway.history.archive import Archive
 from src.gateway.history.event_query import answer, event_query
@@ -101,7 +101,7 @@ class HistoryServer:
                 told = progress
                 for writer in tuple(self._processes):
                     self._write(writer, progress)
-            await asyncio.sleep(PROGRESS_EVERY_S)
+            await tick(PROGRESS_EVERY_S)
 
     def tell(self, events: list[Event]) -> None:
         """Tell every process of events that are new, or count one more; before it begins, the begin will have them."""
