@@ -16,7 +16,8 @@ QUICK_S: Final = 0.1  # beyond the least round trip; 8 frames a second, Core's r
 LATE_S: Final = 0.5  # beyond the least round trip
 QUICK_IN_A_ROW: Final = 3
 PROBE_AFTER: Final = 16  # pongs that were not quick, in a row: the viewer may be further away than it was
-FIRST_INTERVAL_S: Final = 4.0
+FIRST_INTERVAL_S: Final = 4.0  # between pings, once frames are sent without waiting
+NOT_QUICK_INTERVAL_S: Final = 2.0  # after a pong that was not quick
 # A viewer that has never answered a ping is sent frames without waiting after this time, until it is closed.
 UNANSWERED_S: Final = 5.0
 
@@ -108,7 +109,7 @@ class PongClock:
         quick = beyond_s <= QUICK_S
         self._in_a_row = max(self._in_a_row, 0) + 1 if quick else min(self._in_a_row, 0) - 1
         if not self.one_at_a_time:
-            self._interval_s = min(2 * self._interval_s, self._longest_interval_s) if quick else FIRST_INTERVAL_S
+            self._interval_s = min(2 * self._interval_s, self._longest_interval_s) if quick else NOT_QUICK_INTERVAL_S
             self.one_at_a_time = beyond_s > LATE_S
         elif self._in_a_row >= QUICK_IN_A_ROW:
             self.one_at_a_time = False
@@ -119,7 +120,7 @@ class PongClock:
 
     def is_due(self, now_s: float) -> bool:
         """Whether a viewer that has answered is to be pinged again."""
-        return now_s - self._sent_s >= self._interval_s
+        return now_s - self._sent_s >= min(self._interval_s, self._longest_interval_s)
 
     def check(self, now_s: float, lag_s: float) -> None:
         """Change to one frame at a time when the pong is overdue; called about once a second while it is missing."""

@@ -18,8 +18,8 @@ LONGEST_S = 8.0
 class Line:
     """A viewer at some distance, over a line that takes some time for a frame."""
 
-    def __init__(self, distance_s: float, transfer_s: float = 0.0) -> None:
-        self.pongs = PongClock(LONGEST_S)
+    def __init__(self, distance_s: float, transfer_s: float = 0.0, longest_s: float = LONGEST_S) -> None:
+        self.pongs = PongClock(longest_s)
         self.distance_s = distance_s
         self.transfer_s = transfer_s
         self.now_s = 0.0
@@ -34,8 +34,8 @@ class Line:
             assert not self.pongs.pong(self.now_s, 0.0), "one ping alone is enough"
 
 
-def quick_line() -> Line:
-    line = Line(distance_s=0.02)
+def quick_line(longest_s: float = LONGEST_S) -> Line:
+    line = Line(distance_s=0.02, longest_s=longest_s)
     for _ in range(QUICK_IN_A_ROW):
         line.frame()
     return line
@@ -101,20 +101,26 @@ def test_a_pong_that_does_not_come_does_so_too() -> None:
     assert line.pongs.one_at_a_time
 
 
+def interval_of(line: Line) -> int:
+    """Whole seconds until the next ping."""
+    return next(seconds for seconds in range(60) if line.pongs.is_due(line.now_s + seconds))
+
+
+def test_no_interval_is_longer_than_the_longest() -> None:
+    assert interval_of(quick_line(longest_s=1.0)) == 1
+
+
 def test_pings_become_rare_while_the_viewer_is_quick_and_frequent_when_it_is_not() -> None:
     line = quick_line()
 
-    def interval_s() -> int:
-        return next(seconds for seconds in range(60) if line.pongs.is_due(line.now_s + seconds))
-
     intervals_s = []
     for _ in range(5):
-        intervals_s.append(interval_s())
+        intervals_s.append(interval_of(line))
         line.frame()
-    assert intervals_s == [2, 4, 8, 8, 8]
+    assert intervals_s == [4, 8, 8, 8, 8]
     line.transfer_s = QUICK_S + 0.05
     line.frame()
-    assert interval_s() == 2
+    assert interval_of(line) == 2
     assert not line.pongs.one_at_a_time, "not quick, and not late either"
 
 
