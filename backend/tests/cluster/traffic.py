@@ -53,6 +53,10 @@ class Times:
                 at_s = seen_s
         return max(longest_s, end_s - at_s)
 
+    def first_s(self, subject: str, after_s: float) -> float:
+        """When the first number after this time came."""
+        return next(seen_s for seen_s, _ in self.seen[subject] if seen_s > after_s)
+
     def delays_s(self, sent: "Times", begin_s: float) -> list[float]:
         """How long after they were sent the numbers came, of those that were sent after `begin_s`."""
         begun = {number: sent_s for seen in sent.seen.values() for sent_s, number in seen if sent_s > begin_s}
