@@ -194,12 +194,7 @@ class NATSBus:
         return subscription
 
     async def follow(
-        self,
-        subject: str,
-        since_ms: int | None = None,
-        *,
-        since_seq: int | None = None,
-        every_s: float | None = None,
+        self, subject: str, since_ms: int | None = None, *, since_seq: int | None = None
     ) -> OrderedConsumer:
         """Read every message of `subject`, in order and also those that came during an outage.
 
@@ -207,12 +202,11 @@ class NATSBus:
             subject: what to read.
             since_ms: begin with the first that was stored then or later, ms since 1970; None: with the next.
             since_seq: begin with this sequence, or the first after it; then `since_ms` has no effect.
-            every_s: once all has been read, ask so often for what is new, seconds; None: take it as it comes.
 
         Raises:
             BusError: it cannot be read within the connect timeout.
         """
-        consumer = OrderedConsumer(self._connection, subject, since_ms, since_seq, every_s)
+        consumer = OrderedConsumer(self._connection, subject, since_ms, since_seq)
         await consumer.start(self._connect_timeout_s)
         self._consumers.append(consumer)
         return consumer

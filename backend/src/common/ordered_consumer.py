@@ -20,7 +20,7 @@ from nats.nuid import NUID
 
 from src.common.connection import API_LIMIT_S, PASSING, BusError, Connection, Link, reason
 from src.common.streams import filter_subject, find_or_make_stream, stream_of
-from src.common.tasks import end, tick
+from src.common.tasks import end
 
 logger = logging.getLogger("bus")
 
@@ -45,12 +45,7 @@ class OrderedConsumer:
     """One subject's messages, none twice and none left out that its stream still has."""
 
     def __init__(
-        self,
-        connection: Connection,
-        subject: str,
-        since_ms: int | None,
-        since_seq: int | None = None,
-        every_s: float | None = None,
+        self, connection: Connection, subject: str, since_ms: int | None, since_seq: int | None = None
     ) -> None:
         """
         Args:
@@ -58,13 +53,11 @@ class OrderedConsumer:
             subject: what to read.
             since_ms: begin with the first that was stored then or later, ms since 1970; None: with the next.
             since_seq: begin with this sequence, or the first after it; then `since_ms` has no effect.
-            every_s: once all has been read, ask so often for what is new, seconds; None: take it as it comes.
         """
         self.subject = subject
         self._connection = connection
         self._since_ms = since_ms
         self._since_seq = since_seq
-        self._every_s = every_s
         self._link: Link | None = None
         self._stream: StreamInfo | None = None
         self._consumer = ""
@@ -211,8 +204,6 @@ class OrderedConsumer:
         """Without a task or a timer where a message is here: a backlog is read at what its messages cost."""
         if self._due and not self._arrived.empty():
             return self._arrived.get_nowait()
-        if self._every_s is not None and not self._due and not self._has_more:
-            await tick(self._every_s)
         async with asyncio.timeout(ASK_S + API_LIMIT_S):
             return await (self._arrived.get() if self._due else self._ask(link))
 
@@ -222,8 +213,7 @@ class OrderedConsumer:
         subject = f"{link.jetstream.api_prefix}.CONSUMER.MSG.NEXT.{self._stream.config.name}.{self._consumer}"
 
         async def ask() -> Msg | None:
-            patience = {"expires": int(ASK_S * 1e9)} if self._every_s is None else {"no_wait": True}
-            request = {"batch": BATCH, **patience}
+            request = {"batch": BATCH, "expires": int(ASK_S * 1e9)}
             await link.client.publish(subject, json.dumps(request).encode(), reply=self._inbox)
             self._due = BATCH
             return await self._arrived.get()

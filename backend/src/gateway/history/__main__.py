@@ -1,9 +1,9 @@
 """The history process: `python -m src.gateway.history`, started by a gateway process with its settings on stdin."""
 
-import os
+from src.gateway.history.priority import give_way
 
 if __name__ == "__main__":
-    os.nice(10)  # the live path has the processors first, also while this imports
+    give_way()  # also while this imports
 
 import asyncio
 import contextlib
@@ -11,6 +11,7 @@ import logging
 import pickle
 import signal
 import sys
+from typing import Final
 
 from src.common import logs
 from src.common.bus import BusError, NATSBus
@@ -23,7 +24,7 @@ from src.gateway.settings import Settings
 
 logger = logging.getLogger("history")
 
-PING_INTERVAL_S = 2.0  # of the NATS server: nobody waits for this process as for the live path
+PING_INTERVAL_S: Final = 2.0  # of the NATS server: nobody waits for this process as for the live path
 
 
 async def _serve(settings: Settings, socket_path: str) -> None:

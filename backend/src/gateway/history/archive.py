@@ -27,7 +27,7 @@ from src.gateway.signals.contract import Event
 logger = logging.getLogger("history")
 
 FILL_SHARE: Final = 0.5  # of one processor
-REST_EVERY: Final = 32  # messages
+REST_EVERY: Final = 8  # messages, about a millisecond
 FORGET_EVERY: Final = 1_000  # messages: old events are dropped this often
 SUBJECTS: Final = (LEVELS_SIGNALS, MARKET_FLOW)
 

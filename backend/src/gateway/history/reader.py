@@ -25,9 +25,6 @@ logger = logging.getLogger("history")
 BLOCK: Final = 1_200  # messages: five minutes at Core's pace
 BEFORE: Final = 64  # messages before a block, more than `KEPT_CLOCKS_MS` has at Core's pace
 AGAIN_S: Final = 1.0
-# How often the live end is read: an event is so late at most. Read as they come, one message costs eight times as much,
-# since each wakes a process whose caches have gone cold: 0.5 % of a processor, as much as the sends to 70 viewers.
-READ_EVERY_S: Final = 0.5
 
 
 class Life(NamedTuple):
@@ -102,22 +99,20 @@ async def life_of(bus: NATSBus, subject: str) -> Life:
 
 
 @contextlib.asynccontextmanager
-async def _following(
-    bus: NATSBus, subject: str, since_seq: int | None, every_s: float | None = None
-) -> AsyncIterator[OrderedConsumer]:
+async def _following(bus: NATSBus, subject: str, since_seq: int | None) -> AsyncIterator[OrderedConsumer]:
     """Once begun, a consumer survives outages by itself; the begin is tried until it succeeds."""
-    consumer = await _begun(bus, subject, since_seq, every_s)
+    consumer = await _begun(bus, subject, since_seq)
     try:
         yield consumer
     finally:
         await bus.leave(consumer)
 
 
-async def _begun(bus: NATSBus, subject: str, since_seq: int | None, every_s: float | None) -> OrderedConsumer:
+async def _begun(bus: NATSBus, subject: str, since_seq: int | None) -> OrderedConsumer:
     told = False
     while True:
         try:
-            return await bus.follow(subject, since_seq=since_seq, every_s=every_s)
+            return await bus.follow(subject, since_seq=since_seq)
         except BusError as error:
             if not told:
                 logger.warning("the history of %s waits: %s", subject, error)
@@ -147,7 +142,7 @@ async def follow(
     Raises:
         LifeEnded: the stream was made anew.
     """
-    async with _following(bus, subject, max(since_seq, 1), READ_EVERY_S) as consumer:
+    async with _following(bus, subject, max(since_seq, 1)) as consumer:
         while True:
             message = await _next(consumer, of)
             if message is not None:
