@@ -108,12 +108,16 @@ async def main() -> None:
         publishing = asyncio.create_task(_publish(server.url, session, pairs))
         try:
             for history in ("off", "on"):
-                gateway = Gateway(stack, folder, server.url, history)
-                await gateway.until_it_serves()
-                if history == "on":
-                    await _measure_filling(gateway)
-                print(f"latency with the history {history}: {await _latency(gateway, arguments.seconds)}")
-            await _measure_answers(gateway)
+                with (
+                    ExitStack() as of_gateway
+                ):  # one at a time: another would take processors from the one that is measured
+                    gateway = Gateway(of_gateway, folder, server.url, history)
+                    await gateway.until_it_serves()
+                    if history == "on":
+                        await _measure_filling(gateway)
+                    print(f"latency with the history {history}: {await _latency(gateway, arguments.seconds)}")
+                    if history == "on":
+                        await _measure_answers(gateway)
         finally:
             await end(publishing)
 
