@@ -55,7 +55,7 @@ async def tick(period_s: float) -> float:
     """Sleep until the loop's clock is at the next multiple of `period_s`, seconds; returns that time.
 
     All that is done so often is done at one waking of the process: a waking costs more than most of what is done then.
-    The first time may be a quarter of the period early or late.
+    The first time takes a quarter of the period at least, and five quarters at most.
     """
     loop = asyncio.get_running_loop()
     due_s = (math.floor(loop.time() / period_s + 0.25) + 1) * period_s

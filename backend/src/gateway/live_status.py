@@ -105,7 +105,9 @@ class LiveStatus:
 
     def _look(self, now_s: float) -> None:
         """Tell the viewers that ask for it what has changed, and that the gateway lives where nothing has."""
-        if self.on_verdict is not None:
+        if self.on_verdict is None:
+            self.stream.market(self._now_ms())  # it notices an opening when it comes
+        else:
             self._look_at_verdicts(self.on_verdict)
         before, self._judgements = self._judgements, {}
         for shape, channel in self._hub.channels.items():

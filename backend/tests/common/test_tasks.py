@@ -5,7 +5,7 @@ import contextlib
 import gc
 from typing import Any
 
-from src.common.tasks import unless
+from src.common.tasks import tick, unless
 from tests.waiting import until
 
 
@@ -43,3 +43,20 @@ async def test_work_is_not_left_behind_by_an_owner_that_is_cancelled_more_than_o
     assert owner.cancelled()
     gc.collect()
     assert lost == []
+
+
+async def test_what_ticks_at_one_period_is_woken_at_the_same_multiples_of_it() -> None:
+    loop, period_s = asyncio.get_running_loop(), 0.01
+
+    async def three() -> list[float]:
+        ticks = []
+        for _ in range(3):
+            ticks.append(await tick(period_s))
+            assert loop.time() > ticks[-1] - period_s / 4
+        return ticks
+
+    begin_s = loop.time()
+    both = await asyncio.gather(three(), three())
+    assert both[0] == both[1]
+    assert all(abs(due_s / period_s - round(due_s / period_s)) < 1e-3 for due_s in both[0])
+    assert begin_s < both[0][0] < both[0][1] < both[0][2]

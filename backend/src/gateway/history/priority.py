@@ -14,9 +14,8 @@ from typing import Final
 NICE: Final = 10
 SLICE_NS: Final = 100_000  # the shortest that there is
 SCHED_SETATTR: Final = {"x86_64": 314, "aarch64": 274}  # numbers of the system call, which Python has no name for
-_ATTRIBUTES: Final = struct.Struct(
-    "=IIQiIQQQII"
-)  # size, policy, flags, nice, priority, runtime, …; of SCHED_OTHER: slice
+# size, policy, flags, nice, priority, runtime, which is the slice here, deadline, period, util_min, util_max
+_ATTRIBUTES: Final = struct.Struct("=IIQiIQQQII")
 
 
 def give_way() -> None:
