@@ -20,7 +20,7 @@ def ms(hour: int, minute: int) -> int:
 async def test_an_opening_is_noticed_when_it_comes_also_where_nobody_asks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else a Core that has been silent since the opening would pass as live for a while when somebody asks."""
     monkeypatch.setattr(live_status, "LOOK_EVERY_S", 0.01)
-    now_ms, looks = ms(14, 0), 0
+    now_ms, looks = ms(13, 0), 0
 
     def clock() -> int:
         nonlocal looks
@@ -34,6 +34,8 @@ async def test_an_opening_is_noticed_when_it_comes_also_where_nobody_asks(monkey
     bus: Any = FakeBus()
     status = LiveStatus(Hub(), bus, "XNYS", clock)
     status.add("levels", ts_ms=now_ms)
+    now_ms = ms(14, 0)
+    assert status.judge().verdicts == {"levels": "closed"}
     status.open()
     await until_looked()
     now_ms = ms(14, 31)
