@@ -108,9 +108,7 @@ async def main() -> None:
         publishing = asyncio.create_task(_publish(server.url, session, pairs))
         try:
             for history in ("off", "on"):
-                with (
-                    ExitStack() as of_gateway
-                ):  # one at a time: another would take processors from the one that is measured
+                with ExitStack() as of_gateway:  # one at a time: they would take processors from each other
                     gateway = Gateway(of_gateway, folder, server.url, history)
                     await gateway.until_it_serves()
                     if history == "on":

@@ -67,7 +67,7 @@ class NATSBus:
         jetstream: how JetStream is deployed.
         decoders: how to read the messages of a subject; by default a strict JSON object becomes a dict.
         keeps_last: whether the last message of each subject is kept beyond the age limit of its stream.
-        ping_interval_s: between two pings of the server, which is left when it answers `UNANSWERED_PINGS` of them not.
+        ping_interval_s: between two pings of the server, which is left when two of them stay unanswered.
 
     Attributes:
         on_copy: called with a subject and the place of its newest message in the stream, where JetStream tells that

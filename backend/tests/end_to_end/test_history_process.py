@@ -136,7 +136,7 @@ async def test_a_worker_that_ends_takes_no_history_from_the_others(
     for owner in (False, True):
         (pid,) = [pid for pid in workers_of(gateway) if (history in children(pid)) is owner]
         os.kill(pid, SIGKILL)
-        await until(lambda: len(workers_of(gateway)) == 2 and pid not in workers_of(gateway), "another one")  # noqa: B023
+        await until(lambda: pid not in (now := workers_of(gateway)) and len(now) == 2, "another one")  # noqa: B023
         await until(lambda: exists(history) is not owner, "it ends with its own worker alone")  # noqa: B023
         await until_complete(gateway)
         assert len(history_processes(gateway)) == 1

@@ -85,11 +85,7 @@ class Supervised:
         await until(lambda: self.stdout == "serving\n", "all workers serve")
 
     async def until_replaced(self, gone: int) -> None:
-        def is_replaced() -> bool:
-            workers = self.workers  # read once: the dead one may be collected in between
-            return len(workers) == 2 and gone not in workers
-
-        await until(is_replaced, "another worker")
+        await until(lambda: gone not in (workers := self.workers) and len(workers) == 2, "another worker")  # read once
 
     async def exit_status(self) -> int:
         await until(lambda: self.process.poll() is not None, "the supervisor ends")
