@@ -1,10 +1,5 @@
 """The history process: `python -m src.gateway.history`, started by a gateway process with its settings on stdin."""
 
-from src.gateway.history.priority import give_way
-
-if __name__ == "__main__":
-    give_way()  # also while this imports
-
 import asyncio
 import contextlib
 import logging
@@ -17,6 +12,7 @@ from src.common import logs
 from src.common.bus import BusError, NATSBus
 from src.common.tasks import unless
 from src.gateway.history.archive import Archive
+from src.gateway.history.priority import give_way
 from src.gateway.history.reader import AGAIN_S, LifeEnded
 from src.gateway.history.server import HistoryServer
 from src.gateway.market_bus import make_bus
@@ -67,6 +63,7 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     settings, socket_path = pickle.load(sys.stdin.buffer)  # of the process that started this one, and has the same code
     logs.configure(settings.log_format, settings.log_level)
+    give_way()  # not before: imports at a low priority take ten seconds on a machine that is busy
     asyncio.run(_serve(settings, socket_path))
 
 
