@@ -50,12 +50,12 @@ class Past:
     def _answer(self) -> None:
         while True:
             follower, gap = self._asked.get()
-            self._answered.put((follower, gap, self._complete_since(gap.cursor)))
+            self._answered.put((follower, gap, self._complete(gap)))
 
-    def _complete_since(self, cursor: str) -> Events | None:
+    def _complete(self, gap: Gap) -> Events | None:
         for _ in range(TRIES):
-            answer = self._since(cursor)
-            if answer is not None and answer.complete:
+            answer = self._since(gap.cursor)
+            if answer is not None and answer.complete and answer.reaches(gap.until):
                 return answer
             time.sleep(self._chance.uniform(0, LONGEST_PAUSE_S))
         return None

@@ -79,11 +79,13 @@ class Gap(NamedTuple):
     Attributes:
         cursor: of the newest section before it.
         told: Core's number in the newest event before it.
+        until: the cursor of the frame that said so, the newest of them.
         times: how many frames in a row have said so.
     """
 
     cursor: str
     told: str
+    until: str
     times: int = 1
 
 
@@ -172,7 +174,7 @@ class Follower:
         if frame.events is None:
             return
         if not frame.events.complete:
-            self._miss()
+            self._miss(frame.events.cursor)
         if frame.events.life not in ("", self._life):
             self._seq = 0
         for event in frame.events.events:
@@ -191,12 +193,12 @@ class Follower:
     def _life(self) -> str:
         return self._cursor.partition("-")[0]
 
-    def _miss(self) -> None:
+    def _miss(self, until: str) -> None:
         self._counts.incomplete += 1
         if self.gap is not None:
-            self.gap = self.gap._replace(times=self.gap.times + 1)
+            self.gap = self.gap._replace(until=until, times=self.gap.times + 1)
         elif self._told is not None and self._cursor:
-            self.gap = Gap(self._cursor, self._told)
+            self.gap = Gap(self._cursor, self._told, until)
         self._told = self._after_gap = None
 
     def fill(self, gap: Gap, answer: "Events | None") -> list[str]:
@@ -266,6 +268,11 @@ class Events(msgspec.Struct):
     def life(self) -> str:
         """Of the stream; empty of a gateway that has read nothing so far."""
         return self.cursor.partition("-")[0]
+
+    def reaches(self, cursor: str) -> bool:
+        """Whether they go as far as those up to `cursor`; one of another life cannot be compared."""
+        life, seq, _ = cursor.split("-")
+        return self.life != life or int(self.cursor.split("-")[1]) >= int(seq)
 
 
 class Frame(msgspec.Struct):

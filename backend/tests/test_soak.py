@@ -204,7 +204,7 @@ def test_what_fills_a_gap_goes_on_from_the_last_event_to_the_next(
     follower.take(frame(flow=FLOW, status=status(1), events=told((1, 2), cursor="life-2-5")), 1.0)
     follower.take(frame(flow=FLOW, status=status(2), events=told(cursor="-0-0", complete=False)), 1.0)
     gap = follower.gap
-    assert gap == Gap(cursor="life-2-5", told="2")
+    assert gap == Gap(cursor="life-2-5", told="2", until="-0-0")
     seen = follower.fill(gap, msgspec.convert(answered, Events))
     seen += follower.take(frame(flow=FLOW, status=status(3), events=later), 1.0)[1]
     assert (len(seen), follower.gap, counts.filled) == (wrong, None, 1)
@@ -219,7 +219,15 @@ def test_a_gap_after_a_filled_one_begins_where_that_ended() -> None:
     assert follower.gap is not None
     follower.fill(follower.gap, msgspec.convert(told((2, 3), (3, 4), cursor="life-4-9"), Events))
     follower.take(unread, 1.0)
-    assert follower.gap == Gap(cursor="life-4-9", told="4")
+    assert follower.gap == Gap(cursor="life-4-9", told="4", until="-0-0")
+
+
+@pytest.mark.parametrize(
+    ("until", "reached"),
+    [("life-5-9", True), ("life-4-9", True), ("life-6-0", False), ("-0-0", True), ("new-9-9", True)],
+)
+def test_an_answer_of_a_gateway_that_has_read_less_than_the_frame_is_not_all(until: str, reached: bool) -> None:
+    assert msgspec.convert(told((1, 2), cursor="life-5-8"), Events).reaches(until) is reached
 
 
 def test_a_gap_that_grows_while_it_is_asked_for_stays() -> None:

@@ -188,6 +188,30 @@ async def test_a_gateway_that_has_not_read_back_to_them_is_asked_again() -> None
     assert len(gateway.requests) == 4
 
 
+async def test_an_answer_of_a_gateway_that_has_read_less_than_the_frame_told_is_not_all() -> None:
+    gateway = Forgetful((200, events("a-8-7", event("e2"))), (200, events("a-9-0", event("e2"), event("e3"))))
+    async with gateway.open() as url, stream(url, events=True) as states:
+        assert await told_until(states, 4) == [("e1", 1), ("e9", 1), ("e2", 1), ("e3", 1)]
+        assert states.state().events_complete
+    assert [request.path for request in gateway.requests] == ["/events?since=a-1-1"] * 2
+
+
+@pytest.mark.parametrize("cursor", ["b-1-1", "a-9-0", "a-10-1", "a-9", "b", ""])
+def test_an_answer_of_another_life_or_up_to_the_frame_is_all(cursor: str) -> None:
+    told = EventsTold()
+    told.reach("a-1-1", complete=True)
+    told.reach("a-9-1", complete=False)
+    assert told.reaches(cursor)
+
+
+@pytest.mark.parametrize("cursor", ["a-8-1", "a-0-9", "a--1", "a-" + "9" * 9000 + "-1", "a"])
+def test_an_answer_that_stops_before_the_frame_is_not_all(cursor: str) -> None:
+    told = EventsTold()
+    told.reach("a-1-1", complete=True)
+    told.reach("a-9-1", complete=False)
+    assert not told.reaches(cursor)
+
+
 @pytest.mark.parametrize("answer", [(404, {"detail": "nothing at /events"}), (200, {"events": 7})])
 async def test_a_gateway_that_will_not_tell_them_makes_them_incomplete(answer: Answer) -> None:
     gateway = Forgetful(answer)

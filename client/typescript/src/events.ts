@@ -11,6 +11,7 @@ export class EventsTold {
   cursor: string | undefined;
   /** From where on some are missing; undefined while none is. */
   missingSince: string | undefined;
+  #missingUntil = "";
   #isPast = false; // the frame before was of the past, which tells no events
   #counts: Map<string, number> = new Map();
 
@@ -22,10 +23,19 @@ export class EventsTold {
   /** A frame has a cursor, and tells all since the one before or not; whether some are missing now. */
   reach(cursor: string, complete: boolean): boolean {
     const isMissing = (!complete || this.#isPast) && this.cursor !== undefined;
-    if (isMissing) this.missingSince ??= this.cursor;
+    if (isMissing) {
+      this.missingSince ??= this.cursor;
+      this.#missingUntil = cursor;
+    }
     this.#isPast = false;
     if (!cursor.startsWith("-")) this.cursor = cursor; // else the gateway itself has read nothing so far
     return isMissing;
+  }
+
+  /** Whether an answer up to `cursor` goes as far as the frame behind which events are missing. */
+  reaches(cursor: string): boolean {
+    const [answered, missing] = [placeOf(cursor), placeOf(this.#missingUntil)];
+    return answered.life !== missing.life || answered.seq >= missing.seq;
   }
 
   /** Those that were not told yet, or count more by now. */
@@ -38,6 +48,12 @@ export class EventsTold {
       return true;
     });
   }
+}
+
+/** A cursor's life of the stream, and the message in it. What follows, the time of verdicts, each gateway counts itself. */
+function placeOf(cursor: string): { life: string; seq: number } {
+  const [life, seq] = cursor.split("-");
+  return { life: life!, seq: Number(seq) };
 }
 
 /** Whether the same request may be answered later: the gateway is away, or has not read so far. */

@@ -144,6 +144,17 @@ test("a gateway that has not read back to them yet is asked again", async () => 
   assert.deepEqual([server.asked.length, recorder.incomplete], [4, 0]);
 });
 
+test("an answer of a gateway that has read less than the frame told is not all", async () => {
+  const server = await forgetful();
+  server.answer = (response, nth) =>
+    response.end(JSON.stringify(events(nth === 1 ? "a-8-7" : "a-9-0", event("e2"), ...(nth === 1 ? [] : [event("e3")]))));
+  const recorder = open(server.url);
+  await until(() => recorder.events.length === 4, "all of them");
+  assert.deepEqual(recorder.events, ["e1 1", "e9 1", "e2 1", "e3 1"]);
+  assert.deepEqual(server.asked.map(({ url }) => url), ["/events?since=a-1-1", "/events?since=a-1-1"]);
+  assert.equal(recorder.incomplete, 0);
+});
+
 for (const [what, answer, requests] of [
   ["will not tell them", [404, '{"detail": "nothing at /events"}'], 1],
   ["has them no longer", [200, JSON.stringify({ ...events("b-1-1"), complete: false })], 9],

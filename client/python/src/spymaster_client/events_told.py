@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from spymaster_client.contract import Event
 
+MOST_DIGITS: Final = 15  # of a message's number in a cursor, as gateways count
 REMEMBERED: Final = 4_000  # the newest that came; a gateway's frames have the newest 1,000 at most
 MOST_UNREAD: Final = 20_000  # as many as a gateway keeps; the oldest go first, and the reader is told so
 
@@ -21,6 +22,7 @@ class EventsTold:
     def __init__(self) -> None:
         self.cursor: str | None = None
         self.missing_since: str | None = None
+        self._missing_until = ""
         self._counts: dict[str, int] = {}
         self._unread: deque[Event] = deque(maxlen=MOST_UNREAD)
         self._is_complete = True
@@ -33,12 +35,18 @@ class EventsTold:
     def reach(self, cursor: str, *, complete: bool) -> bool:
         """A frame has a cursor, and tells all since the one before or not; whether some are missing now."""
         is_missing = (self._is_past or not complete) and self.cursor is not None
-        if is_missing and self.missing_since is None:
-            self.missing_since = self.cursor
+        if is_missing:
+            self.missing_since = self.missing_since or self.cursor
+            self._missing_until = cursor
         self._is_past = False
         if not cursor.startswith("-"):  # else the gateway itself has read nothing so far
             self.cursor = cursor
         return is_missing
+
+    def reaches(self, cursor: str) -> bool:
+        """Whether an answer up to `cursor` goes as far as the frame behind which events are missing."""
+        (life, seq), (missing_life, missing_seq) = _place_of(cursor), _place_of(self._missing_until)
+        return life != missing_life or seq >= missing_seq
 
     def add(self, events: Iterable[Event]) -> bool:
         """Keep those for the reader that did not come yet, or count more by now; whether there are any."""
@@ -62,6 +70,13 @@ class EventsTold:
         self._unread.clear()
         self._is_complete = True
         return taken
+
+
+def _place_of(cursor: str) -> tuple[str, int]:
+    """Its life of the stream, and the message in it. What follows, the time of verdicts, each gateway counts itself."""
+    life, _, rest = cursor.partition("-")
+    seq = rest.partition("-")[0]
+    return life, int(seq) if seq.isdecimal() and len(seq) <= MOST_DIGITS else 0
 
 
 def is_events(section: Any) -> bool:

@@ -492,7 +492,7 @@ class Stream:
                 failures += 1
 
     def _take_answer(self, told: Any) -> bool:
-        """Whether none is missing.
+        """Whether none is missing; another gateway may have answered, which has read less.
 
         Raises:
             RequestError: it is no answer of a gateway.
@@ -501,7 +501,7 @@ class Stream:
             raise RequestError(Disconnect(LOST, "no events", False))
         if self._told_events.add(told["events"]):
             self._news.set()
-        return bool(told["complete"])
+        return bool(told["complete"]) and self._told_events.reaches(told["cursor"])
 
 
 def read_payload(frame: str | bytes, before: Payload) -> Payload:
