@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 from src.common.logs import Throttle, more
-from src.gateway.admission.addresses import client_address
+from src.gateway.admission.addresses import client_address, counted_as
 from src.gateway.admission.client_request import (
     MAX_TOKEN_CHARACTERS,
     ClientRequest,
@@ -171,6 +171,10 @@ class AdmissionControl:
             await newer_keys.wait()
             grant = self._grant(request)
         return self.count(grant) if isinstance(grant, Refusal) else None
+
+    def counted_address(self, request: ClientRequest) -> str:
+        """The client for which bounds on one address count, behind proxies that are trusted."""
+        return counted_as(self._client_address(request))
 
     def count(self, refusal: Refusal) -> Refusal:
         """Count a refusal, also one that was decided elsewhere; returns it."""

@@ -51,7 +51,8 @@ def make_app(
     )
     app.add_middleware(Cors, origins=broadcaster.admission_control.origins, paths=PATHS_FOR_PAGES)
     app.include_router(health_router(broadcaster, viewer_count))
-    past_answers = PastAnswers(broadcaster.history, broadcaster.admission_control.refused)
+    admission = broadcaster.admission_control
+    past_answers = PastAnswers(broadcaster.history, admission.refused, admission.counted_address)
     app.include_router(snapshot_router(broadcaster, past_answers))
     if broadcaster.history is not None:
         app.include_router(history_router(broadcaster, past_answers))

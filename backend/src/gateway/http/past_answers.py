@@ -2,23 +2,52 @@
 
 The longest answer is a history of 2,500 points with 256 levels, uncompressed: 20 MB. A client that reads slowly makes
 the gateway keep it for `GATEWAY_RESPONSE_TIMEOUT` at most. Bound of all together: `MOST_UNDER_WAY` answers and
-`MOST_KEPT_BYTES`. Policy: a further one is refused with 503, and the client asks again.
+`MOST_KEPT_BYTES`; a client address has at most half of both. Policy: a further one is refused with 503, and the client
+asks again.
 """
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Final
 
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
+from src.gateway.admission.client_request import ClientRequest
 from src.gateway.history.client import HistoryClient, HistoryUnavailable
 from src.gateway.http.client_request import client_request
 from src.gateway.refusals import NO_HISTORY, TOO_MANY_OF_THE_PAST, Refusal
 
-MOST_UNDER_WAY: Final = 64  # as many pages that open at the same moment are served without a refusal
+MOST_UNDER_WAY: Final = 128  # half as many pages of one address that open at the same moment are served
 MOST_KEPT_BYTES: Final = 128 << 20  # six of the longest answers; a session of 16 levels is 0.3 MB. With TLS twice that
 AGAIN: Final = {"Retry-After": "1"}
+
+
+class Budget:
+    """An amount that all addresses share. What one of them has is at most what it leaves to the others.
+
+    The first that an address takes only needs to fit. So whoever takes all he can still leaves some for who comes then.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._free = most
+        self._taken: Counter[str] = Counter()  # by address; bounded by `most`
+
+    def take(self, address: str, amount: int) -> bool:
+        """Whether it may have so much; if so, it is taken."""
+        has, left = self._taken[address], self._free - amount
+        if left < (has + amount if has else 0):
+            return False
+        self._taken[address] += amount
+        self._free = left
+        return True
+
+    def give_back(self, address: str, amount: int) -> None:
+        self._free += amount
+        self._taken[address] -= amount
+        if not self._taken[address]:
+            del self._taken[address]
 
 
 class PastAnswers:
@@ -28,6 +57,7 @@ class PastAnswers:
         self,
         history: HistoryClient | None,
         refused: Counter[str],
+        address_of: Callable[[ClientRequest], str],
         most: int = MOST_UNDER_WAY,
         most_bytes: int = MOST_KEPT_BYTES,
     ) -> None:
@@ -35,13 +65,14 @@ class PastAnswers:
         Args:
             history: is asked; None where the past is not kept.
             refused: where refusals are counted.
+            address_of: of the client that asks.
             most: how many answers may be under way.
             most_bytes: how many bytes of them may be kept.
         """
         self._history = history
         self._refused = refused
-        self._most, self._most_bytes = most, most_bytes
-        self._under_way = self._kept_bytes = 0
+        self._address_of = address_of
+        self._places, self._bytes = Budget(most), Budget(most_bytes)
 
     def answer(self, request: Request) -> Response:
         """The response to a request of the past, which is asked for while it is sent."""
@@ -51,24 +82,24 @@ class PastAnswers:
 
     async def send_answer(self, history: HistoryClient, request: Request, send: Send) -> None:
         """Ask, and send what is answered; returns when the client has taken it, or is gone."""
-        if self._under_way >= self._most:
+        address = self._address_of(client_request(request))
+        if not self._places.take(address, 1):
             await _send_until_taken(self._refuse(), send)
             return
-        self._under_way += 1
         try:
-            await self._keep(await _answered(history, request), send)
+            await self._keep(address, await _answered(history, request), send)
         finally:
-            self._under_way -= 1
+            self._places.give_back(address, 1)
 
-    async def _keep(self, response: Response, send: Send) -> None:
-        if self._kept_bytes + len(response.body) > self._most_bytes:
-            response = self._refuse()
+    async def _keep(self, address: str, response: Response, send: Send) -> None:
         kept_bytes = len(response.body)
-        self._kept_bytes += kept_bytes
+        if not self._bytes.take(address, kept_bytes):
+            await _send_until_taken(self._refuse(), send)
+            return
         try:
             await _send_until_taken(response, send)
         finally:
-            self._kept_bytes -= kept_bytes
+            self._bytes.give_back(address, kept_bytes)
 
     def _refuse(self) -> Response:
         self._refused[TOO_MANY_OF_THE_PAST.name] += 1

@@ -18,7 +18,7 @@ from fastapi import FastAPI
 from src.gateway.history import messages
 from src.gateway.history.client import HistoryClient
 from src.gateway.http.history import history_router
-from src.gateway.http.past_answers import PastAnswers
+from src.gateway.http.past_answers import Budget, PastAnswers
 from src.gateway.listener.handshake_timeouts import HandshakeLimits, HandshakeTimeouts
 from src.gateway.listener.server import connection_factory
 from src.gateway.refusals import TOO_MANY_OF_THE_PAST
@@ -28,6 +28,7 @@ from tests.gateway.fake_bus import FakeBus
 from tests.waiting import until
 
 LARGE = b"1" * 30_000_000  # no kernel buffer takes it at once
+ONE, ANOTHER = "127.0.0.1", "127.0.0.2"
 FULL = (503, "1", TOO_MANY_OF_THE_PAST.detail)
 
 
@@ -53,12 +54,12 @@ class Gateway:
         except (EOFError, ConnectionError):
             writer.close()
 
-    async def get(self, path: str) -> tuple[int, str | None, Any]:
+    async def get(self, path: str, address: str = ONE) -> tuple[int, str | None, Any]:
         """Status, Retry-After, and what is said or how much."""
-        return await asyncio.to_thread(self._get, path)
+        return await asyncio.to_thread(self._get, path, address)
 
-    def _get(self, path: str) -> tuple[int, str | None, Any]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+    def _get(self, path: str, address: str) -> tuple[int, str | None, Any]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20, source_address=(address, 0))
         connection.request("GET", path)
         response = connection.getresponse()
         body = response.read()
@@ -94,12 +95,13 @@ def serving(tmp_path: Path) -> Serving:
         gateway, path = Gateway(), str(tmp_path / "history")
         history_process = await asyncio.start_unix_server(gateway.answer, path)
         bus: Any = FakeBus()
+        address_of = SocketBroadcaster(bus, settings=Settings()).admission_control.counted_address
         broadcaster = SocketBroadcaster(bus, settings=Settings(), history=HistoryClient(path))
         history = broadcaster.history
         assert history is not None
         history.open()
         app = FastAPI()
-        app.include_router(history_router(broadcaster, PastAnswers(history, gateway.refused, **bounds)))
+        app.include_router(history_router(broadcaster, PastAnswers(history, gateway.refused, address_of, **bounds)))
         make_connection: Any = connection_factory(gateway.timeouts, None)
         server = uvicorn.Server(uvicorn.Config(app, http=make_connection, ws="none", lifespan="off", log_config=None))
         with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -118,10 +120,11 @@ def serving(tmp_path: Path) -> Serving:
 
 
 async def test_no_more_answers_are_under_way_than_the_bound(serving: Serving) -> None:
-    async with serving(most=2) as gateway:
+    async with serving(most=4) as gateway:
         with await gateway.ask_and_read_nothing() as first, await gateway.ask_and_read_nothing():
             assert await gateway.get("/events") == FULL
             assert gateway.refused == {"too_many_of_the_past": 1}
+            assert (await gateway.get("/events", ANOTHER))[0] == 200
             first.close()
             await gateway.until_free()
         await gateway.until_free()
@@ -129,14 +132,32 @@ async def test_no_more_answers_are_under_way_than_the_bound(serving: Serving) ->
 
 
 async def test_no_more_bytes_are_kept_than_the_bound(serving: Serving) -> None:
-    async with serving(most_bytes=len(LARGE) + 100) as gateway:
+    async with serving(most_bytes=2 * len(LARGE) + 100) as gateway:
         with await gateway.ask_and_read_nothing():
             assert await gateway.get("/history") == FULL
-            assert await gateway.get("/events") == (200, None, 2)
+            assert await gateway.get("/history", ANOTHER) == (200, None, len(LARGE))
         async with asyncio.timeout(20):
             while await gateway.get("/history") == FULL:
                 await asyncio.sleep(0.01)
         assert await gateway.get("/history") == (200, None, len(LARGE))
+
+
+async def test_a_small_answer_fits_beside_a_large_one_that_nobody_reads(serving: Serving) -> None:
+    async with serving(most_bytes=3 * len(LARGE)) as gateway:
+        with await gateway.ask_and_read_nothing():
+            assert await gateway.get("/events") == (200, None, 2)
+            assert await gateway.get("/history") == FULL
+
+
+def test_whoever_takes_all_he_can_leaves_some_for_who_comes_then() -> None:
+    budget = Budget(128)
+    for address, had in ((ONE, 64), (ANOTHER, 32), ("127.0.0.3", 16)):
+        assert [budget.take(address, 1) for _ in range(had + 1)] == [True] * had + [False]
+    assert not budget.take("127.0.0.4", 17)
+    assert budget.take("127.0.0.4", 16)  # the first needs only to fit
+    assert not budget.take("127.0.0.5", 1)
+    budget.give_back("127.0.0.4", 16)
+    assert budget.take("127.0.0.5", 1)
 
 
 async def test_a_client_that_stops_to_read_gives_its_place_back(serving: Serving) -> None:
