@@ -194,7 +194,7 @@ class NATSBus:
         return subscription
 
     async def follow(
-        self, subject: str, since_ms: int | None = None, *, since_seq: int | None = None
+        self, subject: str, since_ms: int | None = None, *, since_seq: int | None = None, waits: bool = True
     ) -> OrderedConsumer:
         """Read every message of `subject`, in order and also those that came during an outage.
 
@@ -202,11 +202,12 @@ class NATSBus:
             subject: what to read.
             since_ms: begin with the first that was stored then or later, ms since 1970; None: with the next.
             since_seq: begin with this sequence, or the first after it; then `since_ms` has no effect.
+            waits: whether `next` waits for a message to come; else it is None where none is there.
 
         Raises:
             BusError: it cannot be read within the connect timeout.
         """
-        consumer = OrderedConsumer(self._connection, subject, since_ms, since_seq)
+        consumer = OrderedConsumer(self._connection, subject, since_ms, since_seq, waits=waits)
         await consumer.start(self._connect_timeout_s)
         self._consumers.append(consumer)
         return consumer

@@ -45,7 +45,13 @@ class OrderedConsumer:
     """One subject's messages, none twice and none left out that its stream still has."""
 
     def __init__(
-        self, connection: Connection, subject: str, since_ms: int | None, since_seq: int | None = None
+        self,
+        connection: Connection,
+        subject: str,
+        since_ms: int | None,
+        since_seq: int | None = None,
+        *,
+        waits: bool = True,
     ) -> None:
         """
         Args:
@@ -53,11 +59,13 @@ class OrderedConsumer:
             subject: what to read.
             since_ms: begin with the first that was stored then or later, ms since 1970; None: with the next.
             since_seq: begin with this sequence, or the first after it; then `since_ms` has no effect.
+            waits: whether `next` waits for a message to come.
         """
         self.subject = subject
         self._connection = connection
         self._since_ms = since_ms
         self._since_seq = since_seq
+        self._request = {"batch": BATCH} | ({"expires": int(ASK_S * 1e9)} if waits else {"no_wait": True})
         self._link: Link | None = None
         self._stream: StreamInfo | None = None
         self._consumer = ""
@@ -96,7 +104,7 @@ class OrderedConsumer:
         self._link = await self._connection.persist(f"cannot read {self.subject}", self._bind, limit_s)
 
     async def next(self) -> StoredMessage | None:
-        """The next message; None when none came for a second or so. Waits through every outage."""
+        """The next message; None when none came for a second or so, or none is there. Waits through every outage."""
         try:
             if self._link is None:
                 link = await self._connection.link()
@@ -213,8 +221,7 @@ class OrderedConsumer:
         subject = f"{link.jetstream.api_prefix}.CONSUMER.MSG.NEXT.{self._stream.config.name}.{self._consumer}"
 
         async def ask() -> Msg | None:
-            request = {"batch": BATCH, "expires": int(ASK_S * 1e9)}
-            await link.client.publish(subject, json.dumps(request).encode(), reply=self._inbox)
+            await link.client.publish(subject, json.dumps(self._request).encode(), reply=self._inbox)
             self._due = BATCH
             return await self._arrived.get()
 

@@ -8,13 +8,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 from nats.js.api import StorageType, StreamConfig
 
+from src.common import ordered_consumer
 from src.common.bus import BusError, NATSBus
 from src.common.ordered_consumer import BATCH, OrderedConsumer, StoredMessage
 from src.common.subjects import LEVELS_SIGNALS, MARKET_FLOW
 from src.common.tasks import end
 from src.demo.nats_server import NatsServer
 from tests.end_to_end.publisher import Publisher
-from tests.waiting import until
+from tests.waiting import LIMIT_S, until
 
 STREAM = "LEVEL_SIGNALS"
 
@@ -167,6 +168,21 @@ async def test_it_knows_whether_it_is_behind(bus: NATSBus, publisher: Publisher)
     assert seen == [True, True, True]
     assert not consumer.behind
     assert await consumer.next() is None
+
+
+async def test_one_that_does_not_wait_says_at_once_that_nothing_is_there(
+    bus: NATSBus, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ordered_consumer, "ASK_S", 10 * LIMIT_S)
+    monkeypatch.setattr(ordered_consumer, "BATCH", 2)
+    consumer = await bus.follow(MARKET_FLOW, since_seq=1, waits=False)
+    async with asyncio.timeout(LIMIT_S):
+        assert (await consumer.next(), consumer.has_read_all) == (None, True)
+        for first in (1, 5):
+            await publisher.backlog(4)
+            read = [await consumer.next() for _ in range(5)]
+            assert [message and message.seq for message in read] == [*range(first, first + 4), None]
+            assert consumer.has_read_all
 
 
 async def test_leaving_takes_its_consumer_along(bus: NATSBus, publisher: Publisher) -> None:

@@ -25,6 +25,7 @@ logger = logging.getLogger("history")
 BLOCK: Final = 1_200  # messages: five minutes at Core's pace
 BEFORE: Final = 64  # messages before a block, more than `KEPT_CLOCKS_MS` has at Core's pace
 AGAIN_S: Final = 1.0
+READ_EVERY_S: Final = 0.25  # as Core publishes
 
 
 class Life(NamedTuple):
@@ -112,7 +113,7 @@ async def _begun(bus: NATSBus, subject: str, since_seq: int | None) -> OrderedCo
     told = False
     while True:
         try:
-            return await bus.follow(subject, since_seq=since_seq)
+            return await bus.follow(subject, since_seq=since_seq, waits=False)
         except BusError as error:
             if not told:
                 logger.warning("the history of %s waits: %s", subject, error)
@@ -130,7 +131,7 @@ def life(consumer: OrderedConsumer) -> Life:
 async def follow(
     bus: NATSBus, subject: str, since_seq: int, of: Life, on_idle: Callable[[], None] = lambda: None
 ) -> AsyncGenerator[StoredMessage, None]:
-    """Every message from `since_seq` on, without end.
+    """Every message from `since_seq` on, without end; once all has been read, a few times a second those that came.
 
     Args:
         bus: connected.
@@ -143,12 +144,30 @@ async def follow(
         LifeEnded: the stream was made anew.
     """
     async with _following(bus, subject, max(since_seq, 1)) as consumer:
+        newest = None
         while True:
             message = await _next(consumer, of)
             if message is not None:
+                newest = message
                 yield message
-            if consumer.has_read_all:
+            elif consumer.has_read_all:
                 on_idle()
+                age_s = None if newest is None else time.time() - newest.stored_us / 1e6
+                newest = None
+                await asyncio.sleep(pause_s(age_s))
+
+
+def pause_s(age_s: float | None) -> float:
+    """How long to wait, so that messages that come evenly are read half-way between two of them.
+
+    A process that reads a message when it comes takes its processor from the live path, which sends it then.
+
+    Args:
+        age_s: of the newest message that was read now, by the clock of its server, which may differ from ours; None
+            where none came.
+    """
+    late_s = READ_EVERY_S / 2 if age_s is None else min(max(age_s, 0.0), READ_EVERY_S)
+    return READ_EVERY_S + READ_EVERY_S / 2 - late_s
 
 
 async def span(bus: NATSBus, subject: str, first: int, end: int, of: Life) -> AsyncGenerator[StoredMessage, None]:
