@@ -6,7 +6,6 @@ payload. The bound is 1.15 times the transfer of a frame, two periods of the pub
 
 import argparse
 import asyncio
-import contextlib
 import os
 import socket
 import statistics
@@ -26,6 +25,7 @@ from websockets.uri import parse_uri
 from benchmarks.processes import serving
 from benchmarks.proxies import CHAINS, available, behind
 from benchmarks.stamps import stamp, stamp_in
+from src.common.tasks import end
 from src.demo.nats_server import HOST, NatsServer, free_port
 
 PERIOD_S: Final = 0.25
@@ -126,11 +126,7 @@ async def _measure(ports: dict[str, int], nats_url: str, rate: float, frame_byte
     tasks = [asyncio.create_task(_read_slowly(viewers[name], rates[name])) for name in viewers]
     began_s = time.time()
     await asyncio.sleep(seconds)
-    for task in (*tasks, publishing):
-        task.cancel()
-    for task in (*tasks, publishing):
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+    await end(*tasks, publishing)
     within = True
     print(f"{'line':<22} {'frames':>6} {'median age':>11} {'worst age':>10} {'bound':>7}   in order")
     for name, viewer in viewers.items():

@@ -17,6 +17,7 @@ from websockets.exceptions import ConnectionClosed
 from spymaster_client import Replay, State, at
 from spymaster_client.replay import PRESENT, Place
 from spymaster_client.status import is_status, verdict_of
+from src.common.tasks import end
 from tests.client.test_events import Forgetful, event, events
 from tests.client.test_status import section, status
 from tests.client.test_stream import frame, number_of, state_with, url_of
@@ -254,8 +255,7 @@ async def test_the_real_gateway_plays_steps_jumps_and_reaches_the_present(
         try:
             await shown(states, lambda state: state.status is not None and "replay" not in state.status)
         finally:
-            going.cancel()
-            await asyncio.wait({going})
+            await end(going)
 
 
 async def test_the_real_gateway_plays_levels_where_no_flow_was_ever_published(

@@ -13,6 +13,7 @@ from src.common.arrivals import PUBLICATION, Publication
 from src.common.bus import NATSBus
 from src.common.subjects import LEVELS_SIGNALS, MARKET_FLOW
 from src.common.subscription import Subscription
+from src.common.tasks import end
 from src.demo.nats_server import NatsServer
 from tests.waiting import Inbox, until
 
@@ -165,8 +166,7 @@ async def test_a_start_that_is_cancelled_leaves_no_task(nats_server: NatsServer)
         await bus.connect()
         starting = asyncio.create_task(bus.subscribe(MARKET_FLOW, Inbox()))
         await until(lambda: any(task.get_name() == f"core {MARKET_FLOW}" for task in asyncio.all_tasks()), "it starts")
-        starting.cancel()
-        await asyncio.wait({starting})
+        await end(starting)
         assert starting.cancelled()
         left = {task.get_name() for task in asyncio.all_tasks()}
         await bus.close()

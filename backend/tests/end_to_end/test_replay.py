@@ -1,7 +1,6 @@
 """The past on the same address: the stream from a moment on, and the payload of one."""
 
 import asyncio
-import contextlib
 import json
 import time
 from collections.abc import AsyncIterator
@@ -12,6 +11,7 @@ import pytest
 from nats.js.api import StreamConfig
 
 from src.common.subjects import STREAMS
+from src.common.tasks import end
 from tests.conftest import LaunchGateway
 from tests.end_to_end.gateway_process import GatewayProcess
 from tests.end_to_end.publisher import Publisher
@@ -52,9 +52,7 @@ async def live(begin_ms: int, publisher: Publisher) -> AsyncIterator[None]:
 
     publishing = asyncio.create_task(publish())
     yield
-    publishing.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await publishing
+    await end(publishing)
 
 
 async def has_history(gateway: GatewayProcess) -> None:

@@ -12,6 +12,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
+from src.common.tasks import end
 from tests.conftest import LaunchGateway
 from tests.end_to_end.gateway_process import GatewayProcess
 from tests.end_to_end.publisher import Publisher, fresh
@@ -127,8 +128,7 @@ async def sending_pings(raw: socket.socket) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        sending.cancel()
-        await asyncio.wait({sending})
+        await end(sending)
 
 
 FLOODS = {
