@@ -16,8 +16,7 @@ QUICK_S: Final = 0.1  # beyond the least round trip; 8 frames a second, Core's r
 LATE_S: Final = 0.5  # beyond the least round trip
 QUICK_IN_A_ROW: Final = 3
 PROBE_AFTER: Final = 16  # pongs that were not quick, in a row: the viewer may be further away than it was
-FIRST_INTERVAL_S: Final = 4.0  # between pings, once frames are sent without waiting
-NOT_QUICK_INTERVAL_S: Final = 2.0  # after a pong that was not quick
+NOT_QUICK_INTERVAL_S: Final = 2.0  # between pings, after a pong that was not quick
 # A viewer that has never answered a ping is sent frames without waiting after this time, until it is closed.
 UNANSWERED_S: Final = 5.0
 
@@ -41,6 +40,7 @@ class PongClock:
     """
 
     __slots__ = (
+        "_first_interval_s",
         "_in_a_row",
         "_interval_s",
         "_least_s",
@@ -53,16 +53,18 @@ class PongClock:
         "waits",
     )
 
-    def __init__(self, longest_interval_s: float) -> None:
+    def __init__(self, longest_interval_s: float, first_interval_s: float) -> None:
         """
         Args:
             longest_interval_s: between the pings of a viewer that stays quick.
+            first_interval_s: the first of them; differs from viewer to viewer, so that those that came together are not
+                pinged together.
         """
         self.one_at_a_time = True
         self.waits = False
         self.round_trip_s: float | None = None
         self._longest_interval_s = longest_interval_s
-        self._interval_s = FIRST_INTERVAL_S
+        self._interval_s = self._first_interval_s = first_interval_s
         self._least_s: float | None = None
         self._probes = False  # whether the last ping has no frame before it
         self._in_a_row = 0  # quick pongs; below 0, pongs that were not quick
@@ -109,11 +111,11 @@ class PongClock:
         quick = beyond_s <= QUICK_S
         self._in_a_row = max(self._in_a_row, 0) + 1 if quick else min(self._in_a_row, 0) - 1
         if not self.one_at_a_time:
-            self._interval_s = min(2 * self._interval_s, self._longest_interval_s) if quick else NOT_QUICK_INTERVAL_S
+            self._interval_s = self._longest_interval_s if quick else NOT_QUICK_INTERVAL_S
             self.one_at_a_time = beyond_s > LATE_S
         elif self._in_a_row >= QUICK_IN_A_ROW:
             self.one_at_a_time = False
-            self._interval_s = FIRST_INTERVAL_S
+            self._interval_s = self._first_interval_s
         elif self._in_a_row <= -PROBE_AFTER:
             self._in_a_row = 0
             self._probes = True

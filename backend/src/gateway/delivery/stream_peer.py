@@ -8,6 +8,7 @@ pauses this peer likewise. Where a proxy takes all bytes at once, only the viewe
 """
 
 import asyncio
+import random
 import socket
 import sys
 import time
@@ -41,7 +42,7 @@ from src.gateway.delivery.channel import Channel
 from src.gateway.delivery.frame import Form, deflated, deflated_after_last, plain
 from src.gateway.delivery.hub import Hub
 from src.gateway.delivery.outbox import Outbox
-from src.gateway.delivery.pong_clock import PONG_BYTES, PONG_HEADER, PongClock, pong_number
+from src.gateway.delivery.pong_clock import NOT_QUICK_INTERVAL_S, PONG_BYTES, PONG_HEADER, PongClock, pong_number
 from src.gateway.delivery.viewer_protocol import FULL_WINDOW, ViewerDeflate, ViewerProtocol
 from src.gateway.refusals import NO_STREAM, TOO_MANY_SHAPES, Refusal
 
@@ -133,7 +134,7 @@ class StreamPeer(asyncio.Protocol):
             channels: by default there is only the hub's own.
         """
         self.form: Form = plain
-        self.pongs = PongClock(limits.ping_interval_s)
+        self.pongs = PongClock(limits.ping_interval_s, random.uniform(NOT_QUICK_INTERVAL_S, limits.ping_interval_s))
         self.send: Callable[[bytes], int] = _send_nothing
         self._hub = hub
         self._limits = limits

@@ -13,13 +13,14 @@ from src.gateway.delivery.pong_clock import (
 )
 
 LONGEST_S = 8.0
+FIRST_S = 5.0
 
 
 class Line:
     """A viewer at some distance, over a line that takes some time for a frame."""
 
     def __init__(self, distance_s: float, transfer_s: float = 0.0, longest_s: float = LONGEST_S) -> None:
-        self.pongs = PongClock(longest_s)
+        self.pongs = PongClock(longest_s, FIRST_S)
         self.distance_s = distance_s
         self.transfer_s = transfer_s
         self.now_s = 0.0
@@ -42,7 +43,7 @@ def quick_line(longest_s: float = LONGEST_S) -> Line:
 
 
 def test_a_ping_has_a_number_that_its_pong_repeats_masked() -> None:
-    pongs = PongClock(LONGEST_S)
+    pongs = PongClock(LONGEST_S, FIRST_S)
     assert [pongs.ping(0.0) for _ in range(2)] == [b"\x89\x04\0\0\0\x01", b"\x89\x04\0\0\0\x02"]
     mask, payload = bytes((1, 2, 3, 4)), bytes((0, 0, 0, 2))
     pong = PONG_HEADER + mask + bytes(a ^ b for a, b in zip(mask, payload, strict=True))
@@ -117,10 +118,15 @@ def test_pings_become_rare_while_the_viewer_is_quick_and_frequent_when_it_is_not
     for _ in range(5):
         intervals_s.append(interval_of(line))
         line.frame()
-    assert intervals_s == [4, 8, 8, 8, 8]
+    assert intervals_s == [5, 8, 8, 8, 8]
     line.transfer_s = QUICK_S + 0.05
     line.frame()
     assert interval_of(line) == 2
+    line.transfer_s = 0.0
+    line.frame()
+    assert interval_of(line) == 8
+    line.transfer_s = QUICK_S + 0.05
+    line.frame()
     assert not line.pongs.one_at_a_time, "not quick, and not late either"
 
 
@@ -135,7 +141,7 @@ def test_a_viewer_that_is_further_away_than_it_was_is_quick_again_after_a_while(
 
 
 def test_a_viewer_that_answers_no_ping_is_not_waited_for_until_it_does() -> None:
-    pongs = PongClock(LONGEST_S)
+    pongs = PongClock(LONGEST_S, FIRST_S)
     waits_for_it = []
     pongs.ping(0.0)
     for now_s in (UNANSWERED_S - 0.1, UNANSWERED_S):

@@ -7,6 +7,7 @@ import re
 import socket
 import weakref
 import zlib
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
@@ -22,7 +23,7 @@ from src.gateway.close_codes import GOING_AWAY, NOT_RESPONDING, STALLED, TOO_MAN
 from src.gateway.delivery import viewer_protocol
 from src.gateway.delivery.channel import Channel
 from src.gateway.delivery.hub import Hub
-from src.gateway.delivery.pong_clock import FIRST_INTERVAL_S, LATE_S, QUICK_IN_A_ROW, UNANSWERED_S
+from src.gateway.delivery.pong_clock import LATE_S, QUICK_IN_A_ROW, UNANSWERED_S
 from src.gateway.delivery.stream_peer import MAX_CHANGES, Channels, PeerLimits, StreamPeer
 from tests.end_to_end.sockets import PONG, TEXT, client_frame
 from tests.waiting import until
@@ -426,6 +427,19 @@ async def test_a_quick_viewer_gets_frames_without_a_ping_behind_each(serve: Serv
         assert not peer.pongs.waits
 
 
+def test_viewers_that_came_together_are_not_pinged_together() -> None:
+    hub, limits = Hub(), PeerLimits()
+    due_s: Counter[int] = Counter()
+    for pongs in [StreamPeer(hub, limits).pongs for _ in range(200)]:
+        for _ in range(QUICK_IN_A_ROW):
+            pongs.ping(0.0)
+            pongs.pong(0.0, 0.0)
+        due_s[next(second for second in range(60) if pongs.is_due(second))] += 1
+    assert min(due_s) > 2
+    assert max(due_s) <= limits.ping_interval_s
+    assert max(due_s.values()) < 100
+
+
 async def test_a_viewer_whose_pong_is_overdue_takes_no_more_frames_before_it_comes(serve: Serve) -> None:
     served = await serve()
     served.hub.publish(b"1")
@@ -436,7 +450,7 @@ async def test_a_viewer_whose_pong_is_overdue_takes_no_more_frames_before_it_com
             served.hub.publish(b"%d" % number)
             writer.write(client_frame(PONG, ping[2:]))
         await until(lambda: served.hub.one_at_a_time == 0, "it was quick")
-        served.pass_time(FIRST_INTERVAL_S)
+        served.pass_time(PeerLimits().ping_interval_s)
         ping = b"\x89\x04" + (QUICK_IN_A_ROW + 1).to_bytes(4)
         await reader.readuntil(ping)
         served.pass_time(LATE_S + 0.01)
