@@ -65,13 +65,13 @@ class OrderedConsumer:
         self._connection = connection
         self._since_ms = since_ms
         self._since_seq = since_seq
-        self._request = {"batch": BATCH} | ({"expires": int(ASK_S * 1e9)} if waits else {"no_wait": True})
+        self._waits = waits
         self._link: Link | None = None
         self._stream: StreamInfo | None = None
         self._consumer = ""
         self._next_seq: int | None = None
         self._due = 0  # of the batch that was asked for
-        self._has_more = False
+        self._pending = 0  # messages that were there and had not been sent to us, when the last one was
         self._trouble: str | None = None
         self._lost_s = time.monotonic()
         self._noticing: asyncio.Task[None] | None = None  # the end of the link, for who waits for a message
@@ -88,12 +88,12 @@ class OrderedConsumer:
         """Whether there are older messages than those that other consumers may have by now."""
         if self._link is None:
             return time.monotonic() - self._lost_s < WAIT_FOR_US_S
-        return self._has_more
+        return self._pending > 0
 
     @property
     def has_read_all(self) -> bool:
         """Whether the stream had no further message when it was read last; not while it cannot be read."""
-        return self._link is not None and not self._has_more
+        return self._link is not None and not self._pending
 
     async def start(self, limit_s: float) -> None:
         """Find the place to begin at.
@@ -145,7 +145,7 @@ class OrderedConsumer:
         config = self._config(filter_subject(link.jetstream, self.subject, stream))
         made = await link.jetstream.add_consumer(stream.config.name or "", config)
         link.require_agreed(self._inbox)
-        self._has_more = bool(made.num_pending)
+        self._pending = made.num_pending or 0
 
     async def _find_stream(self, link: Link) -> StreamInfo:
         """The first time it is made if it is missing; later that is left to its owner."""
@@ -205,7 +205,7 @@ class OrderedConsumer:
         self._due = 0
         if headers.get("Status") not in NOTHING_YET:
             raise BusError(headers.get("Description") or f"status {headers.get('Status')}")
-        self._has_more = False
+        self._pending = 0
         return None
 
     async def _arrival(self, link: Link) -> Msg | None:
@@ -220,9 +220,14 @@ class OrderedConsumer:
         assert self._stream is not None, "bound before asked"
         subject = f"{link.jetstream.api_prefix}.CONSUMER.MSG.NEXT.{self._stream.config.name}.{self._consumer}"
 
+        if self._waits:
+            request = {"batch": BATCH, "expires": int(ASK_S * 1e9)}
+        else:  # no more than are there: the end of a larger batch would be a message of its own
+            request = {"batch": min(max(self._pending, 1), BATCH), "no_wait": True}
+
         async def ask() -> Msg | None:
-            await link.client.publish(subject, json.dumps(self._request).encode(), reply=self._inbox)
-            self._due = BATCH
+            self._due = int(request["batch"])
+            await link.client.publish(subject, json.dumps(request).encode(), reply=self._inbox)
             return await self._arrived.get()
 
         return await link.publishing(subject, ask())
@@ -237,7 +242,7 @@ class OrderedConsumer:
         self._delivered += 1
         self._due -= 1
         self._next_seq = seq + 1
-        self._has_more = metadata.num_pending > 0
+        self._pending = metadata.num_pending
         return StoredMessage(self.subject, seq, round(metadata.timestamp.timestamp() * 1e6), message.data)
 
 

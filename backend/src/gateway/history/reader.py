@@ -150,7 +150,7 @@ async def follow(
             if message is not None:
                 newest = message
                 yield message
-            elif consumer.has_read_all:
+            if consumer.has_read_all:
                 on_idle()
                 age_s = None if newest is None else time.time() - newest.stored_us / 1e6
                 newest = None
