@@ -30,8 +30,9 @@ async def large_publisher(nats_server: NatsServer) -> AsyncIterator[Publisher]:
         yield publisher
 
 
-async def ask_and_read_a_byte(gateway: GatewayProcess, path: str) -> socket.socket:
+async def ask_and_read_a_byte(gateway: GatewayProcess, path: str, address: str) -> socket.socket:
     raw = socket.socket()
+    raw.bind((address, 0))
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER_BYTES)
     raw.setblocking(False)
     loop = asyncio.get_running_loop()
@@ -60,8 +61,8 @@ async def test_answers_that_nobody_reads_are_bounded_and_hold_up_neither_others_
     await until(lambda: status() == 200, "the past is read")
     with contextlib.ExitStack() as readers:
         asked = [
-            readers.enter_context(await ask_and_read_a_byte(gateway, past))
-            for _ in range(MOST_KEPT_BYTES // FLOW_BYTES)
+            readers.enter_context(await ask_and_read_a_byte(gateway, past, f"127.0.1.{number + 1}"))
+            for number in range(MOST_KEPT_BYTES // FLOW_BYTES)
         ]
         refused = gateway.get(past)
         assert (refused.status, refused.headers["Retry-After"]) == (503, "1")

@@ -12,7 +12,9 @@ import pytest
 from tests.documents import Document
 from tests.typescript.package import CLIENT, DIST, built_package, run
 
-LARGEST_BYTES = 7680  # 6400 before it told events, asked for those that it missed, and could show the past
+LARGEST_BYTES = (
+    7800  # 6400 before it told events, asked for those that it missed, whoever answers, and could show the past
+)
 TESTS = sorted(path.name for path in (CLIENT / "test").glob("*.test.ts"))
 
 
@@ -45,7 +47,7 @@ def test_its_own_tests_pass(name: str) -> None:
     assert re.search(r"^# pass [1-9]", ended.stdout, re.MULTILINE), "some test ran"
 
 
-def test_it_weighs_less_than_7_5_kb_compressed() -> None:
+def test_it_weighs_less_than_7_8_kb_compressed() -> None:
     modules = loaded("index.js")
     assert {"stream.js", "freshness.js", "line.js", "disconnect.js"} <= modules.keys()
     assert len(gzip.compress(b"".join(modules.values()))) < LARGEST_BYTES

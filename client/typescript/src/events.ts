@@ -1,6 +1,6 @@
 /** Which events of a stream its listeners know, and which are missing. Rules only. */
 
-import type { Event } from "./contract.js";
+import type { Event, Events } from "./contract.js";
 import { RefusedError } from "./http.js";
 
 const REMEMBERED = 4_000; // the newest that were told; a gateway's frames have the newest 1,000 at most
@@ -32,10 +32,11 @@ export class EventsTold {
     return isMissing;
   }
 
-  /** Whether an answer up to `cursor` goes as far as the frame behind which events are missing. */
-  reaches(cursor: string): boolean {
-    const [answered, missing] = [placeOf(cursor), placeOf(this.#missingUntil)];
-    return answered.life !== missing.life || answered.seq >= missing.seq;
+  /** Whether an answer has all that are missing. Another gateway may have given it, which has read less than the frame tells. */
+  isWhole({ cursor, complete }: Events): boolean {
+    const [life, seq] = cursor.split("-"); // and the time of verdicts, which each gateway counts itself
+    const [missingLife, missingSeq] = this.#missingUntil.split("-");
+    return complete && (life !== missingLife || Number(seq) >= Number(missingSeq));
   }
 
   /** Those that were not told yet, or count more by now. */
@@ -48,12 +49,6 @@ export class EventsTold {
       return true;
     });
   }
-}
-
-/** A cursor's life of the stream, and the message in it. What follows, the time of verdicts, each gateway counts itself. */
-function placeOf(cursor: string): { life: string; seq: number } {
-  const [life, seq] = cursor.split("-");
-  return { life: life!, seq: Number(seq) };
 }
 
 /** Whether the same request may be answered later: the gateway is away, or has not read so far. */

@@ -458,8 +458,8 @@ export class Stream {
     let told: EventNews = { events: [], complete: false };
     let again = failures < MOST_ASKED;
     try {
-      const { cursor, ...answer } = await getEvents(this.#url, { since: this.#events.missingSince }, token);
-      told = { ...answer, complete: answer.complete && this.#events.reaches(cursor) }; // another gateway may have answered
+      const answer = await getEvents(this.#url, { since: this.#events.missingSince }, token);
+      told = { ...answer, complete: this.#events.isWhole(answer) };
       again &&= !told.complete;
     } catch (error) {
       again = mayPass(error);

@@ -98,6 +98,8 @@ class PongClock:
         if self._probes:
             self._probes = False
             self._least_s = round_trip_s
+            # Where this one was held up, a slow line passes for a distant viewer: soon look again.
+            self._first_interval_s = NOT_QUICK_INTERVAL_S
             return False
         self.round_trip_s = round_trip_s
         if self._least_s is None and round_trip_s > QUICK_S + lag_s:
