@@ -79,9 +79,20 @@ def test_the_time_that_a_frame_takes_counts() -> None:
 
 def test_the_lag_of_the_gateway_does_not_count() -> None:
     line = Line(0.02)
-    for _ in range(QUICK_IN_A_ROW):
+    for _ in range(1 + QUICK_IN_A_ROW):  # after the first frame a ping alone tells that
         line.frame(lag_s=0.7)
     assert not line.pongs.one_at_a_time
+
+
+def test_a_slow_line_is_none_the_faster_for_a_gateway_that_starts_late() -> None:
+    line = Line(distance_s=0.02, transfer_s=0.3)
+    line.pongs.ping(0.0)
+    assert line.pongs.pong(0.32, lag_s=0.5), "a ping alone tells what of it is distance"
+    line.pongs.ping(0.32)
+    line.pongs.pong(0.32 + 0.02 + 0.5, lag_s=0.5)
+    for _ in range(100):
+        line.frame()
+        assert line.pongs.one_at_a_time
 
 
 def test_a_late_pong_puts_one_frame_in_flight_again() -> None:
