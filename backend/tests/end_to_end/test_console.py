@@ -460,8 +460,8 @@ async def test_the_simulated_market_moves(
     spot = await page.locator("#spot").inner_text()
     await expect(page.locator("#spot")).not_to_have_text(spot)
     await expect(page.locator("#feed-clock .number")).to_have_text(re.compile(r"10:0\d:\d\d$"))
-    assert await page.locator(".row").count() > 0
-    assert await page.locator(".strike").count() > 0
+    await expect(page.locator(".row")).not_to_have_count(0)
+    await expect(page.locator(".strike")).not_to_have_count(0)
     await expect(page.locator("#chart")).to_have_attribute("data-points", re.compile(r"\d"))
     await expect(page.locator("#round-trip")).to_have_text(re.compile(r"\d+ ms"))
     await expect(page.locator("#frame-rate")).to_have_text(re.compile(r"^[^0]\d*\.\d/s"))
