@@ -98,8 +98,6 @@ class PongClock:
         if self._probes:
             self._probes = False
             self._least_s = max(round_trip_s - lag_s, 0.0)
-            # Where this one was held up, a slow line passes for a distant viewer: soon look again.
-            self._first_interval_s = NOT_QUICK_INTERVAL_S
             return False
         self.round_trip_s = round_trip_s
         if self._least_s is None and round_trip_s > QUICK_S:  # the gateway may have been late, or the line is slow

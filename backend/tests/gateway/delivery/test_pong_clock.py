@@ -141,19 +141,6 @@ def test_pings_become_rare_while_the_viewer_is_quick_and_frequent_when_it_is_not
     assert not line.pongs.one_at_a_time, "not quick, and not late either"
 
 
-def test_a_slow_line_whose_probe_was_held_up_passes_for_a_distant_viewer_for_two_seconds_at_most() -> None:
-    line = Line(distance_s=1.0, transfer_s=0.2)
-    line.frame()
-    line.distance_s = 0.02
-    for _ in range(QUICK_IN_A_ROW):
-        line.frame()
-    assert not line.pongs.one_at_a_time
-    assert interval_of(line) == 2
-    line.transfer_s += LATE_S + 0.1
-    line.frame()
-    assert line.pongs.one_at_a_time
-
-
 def test_a_viewer_that_is_further_away_than_it_was_is_quick_again_after_a_while() -> None:
     line = quick_line()
     line.distance_s = 0.9
