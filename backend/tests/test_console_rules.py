@@ -1856,3 +1856,10 @@ def test_a_window_opens_where_it_was_last(rules: Path) -> None:
     there = "popup,left=-1200,top=31,width=900,height=640"
     assert ask(rules, "windows.js", f"m.featuresOf({json.dumps(place)})") == there
     assert ask(rules, "windows.js", "m.featuresOf()") == "popup,width=1100,height=720"
+
+
+def test_a_screen_reader_is_told_an_alert_whatever_comes_after_it(rules: Path) -> None:
+    said = [["Alert: VWAP", True], ["it is late"], ["it is stale"], ["it is live"]]
+    run = f"((a, element) => {{ for (const each of {json.dumps(said)}) a.say(...each); a.speak(); return element.textContent }})"
+    told = ask(rules, "../page/announcer.js", f"((e) => {run}(new m.Announcer(e), e))({{}})")
+    assert told == "1 changes before. Alert: VWAP. it is stale. it is live"

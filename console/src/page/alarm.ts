@@ -108,7 +108,7 @@ export class Alarm {
     if (!this.told().isCalling) return; // another window does
     const marked = calls.filter(({ ways }) => ways.mark);
     this.calls.add(marked);
-    for (const { words, level } of marked) if (level !== "") this.announcer.say(`Alert: ${words}`); // a verdict is said in any case
+    for (const { words, level } of marked) if (level !== "") this.announcer.say(`Alert: ${words}`, true); // a verdict is said in any case
     const loud = calls.find(({ ways }) => ways.sound);
     if (loud !== undefined) this.chime.play(loud.signal);
     this.notify(calls.filter(({ ways }) => ways.notification));
