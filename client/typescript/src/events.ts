@@ -11,7 +11,7 @@ export class EventsTold {
   cursor: string | undefined;
   /** From where on some are missing; undefined while none is. */
   missingSince: string | undefined;
-  #missingUntil = "";
+  #until: string[] = []; // where the frame goes behind which they are missing: the life of the stream, and a message
   #isPast = false; // the frame before was of the past, which tells no events
   #counts: Map<string, number> = new Map();
 
@@ -25,7 +25,7 @@ export class EventsTold {
     const isMissing = (!complete || this.#isPast) && this.cursor !== undefined;
     if (isMissing) {
       this.missingSince ??= this.cursor;
-      this.#missingUntil = cursor;
+      this.#until = cursor.split("-");
     }
     this.#isPast = false;
     if (!cursor.startsWith("-")) this.cursor = cursor; // else the gateway itself has read nothing so far
@@ -35,8 +35,7 @@ export class EventsTold {
   /** Whether an answer has all that are missing. Another gateway may have given it, which has read less than the frame tells. */
   isWhole({ cursor, complete }: Events): boolean {
     const [life, seq] = cursor.split("-"); // and the time of verdicts, which each gateway counts itself
-    const [missingLife, missingSeq] = this.#missingUntil.split("-");
-    return complete && (life !== missingLife || Number(seq) >= Number(missingSeq));
+    return complete && (life !== this.#until[0] || +seq! >= +this.#until[1]!);
   }
 
   /** Those that were not told yet, or count more by now. */
