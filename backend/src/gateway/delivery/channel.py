@@ -25,10 +25,8 @@ import math
 import time
 from collections import Counter, deque
 from collections.abc import Callable
-from itertools import islice
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple
 
-from src.gateway.close_codes import CloseCode
 from src.gateway.delivery.frame import (
     FORM_NAMES,
     Form,
@@ -38,11 +36,11 @@ from src.gateway.delivery.frame import (
     number_of,
     plain,
     position_of,
-    shown_of,
     state_of,
     text,
 )
-from src.gateway.delivery.pong_clock import PongClock
+from src.gateway.delivery.peer import Peer, Send
+from src.gateway.delivery.ready_peers import SLICE_PEERS, ReadyPeers, Slice
 from src.gateway.metrics import FAN_OUT_BOUNDS_S, LATENCY_BOUNDS_S, VIEWER_AGE_BOUNDS_S, Histogram
 
 # Payloads of earlier frames, as dictionaries for peers that missed the frames since: one second at Core's pace. A peer
@@ -50,46 +48,14 @@ from src.gateway.metrics import FAN_OUT_BOUNDS_S, LATENCY_BOUNDS_S, VIEWER_AGE_B
 KEPT_PAYLOADS: Final = 8
 KEPT_STAMPED: Final = 16  # likewise, where one state has several frames
 STAMP_LIMIT_S: Final = 0.05
-SLICE_PEERS: Final = 32  # half a millisecond of sends; measured: 16 cost more CPU a frame and gained nothing
 
 Stamp = Callable[[Any, int, int, str | None, int | None], bytes]
 """The sections that are added, as members of a JSON object: by the messages that a frame shows, its state, how many
 states a peer skipped, why, and the position up to which the peer was told events; None: tell none."""
 Skipped = tuple[int, str | None, int]
 """How many states, why, and the position up to which events were told."""
-Send = Callable[[Any], int]
 _NO_POSITION: Final = int  # 0 whenever it is called
 NOTHING: Final = Last(0, None)
-Group = tuple[Form, int]
-"""A form, and the number of the frame that its peers were sent last; 0 for none."""
-
-
-class Peer(Protocol):
-    """One viewer's socket, as the hub uses it. The peer calls `Hub.ready` and `Hub.blocked`."""
-
-    @property
-    def form(self) -> Form:
-        """Which form of a frame the peer takes; one function object for each form."""
-
-    @property
-    def send(self) -> Send:
-        """Sends what the kernel takes of a frame and returns how many bytes; raises OSError where that is none."""
-
-    @property
-    def pongs(self) -> PongClock | None:
-        """What the viewer's pongs say; None where another server pings it."""
-
-    def send_rest(self, wire: Any, taken: int) -> None:
-        """Send the bytes that `send` left, later."""
-
-    def close(self, close_code: CloseCode) -> None:
-        """Send a close frame and end, in bounded time; idempotent."""
-
-    def move(self, channel: "Channel", *, has_newest: bool = False) -> None:
-        """Take the frames of another channel from now on; see `Channel.join`."""
-
-    def check(self, now_s: float) -> None:
-        """Ping, or close a viewer that stalls, does not answer, or has a token that ended."""
 
 
 class Round(NamedTuple):
@@ -176,8 +142,8 @@ class Channel:
         self._only_changes = only_changes
         self._rate = rate
         self._last_moment = -1  # in whole periods of a paced channel, since the start of the clock
-        self._ready: dict[Group, dict[Send, Peer]] = {}
-        self._due: dict[Group, dict[Send, Peer]] = {}  # of those, the peers that wait for the newest frame
+        self._ready = ReadyPeers()
+        self._due: deque[Slice] = deque()  # of those, the slices that wait for the newest frame
         self._payloads: dict[int, bytes] = {}  # by number, of the newest frames
         self._next: Frame | None = None
         self._has_turn = False
@@ -229,19 +195,15 @@ class Channel:
             self.spoke_s = asyncio.get_running_loop().time()
             newest, state = self.newest or Frame(b"{}"), self._newest_state
             frame = Frame(_with_stamp(b"{}", self._stamp(newest.messages, state, 0, None, None)), state)
-            self._tell([peer for ready in self._shown(state) for peer in ready.values()], frame)
+            self._tell(list(self._ready.that_show(state)), frame)
 
     def _tell(self, peers: list[Peer], frame: Frame) -> None:
         for peer in peers[:SLICE_PEERS]:
-            if any(peer.send in ready for ready in self._shown(state_of(frame.number))):
+            if self._ready.shows(peer, state_of(frame.number)):
                 form = text if peer.form is text else plain
                 self._hand_over({peer.send: peer}, form(frame, NOTHING), FORM_NAMES[form])
         if rest := peers[SLICE_PEERS:]:
             asyncio.get_running_loop().call_soon(self._tell, rest, frame)
-
-    def _shown(self, state: int) -> list[dict[Send, Peer]]:
-        """The ready peers that were sent this state last."""
-        return [ready for group, ready in self._ready.items() if state_of(group[1]) == state]
 
     def close(self) -> None:
         """No round begins any more; idempotent."""
@@ -254,7 +216,7 @@ class Channel:
     @property
     def ready_peers(self) -> int:
         """How many peers take a frame now."""
-        return sum(map(len, self._ready.values()))
+        return len(self._ready)
 
     @property
     def _newest_state(self) -> int:
@@ -300,17 +262,13 @@ class Channel:
             why: it was not sent those in between, if there are any.
         """
         frame = None if missed is None else self._frame_after(last, why)
-        self._ready.setdefault((peer.form, last if frame is None else frame.number), {})[peer.send] = peer
+        self._ready.add(peer, last if frame is None else frame.number)
         if frame is not None:
             self._send_all({peer.send: peer}, frame, peer.form, self._last(last))
 
     def blocked(self, peer: Peer) -> int:
         """The peer takes no frame for now; idempotent. Returns the number of the frame that it was sent last, or 0."""
-        for group in [group for group in self._ready if group[0] == peer.form]:
-            if self._ready[group].pop(peer.send, None) is not None:
-                self._due.get(group, {}).pop(peer.send, None)
-                return group[1]
-        return 0
+        return self._ready.remove(peer)
 
     def _last(self, number: int) -> Last:
         return Last(number, self._payloads.get(number))
@@ -361,9 +319,9 @@ class Channel:
         self._has_turn = False
         if self._next is not None:
             self._begin_round(self._next)
-        if waiting := [group for group, due in self._due.items() if due]:
-            self._send_slice(min(waiting, key=_last_number))  # peers that the last round did not reach come first
-        if any(self._due.values()):
+        if self._due:
+            self._send_slice(self._due.popleft())
+        if self._due:
             self._end_rounds(self._served)
             self._take_turn()
         else:
@@ -375,11 +333,8 @@ class Channel:
             frame = self.newest  # peers that joined since the last round have it
         self._keep(frame)
         self._next = None
-        self._ready = {group: ready for group, ready in self._ready.items() if ready}
-        self._due = {
-            group: ready.copy() for group, ready in self._ready.items() if shown_of(group[1]) < shown_of(frame.number)
-        }
-        due = sum(map(len, self._due.values()))
+        self._due = deque(self._ready.due(frame.number))  # peers that the last round did not reach come first
+        due = sum(len(each.peers) for each in self._due)
         self._rounds.append(Round(time.monotonic(), self._served + due, tuple(self._published_s)))
         self._published_s.clear()
 
@@ -403,16 +358,12 @@ class Channel:
         if len(self._payloads) > (KEPT_PAYLOADS if self._stamp is None else KEPT_STAMPED):
             del self._payloads[next(iter(self._payloads))]
 
-    def _send_slice(self, group: Group) -> None:
-        form, last = group
-        frame = self._frame_after(last, "busy" if self._rate == math.inf else "rate")
-        due, ready = self._due[group], self._ready[group]
-        peers = dict(islice(due.items(), SLICE_PEERS))
-        for send in peers:
-            del due[send], ready[send]
-        self._ready.setdefault((form, frame.number), {}).update(peers)
-        self._served += len(peers)
-        self._send_all(peers, frame, form, self._last(last))
+    def _send_slice(self, part: Slice) -> None:
+        if part.peers:
+            frame = self._frame_after(part.last, "busy" if self._rate == math.inf else "rate")
+            last, part.last = self._last(part.last), frame.number
+            self._served += len(part.peers)
+            self._send_all(part.peers, frame, part.form, last)
 
     def _end_rounds(self, served: int | None) -> None:
         """End the rounds whose goal is reached; all of them where no peer is due, as peers may leave before it."""
@@ -426,20 +377,16 @@ class Channel:
         self._hand_over(peers, form(frame, last), form_name(form, last))
 
     def _hand_over(self, peers: dict[Send, Peer], wire: Any, name: str) -> None:
-        whole = len(wire)
-        for send in peers:
+        whole, count = len(wire), len(peers)
+        for send in tuple(peers):  # a peer that blocks itself is taken out meanwhile
             try:
                 taken = send(wire)
             except OSError:  # full or lost: the transport finds out which
                 taken = 0
             if taken != whole:
                 peers[send].send_rest(wire, taken)
-        self._counters.sent[name] += len(peers)
-        self._counters.sent_bytes[name] += whole * len(peers)
-
-
-def _last_number(group: Group) -> int:
-    return group[1]
+        self._counters.sent[name] += count
+        self._counters.sent_bytes[name] += whole * count
 
 
 def _with_stamp(payload: bytes, stamp: bytes) -> bytes:

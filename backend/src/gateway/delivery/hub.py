@@ -15,8 +15,9 @@ from typing import Final
 
 from src.common.tasks import end, guarded, tick
 from src.gateway.close_codes import CloseCode
-from src.gateway.delivery.channel import Channel, Counters, Peer
+from src.gateway.delivery.channel import Channel, Counters
 from src.gateway.delivery.frame import Frame, number_of, position_of
+from src.gateway.delivery.peer import Peer
 from src.gateway.delivery.pong_clock import PongClock
 from src.gateway.metrics import LOOP_LAG_INTERVAL_S, LOOP_LAGS_A_SECOND, LoopLag
 

@@ -156,16 +156,20 @@ class StreamPeer(asyncio.Protocol):
 
     def send_rest(self, wire: bytes, taken: int) -> None:
         self._transport.write(memoryview(wire)[taken:])
-        if self.pongs.one_at_a_time:
-            self._ping()
 
     def _send_one(self, wire: bytes) -> int:
-        """Send a frame and a ping, and take no other frame before the pong."""
-        self._outbox.pause(self._hub.blocked(self), self._clock())
-        taken: int = self._send(wire)
-        if taken == len(wire):
-            self._ping()
-        return taken
+        """Send a frame and a ping in one piece, and take no other frame before the pong."""
+        now_s = self._clock()
+        self._outbox.pause(self._hub.blocked(self), now_s)
+        self._websocket.owes_pong = True
+        both = wire + self.pongs.ping(now_s)
+        try:
+            taken = self._send(both)
+        except OSError:  # full or lost: the transport finds out which
+            taken = 0
+        if taken < len(both):
+            self.send_rest(both, taken)
+        return len(wire)
 
     def _ping(self) -> None:
         self._websocket.owes_pong = True

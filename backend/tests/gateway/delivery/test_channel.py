@@ -8,9 +8,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from src.gateway.delivery.channel import KEPT_STAMPED, SLICE_PEERS, Channel, Stamp, _rounded
+from src.gateway.delivery.channel import KEPT_STAMPED, Channel, Stamp, _rounded
 from src.gateway.delivery.frame import Frame, Last, number_of, plain
 from src.gateway.delivery.hub import Hub
+from src.gateway.delivery.ready_peers import SLICE_PEERS
 from tests.gateway.delivery.test_hub import RememberingPeer, end_of_turn
 from tests.waiting import until
 

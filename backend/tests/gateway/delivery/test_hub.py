@@ -7,10 +7,11 @@ import time
 import pytest
 
 from src.gateway.close_codes import GOING_AWAY, CloseCode
-from src.gateway.delivery.channel import SLICE_PEERS, Channel
+from src.gateway.delivery.channel import Channel
 from src.gateway.delivery.frame import Frame, Last, state_of
 from src.gateway.delivery.hub import DRAIN_AT_ONCE, Hub
 from src.gateway.delivery.pong_clock import PongClock
+from src.gateway.delivery.ready_peers import SLICE_PEERS
 
 
 def payload(frame: Frame, _last: Last) -> bytes:
