@@ -70,12 +70,12 @@ class Shapes:
         self._messages: Mapping[str, Message] | None = None
         self._contracts: Contracts | None = None
 
-    def publish(self, payload: Mapping[str, Any], published_s: float | None) -> None:
+    def publish(self, payload: Mapping[str, Any], published_s: float | None, linger_s: float = 0.0) -> None:
         """Publish a new state on every channel beside the contract's.
 
         Args:
             payload: the sections that are known.
-            published_s: as for `Channel.publish`.
+            published_s, linger_s: as for `Channel.publish`.
         """
         self._payload = payload
         self._messages = None if self._status is None else self._status.stream.messages
@@ -84,7 +84,7 @@ class Shapes:
             self._contracts = None if flow is None else Contracts(flow)
         for shape, channel in self._hub.channels.items():
             if isinstance(shape, Shape):
-                self._publish_on(channel, shape, published_s if shape.rate is None else None)
+                self._publish_on(channel, shape, published_s if shape.rate is None else None, linger_s)
 
     def publish_events(self) -> None:
         """The ring has new events: send them to the viewers that ask for them."""
@@ -186,11 +186,11 @@ class Shapes:
 
         return stamp
 
-    def _publish_on(self, channel: Channel, shape: Shape, published_s: float | None) -> None:
+    def _publish_on(self, channel: Channel, shape: Shape, published_s: float | None, linger_s: float = 0.0) -> None:
         """Nothing is sent until something of the shape is known; when that is gone again, an empty object says so."""
         sections = shaped(self._payload, self._contracts, shape)
         if sections or channel.has_frame:
-            channel.publish(msgspec.json.encode(sections), published_s, self._messages)
+            channel.publish(msgspec.json.encode(sections), published_s, self._messages, linger_s)
 
     def _read(self, read: Callable[[Asked, Sequence[str]], Read], asked: Asked) -> Read | Refusal:
         try:

@@ -28,6 +28,7 @@ from src.gateway.admission.admission_control import Admission, AdmissionControl
 from src.gateway.close_codes import GOING_AWAY
 from src.gateway.delivery.asgi_peer import AsgiPeer
 from src.gateway.delivery.channel import Channel
+from src.gateway.delivery.coalescing import Coalescing
 from src.gateway.delivery.hub import Hub
 from src.gateway.history.client import HistoryClient
 from src.gateway.live_status import LiveStatus
@@ -95,6 +96,7 @@ class SocketBroadcaster:
         self.metrics = Metrics()
         self._now_ms = now_ms
         self._state = LatestState()
+        self._coalescing = Coalescing()
         self._asgi_peers: list[AsgiPeer] = []
         self._subscriptions: list[Subscription] = []
         self._stop_begun = False
@@ -173,29 +175,37 @@ class SocketBroadcaster:
         self.live_status.add("levels", levels, message.ts_ms)
         self._state.levels, self._state.viewport = levels, message.viewport
         self._note_arrival(arrived_s, levels=levels, viewport=message.viewport)
-        await self.broadcast(self._build_payload(), published_s=_published_s())
+        linger_s = self._coalescing.linger_s("levels", arrived_s)
+        await self.broadcast(self._build_payload(), published_s=_published_s(), linger_s=linger_s)
 
     async def _on_flow_snapshot(self, data: Any) -> None:
         self.live_status.add("flow")
         self._state.flow = data
-        self._note_arrival(time.monotonic(), flow=data)
-        await self.broadcast(self._build_payload(), published_s=_published_s())
+        arrived_s = time.monotonic()
+        self._note_arrival(arrived_s, flow=data)
+        linger_s = self._coalescing.linger_s("flow", arrived_s)
+        await self.broadcast(self._build_payload(), published_s=_published_s(), linger_s=linger_s)
 
     async def _on_section(self, section: FurtherSection, data: Any) -> None:
         """A further section: the payload of the contract does not have it."""
         self._state.further[section.name] = data
-        self._note_arrival(time.monotonic(), **{section.name: data})
-        self.shapes.publish(self._state.with_further(), _published_s())
+        arrived_s = time.monotonic()
+        self._note_arrival(arrived_s, **{section.name: data})
+        linger_s = self._coalescing.linger_s(section.name, arrived_s)
+        self.shapes.publish(self._state.with_further(), _published_s(), linger_s)
 
     def _build_payload(self) -> dict[str, Any]:
         return self._state.payload()
 
-    async def broadcast(self, message: dict[str, Any], *, published_s: float | None = None) -> None:
+    async def broadcast(
+        self, message: dict[str, Any], *, published_s: float | None = None, linger_s: float = 0.0
+    ) -> None:
         """Serialize once for each shape, send the frame to every viewer of it, and drop those that fail.
 
         Args:
             message: what JSON can express; a relayed section may be its bytes (`msgspec.Raw`).
             published_s: when the new message in it was published, seconds since the epoch; None: not measured.
+            linger_s: wait for so many seconds for a newer state, which takes its place.
         """
         try:
             payload = msgspec.json.encode(message)
@@ -203,8 +213,8 @@ class SocketBroadcaster:
             self.metrics.unserializable += 1
             logger.exception("a payload cannot be written as JSON; skipped")
             return
-        self.hub.publish(payload, published_s)
-        self.shapes.publish({**message, **self._state.further}, published_s)
+        self.hub.publish(payload, published_s, linger_s)
+        self.shapes.publish({**message, **self._state.further}, published_s, linger_s)
         await self._settle()
 
     def _note_arrival(self, arrived_s: float, **sections: Any) -> None:

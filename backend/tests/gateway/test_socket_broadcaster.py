@@ -262,6 +262,22 @@ async def test_the_payload_holds_the_sections_known_so_far(broadcaster: SocketBr
     assert viewer.payloads[-1] == broadcaster._build_payload()
 
 
+async def test_sections_that_come_together_again_and_again_are_one_frame(broadcaster: SocketBroadcaster) -> None:
+    bus, viewer = bus_of(broadcaster), await connected(broadcaster)
+    numbers = iter(range(1, 1000))  # of which a busy machine may deliver some too late
+
+    async def frames_of_a_pair() -> int:
+        before, number = len(viewer.texts), next(numbers)
+        await bus.deliver(LEVELS, {"ts": number, "levels": []})
+        await bus.deliver(FLOW, {"n": number})
+        assert viewer.payloads[-1]["levels"]["ts"] == viewer.payloads[-1]["flow"]["n"] == number
+        return len(viewer.texts) - before
+
+    assert await frames_of_a_pair() == 2, "nothing is known yet"
+    while await frames_of_a_pair() != 1:
+        pass
+
+
 async def test_the_latest_of_each_section_can_be_looked_at(broadcaster: SocketBroadcaster) -> None:
     bus = bus_of(broadcaster)
     await bus.deliver(FLOW, msgspec.Raw(b'{"n":1152921504606846977,"x":1e400}'))

@@ -3,12 +3,10 @@
 **Fan-out is a plain loop without an await, in slices.** A round sends one frame to all peers; between two slices the
 event loop reads its sockets. A newer frame takes over at the next slice: peers that the round had not reached get only
 the newer frame, and get it first; the other peers follow. So the newest frame never waits for an older one to reach
-everybody, and no peer is sent an older frame after a newer. The `send` functions of ready peers are in one table for
-each group of peers, and the loop touches nothing of a peer but its socket. A peer that is behind is not in a table:
-it costs nothing until it is ready again, and is then sent the newest frame, as is a peer that joins.
-
-**A group is the peers that take one form and were sent the same frame last**, so all of them get the same bytes, also
-where the form is compressed with that frame as dictionary. A peer changes its group before its send.
+everybody, and no peer is sent an older frame after a newer. The peers of a slice take one form and were sent the same
+frame last, so all of them get the same bytes, also where the form is compressed with that frame as dictionary
+(`ready_peers.py`). A peer that is behind is in no slice: it costs nothing until it is ready again, and is then sent the
+newest frame, as is a peer that joins.
 
 **A paced channel begins a round at fixed moments**, with the newest payload of that moment, so all its peers share
 frames. A peer that joins between two moments is sent the newest payload at once.
@@ -152,13 +150,20 @@ class Channel:
         self._rounds: deque[Round] = deque()  # under way, oldest first
         self._served = 0
 
-    def publish(self, payload: bytes, published_s: float | None = None, messages: object = None) -> None:
+    def publish(
+        self,
+        payload: bytes,
+        published_s: float | None = None,
+        messages: object = None,
+        linger_s: float = 0.0,
+    ) -> None:
         """Send `payload` to every ready peer, unless a newer one comes before its turn.
 
         Args:
             payload: one complete JSON object, UTF-8.
             published_s: when the new message in it was published, seconds since the epoch; None: not measured.
             messages: which ones it shows, for the stamp.
+            linger_s: wait for so many seconds for a newer one, which takes its place.
         """
         latest = self._next or self.newest
         if self._only_changes and latest is not None and latest.payload == payload:
@@ -168,7 +173,7 @@ class Channel:
             self._published_s.append(published_s)
         if self._next is None or state_of(self._next.number) <= self._newest_state or self._rate != math.inf:
             self._states += 1
-        self._begin(Frame(payload, self._states, messages=messages, position=self._position()))
+        self._begin(Frame(payload, self._states, messages=messages, position=self._position()), linger_s)
 
     def publish_events(self) -> None:
         """Send the newest payload again, because there are events that go with it.
@@ -179,10 +184,10 @@ class Channel:
         if latest is not None:
             self._begin(Frame(latest.payload, self._states, messages=latest.messages, position=self._position()))
 
-    def _begin(self, frame: Frame) -> None:
+    def _begin(self, frame: Frame, linger_s: float = 0.0) -> None:
         self._next = frame
         if self._rate == math.inf:
-            self._take_turn()
+            self._linger(linger_s)
         elif self._moment is None:
             self._await_moment()
 
@@ -304,6 +309,16 @@ class Channel:
             self.idle.clear()
             asyncio.get_running_loop().call_soon(self._fan_out)
 
+    def _linger(self, linger_s: float) -> None:
+        """Take a turn after `linger_s` seconds; a newer payload changes when."""
+        if self._moment is not None:
+            self._moment.cancel()
+            self._moment = None
+        if linger_s > 0:
+            self._moment = asyncio.get_running_loop().call_later(linger_s, self._at_moment)
+        else:
+            self._take_turn()
+
     def _await_moment(self) -> None:
         """Take a turn at the next moment that this rate allows: the same one for all channels of one rate."""
         loop = asyncio.get_running_loop()
@@ -317,7 +332,7 @@ class Channel:
     def _fan_out(self) -> None:
         """Send one slice; the next one follows when the event loop has read its sockets."""
         self._has_turn = False
-        if self._next is not None:
+        if self._next is not None and self._moment is None:
             self._begin_round(self._next)
         if self._due:
             self._send_slice(self._due.popleft())

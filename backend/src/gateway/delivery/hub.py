@@ -55,9 +55,9 @@ class Hub:
         self._empty = asyncio.Event()
         self._watch: asyncio.Task[None] | None = None
 
-    def publish(self, payload: bytes, published_s: float | None = None) -> None:
+    def publish(self, payload: bytes, published_s: float | None = None, linger_s: float = 0.0) -> None:
         """Send `payload` to every ready peer of the hub's own channel; see `Channel.publish`."""
-        self.channel.publish(payload, published_s)
+        self.channel.publish(payload, published_s, linger_s=linger_s)
 
     @property
     def newest(self) -> Frame | None:

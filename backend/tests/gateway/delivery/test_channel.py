@@ -72,6 +72,49 @@ async def test_a_paced_channel_sends_the_newest_of_each_moment(hub: Hub) -> None
     assert [peer.frames for peer in peers] == [[b"3"], [b"3"]]
 
 
+async def test_a_payload_that_lingers_gives_way_to_the_next_one(hub: Hub) -> None:
+    peer = RememberingPeer(hub)
+    hub.join(peer)
+    hub.publish(b"levels", linger_s=60.0)
+    await end_of_turn()
+    assert not peer.frames
+    hub.publish(b"levels and flow")
+    await end_of_turn()
+    assert peer.frames == [b"levels and flow"]
+
+
+async def test_a_payload_that_lingers_is_sent_when_no_other_comes(hub: Hub) -> None:
+    peer = RememberingPeer(hub)
+    hub.join(peer)
+    hub.publish(b"levels", linger_s=0.001)
+    await until(lambda: peer.frames, "the end of the wait")
+    hub.publish(b"levels again", linger_s=60.0)
+    hub.publish(b"and again", linger_s=0.001)
+    await until(lambda: len(peer.frames) == 2, "the end of the shorter wait")
+    assert peer.frames == [b"levels", b"and again"]
+
+
+async def test_a_round_under_way_goes_on_while_the_next_payload_lingers(hub: Hub) -> None:
+    peers = [RememberingPeer(hub) for _ in range(3 * SLICE_PEERS)]
+    for peer in peers:
+        hub.join(peer)
+    hub.publish(b"1")
+    await end_of_turn()
+    hub.publish(b"2", linger_s=60.0)
+    await hub.settle()
+    assert all(peer.frames == [b"1"] for peer in peers)
+    hub.channel.close()
+
+
+async def test_a_channel_that_is_closed_sends_no_payload_that_lingers(hub: Hub) -> None:
+    channel, peer = opened(hub), RememberingPeer(hub)
+    hub.join(peer, channel)
+    channel.publish(b"1", linger_s=0.001)
+    channel.close()
+    await asyncio.sleep(0.01)
+    assert not peer.frames
+
+
 async def test_two_paced_rounds_are_a_period_apart(hub: Hub) -> None:
     channel, peer = opened(hub, rate=SOON), RememberingPeer(hub)
     hub.join(peer, channel)
