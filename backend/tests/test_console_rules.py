@@ -1804,10 +1804,10 @@ SAID: list[tuple[Any, Any]] = [
     ({"says": "selected", "from": PAGE, "key": "VWAP"}, {"says": "selected", "from": PAGE, "key": "VWAP"}),
     ({"says": "selected", "from": PAGE, "to": "x", "key": 7}, {"says": "selected", "from": PAGE, "to": "x"}),
     (
-        {"says": "replay", "from": PAGE, "replay": {"at_ms": 7, "paused": True, "speed": 2, "until": 9}},
-        {"says": "replay", "from": PAGE, "replay": {"at_ms": 7, "paused": True, "speed": 2}},
+        {"says": "replay", "from": PAGE, "replay": {"at_ms": 7, "paused": True, "speed": 2, "until": 9}, "sinceMs": 5},
+        {"says": "replay", "from": PAGE, "replay": {"at_ms": 7, "paused": True, "speed": 2}, "sinceMs": 5},
     ),
-    ({"says": "replay", "from": PAGE, "replay": {"at_ms": "7"}}, {"says": "replay", "from": PAGE}),
+    ({"says": "replay", "from": PAGE, "replay": {"at_ms": "7"}}, {"says": "replay", "from": PAGE, "sinceMs": 0}),
     ({"says": "back", "from": PAGE, "panel": "flow"}, {"says": "back", "from": PAGE, "panel": "flow"}),
     ({"says": "back", "from": PAGE, "panel": "all"}, None),
     ({"says": "else", "from": PAGE}, None),

@@ -46,7 +46,7 @@ const chartTitle = new TextCell(byId("chart-title"));
 const chartProgress = new TextCell(byId("chart-progress"));
 const count = new TextCell(byId("levels-count"));
 const announcer = new Announcer(byId("announcer"));
-const windows = new Windows(announcer, { onSelected: select, onReplay: (replay) => line.goAlong(replay), onDuty: askForShown });
+const windows = new Windows(announcer, { onSelected: select, onReplay: (put) => line.goAlong(put), onDuty: askForShown });
 const status = new Status(windows.title);
 const chartControls = new ChartControls(onChartChoice);
 const chart = new SpotChart(byId("chart"), chartControls.choice);
@@ -70,7 +70,7 @@ const past = new Past(chartControls.choice.span, STREAM, () => tokenDialog.token
 const tape = new Tape(() => past.events, past.spotAt, (id) => openSheet(keyOf(id)));
 const alarm = new Alarm(byId("alerts"), byId("calls"), announcer, told, (count) => status.called(count), (level) => look(keyOf(level)));
 
-const line = timeLine(STREAM, () => tokenDialog.token, (words) => announcer.say(words), (replay) => windows.play(replay));
+const line = timeLine(STREAM, () => tokenDialog.token, (words) => announcer.say(words), (put) => windows.play(put));
 const firstPart = new First(byId("first"), look);
 let pasts = new LevelPasts();
 let stream: Replay | undefined;
@@ -156,7 +156,7 @@ function takeFlow(flow: Readonly<Record<string, unknown>>): void {
 
 function heed(said: Said | undefined): void {
   line.heed(said);
-  windows.played(said?.replay);
+  windows.played({ replay: said?.replay, sinceMs: line.sinceMs });
   turn();
 }
 

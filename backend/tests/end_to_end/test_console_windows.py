@@ -322,16 +322,22 @@ async def test_one_window_calls_and_a_panel_does_when_the_page_is_closed(
 # -- the moment of a replay --------------------------------------------------------------------------------------------
 
 
-async def test_all_windows_show_the_moment_of_a_replay(
-    browser: Browser, core: Publisher, make_gateway: LaunchGateway
-) -> None:
+@asynccontextmanager
+async def a_past_and_a_present(core: Publisher, make_gateway: LaunchGateway) -> AsyncIterator[GatewayProcess]:
     for stream in STREAMS.values():
         await core.jetstream.add_stream(StreamConfig(name=stream.name, subjects=list(stream.subjects)))
     begin_ms = int(time.time()) * 1_000 - PAST * GAP_MS
     for number in range(PAST):
         await core.levels(begin_ms + number * GAP_MS, **levels_of(500 + number))
     gateway = make_gateway(GATEWAY_HISTORY="on", GATEWAY_MARKET="24x7").start()
-    async with present(core), desk(browser, gateway) as windows:
+    async with present(core):
+        yield gateway
+
+
+async def test_all_windows_show_the_moment_of_a_replay(
+    browser: Browser, core: Publisher, make_gateway: LaunchGateway
+) -> None:
+    async with a_past_and_a_present(core, make_gateway) as gateway, desk(browser, gateway) as windows:
         page = await windows.open()
         await is_live(page)
         await expect(page.locator(".handle")).to_be_visible()
@@ -360,6 +366,45 @@ async def test_all_windows_show_the_moment_of_a_replay(
         await is_past(page)
         await flow.keyboard.press("n")
         for window in (flow, levels, page, chart):
+            await is_live(window)
+
+
+# Keeps what the windows of the desk say of a replay, and says the first of it again.
+LISTEN = """
+() => {
+    window.said = [];
+    window.desk = new BroadcastChannel(`spymaster ${location.pathname}`);
+    desk.addEventListener("message", ({ data }) => data.says === "replay" && said.push(data));
+}
+"""
+AGAIN = "() => desk.postMessage({ ...said[0], isAgain: true })"
+HAS_HEARD = "() => said.some(({ isAgain }) => isAgain)"
+
+
+async def test_a_window_that_has_not_heard_yet_takes_nobody_back_to_the_past(
+    browser: Browser, core: Publisher, make_gateway: LaunchGateway
+) -> None:
+    """It says where it is, while somebody returns to the present in another window."""
+    async with a_past_and_a_present(core, make_gateway) as gateway, desk(browser, gateway) as windows:
+        page = await windows.open()
+        await is_live(page)
+        await expect(page.locator(".handle")).to_be_visible()
+        chart = await windows.move(page, "chart")
+        await is_live(chart)
+        await expect(chart.locator(".handle")).to_be_visible()
+        for window in (page, chart):
+            await window.evaluate(LISTEN)
+        await chart.keyboard.press("Space")
+        for window in (chart, page):
+            await is_past(window)
+        await page.wait_for_function("said.length > 0")
+        await page.keyboard.press("n")
+        for window in (chart, page):
+            await is_live(window)
+        await page.evaluate(AGAIN)
+        await chart.wait_for_function(HAS_HEARD)
+        for window in (chart, page):
+            assert await window.locator("#timeline").get_attribute("data-moment") == "now"
             await is_live(window)
 
 

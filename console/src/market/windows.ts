@@ -60,13 +60,15 @@ export type Peer = {
 
 /** Where a replay is. */
 export type Played = Pick<ReplayStatus, "at_ms" | "paused" | "speed">;
+/** Where somebody has put the replay, or undefined for the present, and when: the last one counts, in whichever window it was. */
+export type Put = { readonly replay: Played | undefined; readonly sinceMs: number };
 
 /** What a window says. All but `here` and `gone` is for its desk; `to` is the one window that it is for. */
 export type Message =
   | { readonly says: "here"; readonly from: Peer; readonly asks: boolean }
   | { readonly says: "gone"; readonly from: Peer }
   | { readonly says: "selected"; readonly from: Peer; readonly to: string | undefined; readonly key: string | undefined }
-  | { readonly says: "replay"; readonly from: Peer; readonly to: string | undefined; readonly replay: Played | undefined }
+  | ({ readonly says: "replay"; readonly from: Peer; readonly to: string | undefined } & Put)
   | { readonly says: "back"; readonly from: Peer; readonly panel: Panel };
 
 /** A message, if it is one: a window may have loaded the console of another version. */
@@ -83,7 +85,7 @@ export function readMessage(data: unknown): Message | undefined {
     case "selected":
       return { says, from, to, key: typeof said["key"] === "string" ? said["key"] : undefined };
     case "replay":
-      return { says, from, to, replay: readPlayed(said["replay"]) };
+      return { says, from, to, replay: readPlayed(said["replay"]), sinceMs: typeof said["sinceMs"] === "number" ? said["sinceMs"] : 0 };
     case "back": {
       const panel = panelNamed(said["panel"]);
       return panel && { says, from, panel };

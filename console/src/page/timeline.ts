@@ -24,7 +24,7 @@ import {
   valueText,
   wanted,
 } from "../market/timeline.ts";
-import { type Played, type PlayedThen, isApart, isTouched } from "../market/windows.ts";
+import { type Played, type PlayedThen, type Put, isApart, isTouched } from "../market/windows.ts";
 import { StyleCell, TextCell, byId, make, setAttribute } from "./cells.ts";
 import { KeptPast } from "./kept_past.ts";
 
@@ -60,8 +60,10 @@ export class TimeLine {
   private told = "";
   private toldUntilMs = 0;
   private leads = false; // somebody has put the replay here, and not in another window
+  /** When somebody last put the replay anywhere, in whichever window; ms since 1970, 0 for never. */
+  sinceMs = 0;
   private shared: PlayedThen | undefined;
-  private awaits: Played | undefined; // told by another window before this one has a frame
+  private awaits: Put | undefined; // told by another window before this one has a frame
   private followed: { readonly isPast: boolean; readonly tsMs: number } | undefined;
 
   /**
@@ -76,7 +78,7 @@ export class TimeLine {
     url: string,
     token: () => string | undefined,
     private readonly tell: (words: string) => void,
-    private readonly share: (replay: Played | undefined) => void,
+    private readonly share: (put: Put) => void,
   ) {
     this.kept = new KeptPast(url, token, () => this.draw());
     const [back, on] = [this.button("◂", "One message back", -1), this.button("▸", "One message on", 1)];
@@ -155,17 +157,27 @@ export class TimeLine {
     const nowMs = performance.now();
     if (!this.leads || replay?.at_ms === 0 || !isTouched(this.shared, replay, nowMs)) return;
     this.shared = { replay, nowMs };
-    this.share(replay && { at_ms: replay.at_ms, paused: replay.paused, speed: replay.speed });
+    this.share({ replay: replay && { at_ms: replay.at_ms, paused: replay.paused, speed: replay.speed }, sinceMs: this.sinceMs });
   }
 
-  /** Somebody has put the replay there in another window. */
-  goAlong(replay: Played | undefined): void {
-    this.awaits = this.said === undefined ? replay : undefined; // a connection that is being opened takes no jump
-    if (this.said === undefined) return;
-    if (replay === undefined) this.live();
-    else this.goAlongTo(replay);
-    this.leads = false;
-    this.shared = { replay, nowMs: performance.now() };
+  /** Somebody has put the replay there in another window. What is older than what somebody did here has crossed with it. */
+  goAlong(put: Put): void {
+    const { replay, sinceMs } = put;
+    if (sinceMs < this.sinceMs) return;
+    this.awaits = this.said === undefined ? put : undefined; // a connection that is being opened takes no jump
+    if (this.said !== undefined) {
+      if (replay === undefined) this.live();
+      else this.goAlongTo(replay);
+      this.leads = false;
+      this.shared = { replay, nowMs: performance.now() };
+    }
+    this.sinceMs = sinceMs;
+  }
+
+  /** Somebody puts the replay here: the other windows go along. */
+  private lead(): void {
+    this.leads = true;
+    this.sinceMs = Math.max(Date.now(), this.sinceMs + 1); // a clock may be set back
   }
 
   private goAlongTo(replay: Played): void {
@@ -217,14 +229,14 @@ export class TimeLine {
   }
 
   private playAt(speed: number): void {
-    this.leads = true;
+    this.lead();
     this.speed = speed;
     if (this.stream !== undefined) this.stream.speed = speed;
     this.draw();
   }
 
   private playOrPause({ toMs }: Span): void {
-    this.leads = true;
+    this.lead();
     const replay = this.said?.replay;
     if (replay?.paused === true) return this.stream?.resume();
     this.stream?.pause();
@@ -233,7 +245,7 @@ export class TimeLine {
 
   /** In the present there is nothing to go on to, and going back begins with standing still. */
   private step(by: number, span: Span): void {
-    this.leads = true;
+    this.lead();
     if (this.isPast) this.stream?.step(by);
     else if (by < 0) this.playOrPause(span);
   }
@@ -241,7 +253,7 @@ export class TimeLine {
   /** Now, or as soon as the jump before has had its time. */
   private go(moment: Moment): void {
     if (moment === NOW && !this.isPast && !this.asked) return;
-    this.leads = true;
+    this.lead();
     this.awaited = { moment, untilMs: performance.now() + AWAITED_MS };
     this.carry(wanted(this.jumps, moment, performance.now()));
     this.draw();
@@ -356,7 +368,7 @@ export function timeLine(
   url: string,
   token: () => string | undefined,
   tell: (words: string) => void,
-  share: (replay: Played | undefined) => void,
+  share: (put: Put) => void,
 ): TimeLine {
   return new TimeLine(byId("timeline"), url, token, tell, share);
 }

@@ -6,7 +6,7 @@ import {
   type Panel,
   type Peer,
   type Peers,
-  type Played,
+  type Put,
   asked,
   calls,
   featuresOf,
@@ -31,7 +31,7 @@ const NAMES = Object.keys(PANELS) as Panel[];
 export type News = {
   /** Another level is selected there, or none. */
   readonly onSelected: (key: string | undefined) => void;
-  readonly onReplay: (replay: Played | undefined) => void;
+  readonly onReplay: (put: Put) => void;
   /** This window has more to do than before, or less. */
   readonly onDuty: () => void;
 };
@@ -48,7 +48,7 @@ export class Windows {
   private isBlocked = false;
   private moved: readonly Panel[] = [];
   private selected: string | undefined;
-  private replay: Played | undefined;
+  private put: Put = { replay: undefined, sinceMs: 0 };
   private drawn = "";
   /** Whether this window calls the trader. */
   calls = this.panel === undefined;
@@ -80,14 +80,14 @@ export class Windows {
   }
 
   /** Tells the desk where somebody has put the replay here. */
-  play(replay: Played | undefined): void {
-    this.replay = replay;
-    this.say({ says: "replay", from: this.own, to: undefined, replay });
+  play(put: Put): void {
+    this.put = put;
+    this.say({ says: "replay", from: this.own, to: undefined, ...put });
   }
 
   /** Where the replay is, for a window that comes later. */
-  played(replay: Played | undefined): void {
-    this.replay = replay;
+  played(put: Put): void {
+    this.put = put;
   }
 
   // -- what others say -----------------------------------------------------------------------------------------------
@@ -116,8 +116,7 @@ export class Windows {
         this.selected = message.key;
         return this.news.onSelected(message.key);
       case "replay":
-        this.replay = message.replay;
-        return this.news.onReplay(message.replay);
+        return this.news.onReplay({ replay: message.replay, sinceMs: message.sinceMs });
       case "back":
         if (message.panel === this.panel) this.close();
     }
@@ -125,9 +124,9 @@ export class Windows {
 
   /** To a window that has just been opened. */
   private tellAll(to: string): void {
-    const { own: from, selected: key, replay } = this;
+    const { own: from, selected: key, put } = this;
     if (key !== undefined) this.say({ says: "selected", from, to, key });
-    if (replay !== undefined) this.say({ says: "replay", from, to, replay });
+    if (put.sinceMs > 0) this.say({ says: "replay", from, to, ...put });
   }
 
   private ask(): void {
