@@ -61,7 +61,12 @@ class Gateway:
     def __init__(self, stack: ExitStack, folder: Path, nats_url: str, history: str) -> None:
         self.port = free_port()
         self._log = folder / f"gateway-{self.port}.log"
-        settings = {"NATS_URL": nats_url, "GATEWAY_PORT": str(self.port), "GATEWAY_HISTORY": history}
+        settings = {
+            "NATS_URL": nats_url,
+            "GATEWAY_PORT": str(self.port),
+            "GATEWAY_HISTORY": history,
+            "GATEWAY_COALESCE": "0",
+        }
         with self._log.open("wb") as output:
             self.process: Popen[bytes] = start_child(
                 [sys.executable, "-m", "src.gateway.main"],

@@ -302,6 +302,12 @@ class Settings(BaseSettings):
     stall_limit_s: Annotated[Seconds, Ge(1), Le(3600)] = _variable(
         "GATEWAY_STALL_LIMIT", default=30.0, text="A viewer that takes no byte for this long is closed with 4001."
     )
+    coalesce_s: Annotated[Seconds, Ge(0), Le(0.1)] = _variable(
+        "GATEWAY_COALESCE",
+        default=0.003,
+        text="How long levels wait for the flow, or any section for another, that regularly comes right after it, so "
+        "that both are one frame. 0: each message is sent at once.",
+    )
     ping_interval_s: Annotated[Seconds, Ge(1), Le(3600)] = _variable(
         "GATEWAY_PING_INTERVAL",
         default=8.0,

@@ -96,7 +96,7 @@ class SocketBroadcaster:
         self.metrics = Metrics()
         self._now_ms = now_ms
         self._state = LatestState()
-        self._coalescing = Coalescing()
+        self._coalescing = Coalescing(self.settings.coalesce_s)
         self._asgi_peers: list[AsgiPeer] = []
         self._subscriptions: list[Subscription] = []
         self._stop_begun = False
