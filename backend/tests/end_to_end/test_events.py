@@ -4,7 +4,8 @@ import asyncio
 import json
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 from src.demo.nats_server import HOST
@@ -81,6 +82,17 @@ def by_id(answer: Any) -> dict[str, Any]:
     return {event["id"]: event for event in of_stream(answer)}
 
 
+@asynccontextmanager
+async def knowing_viewer(gateway: GatewayProcess, path: str = EVENTS) -> AsyncIterator[Viewer]:
+    """A viewer that begins with a cursor: the process that serves it hears of the past a moment after it is read."""
+    while True:
+        async with Viewer(gateway, path=path) as viewer:
+            if seq_of((await viewer.until_first())["events"]["cursor"]):
+                yield viewer
+                return
+        await asyncio.sleep(0.05)
+
+
 async def until_read(gateway: GatewayProcess, seq: int) -> None:
     """Wait until the history has all messages up to this one."""
     await until_answered(gateway, lambda answer: seq_of(answer["cursor"]) >= seq)
@@ -135,8 +147,8 @@ async def test_a_viewer_of_a_frame_every_two_seconds_is_told_every_event(
     gateway = make_gateway(GATEWAY_HISTORY="on", GATEWAY_WORKERS="2").start()
     await publisher.publish(LEVELS, levels(0))
     await until_complete(gateway)
-    async with Viewer(gateway, path=f"{EVENTS}&rate=0.5") as paced, Viewer(gateway, path=EVENTS) as quick:
-        since = [(await viewer.until_first())["events"]["cursor"] for viewer in (paced, quick)]
+    async with knowing_viewer(gateway, f"{EVENTS}&rate=0.5") as paced, knowing_viewer(gateway) as quick:
+        since = [viewer.payloads[0]["events"]["cursor"] for viewer in (paced, quick)]
         for n in range(1, 60):
             await publisher.publish(LEVELS, levels(n))
         answer = await until_told_as_asked(quick, gateway, since[1], 60)
@@ -158,10 +170,10 @@ async def test_a_viewer_that_reads_every_tenth_frame_is_told_every_event(
     line.setblocking(False)
     await asyncio.get_running_loop().sock_connect(line, (HOST, gateway.port))
     async with (
-        Viewer(gateway, path=EVENTS) as quick,
+        knowing_viewer(gateway) as quick,
         Viewer(gateway, path=EVENTS, compression=None, sock=line, max_queue=1) as slow,
     ):
-        since = (await quick.until_first())["events"]["cursor"]
+        since = quick.payloads[0]["events"]["cursor"]
         assert (await slow.until_first())["events"]["events"] == []
         slow.pause()
         for n in range(1, 101):
@@ -203,8 +215,7 @@ async def test_a_viewer_that_goes_to_another_gateway_with_its_cursor_misses_noth
         gateway.until_it_answers()
     await publisher.publish(LEVELS, levels(0))
     await until_complete(one)
-    async with Viewer(one, path=EVENTS) as viewer:
-        await viewer.until_first()
+    async with knowing_viewer(one) as viewer:
         await publish(publisher, range(1, 30))
         await until_told_as_asked(viewer, one, sections(viewer)[0]["cursor"], 30)
     cursor = sections(viewer)[-1]["cursor"]

@@ -15,7 +15,16 @@ import pytest
 from tests.conftest import LaunchGateway
 from tests.end_to_end.gateway_process import GatewayProcess
 from tests.end_to_end.publisher import LEVELS, Publisher
-from tests.end_to_end.test_events import EVENTS, by_id, events_of, levels, told, until_complete, until_read
+from tests.end_to_end.test_events import (
+    EVENTS,
+    by_id,
+    events_of,
+    knowing_viewer,
+    levels,
+    told,
+    until_complete,
+    until_read,
+)
 from tests.end_to_end.test_process import PASSES_ON
 from tests.end_to_end.test_workers import worker_of, workers_of
 from tests.end_to_end.viewer import Viewer
@@ -96,8 +105,8 @@ async def test_when_it_is_killed_the_gateway_goes_on_and_starts_it_again(
     await publisher.publish(LEVELS, levels(0))
     await until_complete(gateway)
     (history,) = history_processes(gateway)
-    async with Viewer(gateway, path=EVENTS) as viewer:
-        since = (await viewer.until_first())["events"]["cursor"]
+    async with knowing_viewer(gateway) as viewer:
+        since = viewer.payloads[0]["events"]["cursor"]
         os.kill(history, SIGKILL)
         await until(lambda: gateway.get("/events").status == 503, "the loss")
         assert gateway.get("/events").headers["Retry-After"] == "1"

@@ -3,7 +3,7 @@
 from typing import Any, Final, NamedTuple
 
 from src.gateway.history.contract import EventPage
-from src.gateway.history.event_log import Cursor, EventLog, cursor_of, newest_cursor
+from src.gateway.history.event_log import NOWHERE, Cursor, EventLog, cursor_of, newest_cursor
 from src.gateway.signals.contract import EVENT_KINDS
 from src.gateway.signals.shape import PARAMETERS, WrongParameter, given_in_query
 
@@ -39,7 +39,7 @@ def event_query(query: str) -> EventQuery:
 
 def _read(name: str, text: str) -> Cursor | frozenset[str] | int:
     if name == "since":
-        cursor = cursor_of(text)
+        cursor = NOWHERE if text == str(NOWHERE) else cursor_of(text)  # a frame has that until the past is known
         if cursor is None:
             raise WrongParameter("since accepts a cursor, as a frame or an answer before had it")
         return cursor

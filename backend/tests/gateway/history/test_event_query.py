@@ -25,6 +25,7 @@ BEGIN, READ = Cursor("life", 100, 0), Cursor("life", 300, 300_000)
         ("limit=1", EventQuery(limit=1)),
         (f"limit=+{MAX_LIMIT}", EventQuery(limit=MAX_LIMIT)),  # a space
         ("since=life-7-1000", EventQuery(since=Cursor("life", 7, 1000))),
+        ("since=-0-0", EventQuery(since=Cursor("", 0, 0))),
         ("kinds=signal,verdict", EventQuery(kinds=frozenset({"signal", "verdict"}))),
         ("kinds=" + ",".join(EVENT_KINDS), EventQuery(kinds=frozenset(EVENT_KINDS))),
         ("levels=PDH%2Cflow", EventQuery(levels=frozenset({"PDH", "flow"}))),
@@ -48,6 +49,7 @@ def test_what_is_asked_for(query: str, asked: EventQuery) -> None:
             (f"limit={limit}", f"limit accepts a whole number from 1 to {MAX_LIMIT}")
             for limit in ("", "0", "-1", "1.5", "all", "٣", MAX_LIMIT + 1, "9" * 5000)
         ),
+        ("since=-1-0", "since accepts a cursor, as a frame or an answer before had it"),
         ("since=life-1-2-3", "since accepts a cursor, as a frame or an answer before had it"),
         ("since=life-1-" + "9" * 16, "since accepts a cursor, as a frame or an answer before had it"),
         ("levels=,", "levels accepts 1 to 64 names of 1 to 64 characters"),
