@@ -76,9 +76,14 @@ def test_slices_that_emptied_are_poured_together() -> None:
     ready = ReadyPeers()
     for peer in PEERS:
         ready.add(peer, 0)
-    for peer in PEERS[SLICE_PEERS // 2 :: 4] + PEERS[1::2]:
-        ready.remove(peer)
-    assert len(ready.due(number_of(1))) <= 2 * len(ready) // SLICE_PEERS + 1
+    stay = PEERS[::8]  # of both slices of one form a quarter, of the others none
+    for peer in PEERS:
+        if peer not in stay:
+            ready.remove(peer)
+    (part,) = ready.due(number_of(1))
+    assert list(part.peers.values()) == stay
+    assert [ready.remove(peer) for peer in stay] == [part.last] * len(stay)
+    assert ready.due(number_of(1)) == []
 
 
 def test_peers_that_come_one_by_one_share_a_slice() -> None:
