@@ -334,16 +334,22 @@ async def a_past_and_a_present(core: Publisher, make_gateway: LaunchGateway) -> 
         yield gateway
 
 
+async def page_and_chart(windows: Desk) -> tuple[Page, Page]:
+    """Both live, with a time line."""
+    page = await windows.open()
+    await is_live(page)
+    await expect(page.locator(".handle")).to_be_visible()
+    chart = await windows.move(page, "chart")
+    await is_live(chart)
+    await expect(chart.locator(".handle")).to_be_visible()
+    return page, chart
+
+
 async def test_all_windows_show_the_moment_of_a_replay(
     browser: Browser, core: Publisher, make_gateway: LaunchGateway
 ) -> None:
     async with a_past_and_a_present(core, make_gateway) as gateway, desk(browser, gateway) as windows:
-        page = await windows.open()
-        await is_live(page)
-        await expect(page.locator(".handle")).to_be_visible()
-        chart = await windows.move(page, "chart")
-        await is_live(chart)
-        await expect(chart.locator(".handle")).to_be_visible()
+        page, chart = await page_and_chart(windows)
         await chart.locator(".handle").focus()
         await chart.keyboard.press("Space")
         await chart.keyboard.press("Home")
@@ -386,12 +392,7 @@ async def test_a_window_that_has_not_heard_yet_takes_nobody_back_to_the_past(
 ) -> None:
     """It says where it is, while somebody returns to the present in another window."""
     async with a_past_and_a_present(core, make_gateway) as gateway, desk(browser, gateway) as windows:
-        page = await windows.open()
-        await is_live(page)
-        await expect(page.locator(".handle")).to_be_visible()
-        chart = await windows.move(page, "chart")
-        await is_live(chart)
-        await expect(chart.locator(".handle")).to_be_visible()
+        page, chart = await page_and_chart(windows)
         for window in (page, chart):
             await window.evaluate(LISTEN)
         await chart.keyboard.press("Space")

@@ -116,7 +116,7 @@ export class Windows {
         this.selected = message.key;
         return this.news.onSelected(message.key);
       case "replay":
-        return this.news.onReplay({ replay: message.replay, sinceMs: message.sinceMs });
+        return this.news.onReplay(message);
       case "back":
         if (message.panel === this.panel) this.close();
     }

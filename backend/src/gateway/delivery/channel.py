@@ -41,8 +41,8 @@ from src.gateway.delivery.peer import Peer, Send
 from src.gateway.delivery.ready_peers import SLICE_PEERS, ReadyPeers, Slice
 from src.gateway.metrics import FAN_OUT_BOUNDS_S, LATENCY_BOUNDS_S, VIEWER_AGE_BOUNDS_S, Histogram
 
-# Payloads of earlier frames, as dictionaries for peers that missed the frames since: one second at Core's pace. A peer
-# that is further behind gets a frame without a dictionary.
+# Payloads of earlier frames, as dictionaries for peers that missed the frames since: one or two seconds at Core's pace.
+# A peer that is further behind gets a frame without a dictionary.
 KEPT_PAYLOADS: Final = 8
 KEPT_STAMPED: Final = 16  # likewise, where one state has several frames
 STAMP_LIMIT_S: Final = 0.05
@@ -145,7 +145,7 @@ class Channel:
         self._payloads: dict[int, bytes] = {}  # by number, of the newest frames
         self._next: Frame | None = None
         self._has_turn = False
-        self._moment: asyncio.TimerHandle | None = None
+        self._moment: asyncio.TimerHandle | None = None  # for which the next round waits
         self._published_s: list[float] = []  # of the messages in the next round
         self._rounds: deque[Round] = deque()  # under way, oldest first
         self._served = 0
@@ -212,9 +212,7 @@ class Channel:
 
     def close(self) -> None:
         """No round begins any more; idempotent."""
-        if self._moment is not None:
-            self._moment.cancel()
-            self._moment = None
+        self._cancel_moment()
         self._next = None
         self._on_close()
 
@@ -311,9 +309,7 @@ class Channel:
 
     def _linger(self, linger_s: float) -> None:
         """Take a turn after `linger_s` seconds; a newer payload changes when."""
-        if self._moment is not None:
-            self._moment.cancel()
-            self._moment = None
+        self._cancel_moment()
         if linger_s > 0:
             self._moment = asyncio.get_running_loop().call_later(linger_s, self._at_moment)
         else:
@@ -324,6 +320,11 @@ class Channel:
         loop = asyncio.get_running_loop()
         self._last_moment = max(math.floor(loop.time() * self._rate), self._last_moment) + 1
         self._moment = loop.call_at(self._last_moment / self._rate, self._at_moment)
+
+    def _cancel_moment(self) -> None:
+        if self._moment is not None:
+            self._moment.cancel()
+            self._moment = None
 
     def _at_moment(self) -> None:
         self._moment = None

@@ -37,7 +37,7 @@ class ReadyPeers:
     def __init__(self) -> None:
         self._slice_of: dict[Send, Slice] = {}
         self._slices: dict[Slice, None] = {}
-        self._open: dict[tuple[Form, int], Slice] = {}  # some that have room, by form and number as they may be no more
+        self._open: dict[tuple[Form, int], Slice] = {}  # had room and these when they were put here
 
     def __len__(self) -> int:
         return len(self._slice_of)

@@ -159,10 +159,8 @@ class StreamPeer(asyncio.Protocol):
 
     def _send_one(self, wire: bytes) -> int:
         """Send a frame and a ping in one piece, and take no other frame before the pong."""
-        now_s = self._clock()
-        self._outbox.pause(self._hub.blocked(self), now_s)
-        self._websocket.owes_pong = True
-        both = wire + self.pongs.ping(now_s)
+        self._outbox.pause(self._hub.blocked(self), self._clock())
+        both = wire + self._next_ping()
         try:
             taken = self._send(both)
         except OSError:  # full or lost: the transport finds out which
@@ -172,8 +170,11 @@ class StreamPeer(asyncio.Protocol):
         return len(wire)
 
     def _ping(self) -> None:
+        self._transport.write(self._next_ping())
+
+    def _next_ping(self) -> bytes:
         self._websocket.owes_pong = True
-        self._transport.write(self.pongs.ping(self._clock()))
+        return self.pongs.ping(self._clock())
 
     def close(self, close_code: CloseCode) -> None:
         if self._abort_at_s is not None:
